@@ -1,0 +1,184 @@
+"""The one tree of errors, so that every failure carries ids, a hint, and whether a retry can help.
+
+LabelopError                       hint, context, retryable = False
+  ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError
+  ManifestError                    UnreadableImageError, DigestMismatchError, AnnotationError
+  RoutingError                     NoEligiblePlacementError, PlacementForbiddenError
+  EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
+                                   EngineUnavailableError (retryable), EngineTimeoutError (retryable)
+  LandingError                     SchemaMismatchError, ConflictingBatchError, ExpectationsFailedError, UnknownTableError
+  ReviewError                      ReviewFormatError, UnknownLabelClassError
+  AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, EmptyArmError
+  RunFailedError                   a run ended without doing all of its work
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class LabelopError(Exception):
+    """Base of every error this project raises on purpose.
+
+    Args:
+        message: What failed, with ids, what was got and what was expected.
+        hint: What the reader can do next; one sentence or empty.
+        context: Further facts by name. Never pixels, never secrets.
+    """
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without any change."""
+
+    def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context = context
+
+    def __str__(self) -> str:
+        return f"{self.message} Hint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # keyword-only arguments do not survive the default protocol, and errors cross process borders
+        return (_rebuild, (type(self), self.message, self.hint, self.context))
+
+
+def _rebuild(kind: type[LabelopError], message: str, hint: str, context: dict[str, Any]) -> LabelopError:
+    return kind(message, hint=hint, **context)
+
+
+class ConfigurationError(LabelopError):
+    """Something the operator wrote is wrong or missing."""
+
+
+class SettingsError(ConfigurationError):
+    """A setting or environment variable has no usable value."""
+
+
+class PolicyError(ConfigurationError):
+    """A policy, routing or price file breaks its form."""
+
+
+class CatalogError(ConfigurationError):
+    """A model card breaks its form or does not match its files."""
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional library is needed and not installed."""
+
+
+class ManifestError(LabelopError):
+    """A source or one of its files cannot be taken in."""
+
+
+class UnreadableImageError(ManifestError):
+    """One file cannot be used as an image; `code` is its quarantine reason."""
+
+    @property
+    def code(self) -> str:
+        """Quarantine reason code, for example `CORRUPT`."""
+        return str(self.context.get("code", "UNREADABLE"))
+
+
+class DigestMismatchError(ManifestError):
+    """Bytes are not the bytes their digest names."""
+
+
+class AnnotationError(ManifestError):
+    """An annotation file or record breaks its form."""
+
+
+class RoutingError(LabelopError):
+    """No decision could be made about where work may run."""
+
+
+class NoEligiblePlacementError(RoutingError):
+    """Every placement was refused; the reasons are in the context."""
+
+
+class PlacementForbiddenError(RoutingError):
+    """Work reached a placement that its level does not allow."""
+
+
+class EngineError(LabelopError):
+    """A model could not be loaded or run."""
+
+
+class ModelLoadError(EngineError):
+    """A model file cannot be opened by its engine."""
+
+
+class ModelInputError(EngineError):
+    """An input does not have the shape or type the model expects."""
+
+
+class EngineResponseError(EngineError):
+    """An engine or server answered with something else than was asked for."""
+
+
+class EngineUnavailableError(EngineError):
+    """The engine did not answer; the same call may succeed later."""
+
+    retryable = True
+
+
+class EngineTimeoutError(EngineError):
+    """The engine answered too late; the same call may succeed later."""
+
+    retryable = True
+
+
+class LandingError(LabelopError):
+    """Rows could not be written to or read from a table."""
+
+
+class UnknownTableError(LandingError):
+    """No table of this name exists in the schema."""
+
+
+class SchemaMismatchError(LandingError):
+    """Rows do not have the columns or types of their table."""
+
+
+class ConflictingBatchError(LandingError):
+    """Rows are already landed under this key, with other content."""
+
+
+class ExpectationsFailedError(LandingError):
+    """Rows break an expectation and were not let through."""
+
+
+class ReviewError(LabelopError):
+    """A review could not be exported or imported."""
+
+
+class ReviewFormatError(ReviewError):
+    """A review file breaks its form."""
+
+
+class UnknownLabelClassError(ReviewError):
+    """A review uses a label that the ontology does not have."""
+
+
+class AnalysisError(LabelopError):
+    """A question could not be answered from the tables."""
+
+
+class UnknownQueryError(AnalysisError):
+    """No query of this name exists."""
+
+
+class QueryParameterError(AnalysisError):
+    """A query parameter is missing, unknown or of the wrong type."""
+
+
+class MissingPriceError(AnalysisError):
+    """The price book has no price for something that was used."""
+
+
+class EmptyArmError(AnalysisError):
+    """An arm has no rows to compare."""
+
+
+class RunFailedError(LabelopError):
+    """A run ended without doing all of its work."""

@@ -1,0 +1,49 @@
+"""The nouns of labelling: what a model proposes and what a person accepts.
+
+Knows no file format and no table; formats convert at the rim (`review/`, `ingest/`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from labelop.geometry import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One draft label of a model."""
+
+    prediction_id: str
+    """Content-derived id, unique within the store."""
+    label: str
+    """Class name of the ontology."""
+    score: float
+    """Model confidence, 0..1."""
+    draft: bool
+    """Whether a reviewer is shown it; the others are landed so that precision and recall can be computed."""
+    box: Box | None = None
+    """Where it is, pixels of the upright image; None for a label of the whole image."""
+    mask_rle: str | None = None
+    """COCO compressed run lengths (column-major) of the full upright image, or None."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.score) and 0.0 <= self.score <= 1.0):
+            raise ValueError(f"prediction {self.prediction_id}: score is {self.score}, expected 0..1")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedLabel:
+    """One label after review, or an imported truth."""
+
+    label_id: str
+    """Content-derived id, unique within its review."""
+    label: str
+    """Class name of the ontology."""
+    box: Box | None = None
+    """Where it is, pixels of the upright image; None for a label of the whole image."""
+    mask_rle: str | None = None
+    """COCO compressed run lengths of the full upright image, or None."""
+    prediction_id: str | None = None
+    """The prediction it came from when the tool told us (lineage), else None."""

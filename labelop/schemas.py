@@ -1,0 +1,331 @@
+"""Every table's columns in one place, with a version each; the store, the SQL tests and the docs read them here.
+
+Knows no store and no query. Column order: ids, then facts with units in their names, then provenance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from labelop.errors import UnknownTableError
+
+MONEY = pa.decimal128(18, 6)
+"""Type of every money column; a `currency` column stands beside it."""
+
+_TEXT = pa.string()
+_BOOL = pa.bool_()
+_REAL = pa.float64()
+_COUNT = pa.int64()
+_TIME = pa.timestamp("us", tz="UTC")
+
+PREDICTION = pa.struct(
+    [
+        ("prediction_id", _TEXT),
+        ("label", _TEXT),
+        ("score", _REAL),
+        ("draft", _BOOL),
+        ("x0_px", _REAL),
+        ("y0_px", _REAL),
+        ("x1_px", _REAL),
+        ("y1_px", _REAL),
+        ("mask_rle", _TEXT),
+    ]
+)
+"""One prediction; box columns are null for a label of the whole image, `draft` says a reviewer is shown it."""
+
+LABEL = pa.struct(
+    [
+        ("label_id", _TEXT),
+        ("prediction_id", _TEXT),
+        ("label", _TEXT),
+        ("x0_px", _REAL),
+        ("y0_px", _REAL),
+        ("x1_px", _REAL),
+        ("y1_px", _REAL),
+        ("mask_rle", _TEXT),
+    ]
+)
+"""One accepted label; `prediction_id` is the lineage where the tool knew it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the store."""
+
+    name: str
+    """Folder name under the store root and name in SQL."""
+    version: int
+    """Schema version; raised with every change of columns."""
+    schema: pa.Schema
+    """Column names and types, in order."""
+    grain: tuple[str, ...]
+    """Columns that make a row unique."""
+
+
+def _table(name: str, version: int, grain: tuple[str, ...], *columns: tuple[str, pa.DataType]) -> Table:
+    return Table(name, version, pa.schema(columns), grain)
+
+
+_DATASET = (("dataset", _TEXT), ("dataset_version", _TEXT))
+_LANDED = (("run_id", _TEXT), ("landed_at", _TIME))
+
+_ALL = (
+    _table(
+        "images",
+        1,
+        ("dataset", "dataset_version", "path"),
+        *_DATASET,
+        ("path", _TEXT),  # percent-encoded, relative to the source
+        ("image_id", _TEXT),  # SHA-256 of the original bytes; null when the bytes could not be read
+        ("source_uri", _TEXT),  # root the path is relative to
+        ("size_bytes", _COUNT),
+        ("format", _TEXT),
+        ("mode", _TEXT),
+        ("width_px", _COUNT),  # upright frame
+        ("height_px", _COUNT),
+        ("orientation", _COUNT),  # EXIF 1..8
+        ("frame_count", _COUNT),
+        ("split", _TEXT),  # train | val | null
+        ("declared_level", _TEXT),
+        ("outcome", _TEXT),  # ok | quarantined
+        *_LANDED,
+    ),
+    _table(
+        "quarantine",
+        1,
+        ("dataset", "dataset_version", "path", "pointer"),
+        *_DATASET,
+        ("path", _TEXT),
+        ("pointer", _TEXT),  # "" for the file itself, else the place inside an annotation file
+        ("image_id", _TEXT),
+        ("reason", _TEXT),  # code in capitals
+        ("detail", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "findings",
+        1,
+        ("dataset", "dataset_version", "image_id", "signal", "category"),
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("signal", _TEXT),  # declared | path | exif
+        ("signal_version", _TEXT),
+        ("category", _TEXT),  # for example declared_level, gps, path_rule
+        ("level", _TEXT),
+        ("evidence", _TEXT),  # kind of evidence, never the sensitive text itself
+        ("policy_digest", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "levels",
+        1,
+        ("dataset", "dataset_version", "image_id", "policy_digest"),
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("level", _TEXT),  # public | internal | confidential | restricted
+        ("reason", _TEXT),
+        ("policy_digest", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "decisions",
+        1,
+        ("decision_id",),
+        ("decision_id", _TEXT),
+        *_DATASET,
+        ("level", _TEXT),
+        ("role", _TEXT),  # chosen | compare | evaluate
+        ("arm", _TEXT),  # local | cloud
+        ("placement", _TEXT),  # onprem | cloud
+        ("model_id", _TEXT),
+        ("allowed", _BOOL),
+        ("reason", _TEXT),
+        ("rule_id", _TEXT),
+        ("images_count", _COUNT),
+        ("expected_cost", MONEY),  # per image
+        ("currency", _TEXT),
+        ("expected_review_seconds", _REAL),  # per image
+        ("policy_digest", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "batches",
+        1,
+        ("batch_id",),
+        ("batch_id", _TEXT),
+        *_DATASET,
+        ("arm", _TEXT),
+        ("role", _TEXT),
+        ("placement", _TEXT),
+        ("model_id", _TEXT),
+        ("model_digest", _TEXT),
+        ("parameters", _TEXT),  # canonical JSON
+        ("position", _COUNT),  # order inside its plan
+        ("image_ids", pa.list_(_TEXT)),
+        ("policy_digest", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "prelabels",
+        1,
+        ("image_id", "dataset_version", "batch_id"),
+        ("image_id", _TEXT),
+        *_DATASET,
+        ("run_id", _TEXT),
+        ("batch_id", _TEXT),
+        ("arm", _TEXT),
+        ("role", _TEXT),
+        ("placement", _TEXT),
+        ("worker", _TEXT),
+        ("model_id", _TEXT),
+        ("model_digest", _TEXT),
+        ("engine", _TEXT),
+        ("outcome", _TEXT),  # ok | empty | failed | withheld | unreadable
+        ("reason", _TEXT),
+        ("width_px", _COUNT),
+        ("height_px", _COUNT),
+        ("predictions", pa.list_(PREDICTION)),
+        ("policy_digest", _TEXT),
+        ("simulated", _BOOL),  # the placement was emulated on this machine
+        ("landed_at", _TIME),
+    ),
+    _table(
+        "usage",
+        1,
+        ("attempt_id",),
+        ("attempt_id", _TEXT),
+        ("batch_id", _TEXT),
+        *_DATASET,
+        ("arm", _TEXT),
+        ("role", _TEXT),
+        ("placement", _TEXT),
+        ("worker", _TEXT),
+        ("model_id", _TEXT),
+        ("engine", _TEXT),
+        ("images_count", _COUNT),
+        ("wall_seconds", _REAL),  # whole attempt
+        ("infer_seconds", _REAL),  # inside the engine
+        ("sent_bytes", _COUNT),
+        ("received_bytes", _COUNT),
+        ("outcome", _TEXT),  # landed | duplicate | failed
+        ("simulated", _BOOL),
+        ("run_id", _TEXT),
+        ("started_at", _TIME),
+    ),
+    _table(
+        "reviews",
+        1,
+        ("review_id",),
+        ("review_id", _TEXT),
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("arm", _TEXT),  # local | cloud | blind | import
+        ("batch_id", _TEXT),  # of the reviewed prelabel; null for imports
+        ("model_id", _TEXT),
+        ("reviewer", _TEXT),  # pseudonym
+        ("decision", _TEXT),  # approved | rejected
+        ("active_seconds", _REAL),  # null when nobody measured
+        ("lead_seconds", _REAL),
+        ("effort_source", _TEXT),  # measured | literature | none
+        ("position_in_batch", _COUNT),
+        ("labels", pa.list_(LABEL)),
+        ("tool", _TEXT),
+        ("tool_version", _TEXT),
+        ("source_digest", _TEXT),  # of the file it was read from
+        ("simulated", _BOOL),
+        ("submitted_at", _TIME),
+        *_LANDED,
+    ),
+    _table(
+        "edits",
+        1,
+        ("review_id", "edit_id"),
+        ("review_id", _TEXT),
+        ("edit_id", _TEXT),
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("arm", _TEXT),
+        ("model_id", _TEXT),
+        ("op", _TEXT),  # accept | relabel | adjust | adjust_relabel | delete | add
+        ("prediction_id", _TEXT),
+        ("label_id", _TEXT),
+        ("predicted_label", _TEXT),
+        ("accepted_label", _TEXT),
+        ("score", _REAL),
+        ("iou", _REAL),
+        ("drags_count", _COUNT),
+        ("model_seconds", _REAL),  # literature seconds of this operation
+        ("lineage", _BOOL),
+        ("parameter_set", _TEXT),
+        ("simulated", _BOOL),
+        *_LANDED,
+    ),
+    _table(
+        "prices",
+        1,
+        ("price_book", "placement", "item"),
+        ("price_book", _TEXT),  # version digest
+        ("placement", _TEXT),  # onprem | cloud | review
+        ("item", _TEXT),
+        ("unit", _TEXT),
+        ("amount", MONEY),
+        ("currency", _TEXT),
+        ("as_of", _TEXT),
+        ("source", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "cards",
+        1,
+        ("model_digest",),
+        ("model_digest", _TEXT),
+        ("model_id", _TEXT),
+        ("task", _TEXT),
+        ("family", _TEXT),
+        ("ontology", _TEXT),
+        ("classes", pa.list_(_TEXT)),
+        ("width_px", _COUNT),
+        ("height_px", _COUNT),
+        ("size_bytes", _COUNT),
+        ("parameters_count", _COUNT),
+        *_LANDED,
+    ),
+    _table(
+        "runs",
+        1,
+        ("run_id", "dataset", "event"),
+        ("run_id", _TEXT),
+        *_DATASET,
+        ("event", _TEXT),  # finished | partial
+        ("discovered_count", _COUNT),
+        ("landed_count", _COUNT),
+        ("quarantined_count", _COUNT),
+        ("batches_planned_count", _COUNT),
+        ("batches_skipped_count", _COUNT),
+        ("summary", _TEXT),  # canonical JSON of the run's summary
+        ("landed_at", _TIME),
+    ),
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+"""Every table by name."""
+
+VOLATILE = frozenset({"run_id", "landed_at", "started_at", "worker", "wall_seconds", "infer_seconds", "attempt_id"})
+"""Columns that say when and by whom, not what; left out when two stores are compared."""
+
+
+def table(name: str) -> Table:
+    """Find a table by name.
+
+    Raises:
+        UnknownTableError: There is no such table.
+    """
+    try:
+        return TABLES[name]
+    except KeyError:
+        raise UnknownTableError(
+            f"Table {name!r} is unknown; expected one of {', '.join(sorted(TABLES))}.",
+            hint="Tables are declared in labelop/schemas.py.",
+        ) from None

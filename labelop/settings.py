@@ -1,0 +1,54 @@
+"""Where things are: the only module that reads the environment.
+
+Knows names and defaults, not what is in the files they point at.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from labelop.errors import SettingsError
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Operator settings; every field can be set as `LABELOP_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="LABELOP_", extra="ignore", frozen=True)
+
+    store: str = Field(default="store", description="Root of the tables: a folder or any fsspec URI.")
+    config: Path = Field(
+        default=_CHECKOUT / "data/sample/config", description="Folder of policy.yaml, routing.yaml, prices.yaml."
+    )
+    catalog: Path = Field(default=_CHECKOUT / "data/sample/models", description="Folder of model cards (*.yaml).")
+    sql: Path | None = Field(default=None, description="Folder of the SQL files; found by itself when empty.")
+    cloud_url: str | None = Field(
+        default=None, description="Open Inference Protocol v2 server of the cloud arm; started on loopback when empty."
+    )
+    engine_threads: int = Field(default=1, ge=1, description="Threads one engine may use.")
+    s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")
+    s3_key: str | None = Field(default=None, description="Access key id of that store.")
+    s3_secret: SecretStr | None = Field(default=None, description="Secret of that store; never shown.")
+    s3_region: str = Field(default="us-east-1", description="Region of that store.")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read settings from the environment; overrides that are None are ignored.
+
+    Raises:
+        SettingsError: A value does not fit; the message names the setting.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=True)[0]
+        name = "LABELOP_" + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise SettingsError(
+            f"Setting {name} has the value {first.get('input')!r}: {first['msg']}.",
+            hint="`labelop doctor` lists every setting with its value.",
+        ) from error

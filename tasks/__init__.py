@@ -1,0 +1,1 @@
+"""Prefect bindings of library functions, by stage; no logic lives here."""
