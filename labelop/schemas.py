@@ -6,6 +6,7 @@ Knows no store and no query. Column order: ids, then facts with units in their n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -72,6 +73,19 @@ _DATASET = (("dataset", _TEXT), ("dataset_version", _TEXT))
 _LANDED = (("run_id", _TEXT), ("landed_at", _TIME))
 
 _ALL = (
+    _table(
+        "datasets",
+        1,
+        ("dataset", "dataset_version"),
+        *_DATASET,
+        ("ontology", _TEXT),  # names the arms that can label it
+        ("categories", pa.list_(_TEXT)),  # class names its truth uses; empty without truth
+        ("source_uri", _TEXT),
+        ("source_format", _TEXT),  # folder | coco | voc | yolo
+        ("declared_level", _TEXT),
+        ("discovered_count", _COUNT),  # files found, counted while listing
+        *_LANDED,
+    ),
     _table(
         "images",
         1,
@@ -155,6 +169,7 @@ _ALL = (
         1,
         ("batch_id",),
         ("batch_id", _TEXT),
+        ("plan_id", _TEXT),  # content of the whole plan
         *_DATASET,
         ("arm", _TEXT),
         ("role", _TEXT),
@@ -162,7 +177,7 @@ _ALL = (
         ("model_id", _TEXT),
         ("model_digest", _TEXT),
         ("parameters", _TEXT),  # canonical JSON
-        ("position", _COUNT),  # order inside its plan
+        ("position", _COUNT),  # order inside its plan; a shard is a range of it
         ("image_ids", pa.list_(_TEXT)),
         ("policy_digest", _TEXT),
         *_LANDED,
@@ -209,7 +224,7 @@ _ALL = (
         ("infer_seconds", _REAL),  # inside the engine
         ("sent_bytes", _COUNT),
         ("received_bytes", _COUNT),
-        ("outcome", _TEXT),  # landed | duplicate | failed
+        ("outcome", _TEXT),  # finished | failed
         ("simulated", _BOOL),
         ("run_id", _TEXT),
         ("started_at", _TIME),
@@ -298,13 +313,9 @@ _ALL = (
         ("run_id", "dataset", "event"),
         ("run_id", _TEXT),
         *_DATASET,
-        ("event", _TEXT),  # finished | partial
-        ("discovered_count", _COUNT),
-        ("landed_count", _COUNT),
-        ("quarantined_count", _COUNT),
-        ("batches_planned_count", _COUNT),
-        ("batches_skipped_count", _COUNT),
-        ("summary", _TEXT),  # canonical JSON of the run's summary
+        ("event", _TEXT),  # ingested | prelabelled | finished
+        ("state", _TEXT),  # complete | partial
+        ("summary", _TEXT),  # canonical JSON of counts
         ("landed_at", _TIME),
     ),
 )
@@ -329,3 +340,8 @@ def table(name: str) -> Table:
             f"Table {name!r} is unknown; expected one of {', '.join(sorted(TABLES))}.",
             hint="Tables are declared in labelop/schemas.py.",
         ) from None
+
+
+def utc_now() -> datetime:
+    """Give the time for provenance columns; never part of a key."""
+    return datetime.now(UTC)

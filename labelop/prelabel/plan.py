@@ -1,0 +1,255 @@
+"""Turn routing decisions into batches: which images, which models, which placement.
+
+A plan is content-derived and lands before any work starts, so that a child run can be told a range of it. Knows no
+engine and no orchestrator.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labelop import ids
+from labelop.engines.prelabeller import ArmModels
+from labelop.errors import ManifestError, NoEligiblePlacementError
+from labelop.landing.store import Store, land, landed_keys, read_rows
+from labelop.schemas import utc_now
+
+CHOSEN, COMPARE, EVALUATE = "chosen", "compare", "evaluate"
+"""Roles: routing picked it; the other arm on the comparison slice; a held-out image run by every model on premises."""
+
+_SHARE_STEPS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """One unit of landing."""
+
+    batch_id: str
+    """Content-derived key; its presence in `prelabels` means done."""
+    arm: str
+    """local | cloud."""
+    role: str
+    """chosen | compare | evaluate."""
+    placement: str
+    """onprem | cloud: where it may run."""
+    model_id: str
+    """Detector of the arm."""
+    position: int
+    """Order inside the plan."""
+    image_ids: tuple[str, ...]
+    """Images in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every batch of one dataset version under one set of decisions."""
+
+    plan_id: str
+    """Content-derived name."""
+    dataset: str
+    """Dataset name."""
+    dataset_version: str
+    """Dataset version."""
+    batches: tuple[PlannedBatch, ...]
+    """In order of position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one image gets."""
+
+    arm: str
+    """local | cloud."""
+    role: str
+    """chosen | compare | evaluate."""
+    placement: str
+    """onprem | cloud."""
+
+
+def in_slice(image_id: str, share: float) -> bool:
+    """Say whether an image belongs to a fixed share of all images.
+
+    Args:
+        image_id: 64 hex digits; its leading digits decide, so the answer never changes.
+        share: Share of images wanted, 0..1.
+    """
+    return int(image_id[:8], 16) < share * _SHARE_STEPS
+
+
+def assign(
+    level_of: Mapping[str, str],
+    decisions: Iterable[Mapping[str, Any]],
+    held_out: frozenset[str],
+    compare_share: float,
+    evaluation_arms: Sequence[str],
+) -> dict[Assignment, list[str]]:
+    """Give every image its arms.
+
+    Args:
+        level_of: Sensitivity level by image id.
+        decisions: Rows of the `decisions` table: `level`, `role`, `arm`, `placement`, `allowed`.
+        held_out: Images with truth that no model was trained on.
+        compare_share: Share of images, 0..1, that both arms prelabel where both are allowed.
+        evaluation_arms: Arms whose models are run on premises on held-out images.
+
+    Returns:
+        Sorted image ids by assignment.
+
+    Raises:
+        NoEligiblePlacementError: A level has no chosen placement.
+    """
+    chosen: dict[str, tuple[str, str]] = {}
+    allowed: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in decisions:
+        option = (row["arm"], row["placement"])
+        if row["allowed"]:
+            allowed[row["level"]].append(option)
+        if row["role"] == CHOSEN and row["allowed"]:
+            chosen[row["level"]] = option
+    result: dict[Assignment, list[str]] = defaultdict(list)
+    for image_id in sorted(level_of):
+        level = level_of[image_id]
+        if level not in chosen:
+            raise NoEligiblePlacementError(
+                f"Images of level {level} have no allowed placement (first image {image_id[:12]}).",
+                hint="`labelop route --explain` lists why each placement was refused.",
+                level=level,
+            )
+        arm, placement = chosen[level]
+        result[Assignment(arm, CHOSEN, placement)].append(image_id)
+        covered = {arm}
+        if in_slice(image_id, compare_share):
+            for other, where in allowed[level]:
+                if other not in covered:
+                    covered.add(other)
+                    result[Assignment(other, COMPARE, where)].append(image_id)
+        if image_id in held_out:
+            for other in evaluation_arms:
+                if other not in covered:
+                    result[Assignment(other, EVALUATE, "onprem")].append(image_id)
+    return dict(result)
+
+
+def plan_dataset(
+    store: Store,
+    dataset: str,
+    dataset_version: str,
+    *,
+    arms: Mapping[str, ArmModels],
+    policy_digest: str,
+    compare_share: float,
+    batch_images: int,
+    run_id: str,
+) -> Plan:
+    """Plan a dataset version's batches and land them in `batches`.
+
+    Args:
+        store: Where the tables are; `images`, `levels` and `decisions` of this version are read.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+        arms: Models by arm name.
+        policy_digest: Sensitivity policy under which the levels and decisions were made.
+        compare_share: Share of images, 0..1, that both arms prelabel.
+        batch_images: Images in a batch, at least 1.
+        run_id: Run that plans, for provenance only.
+
+    Returns:
+        The plan; the same inputs give the same plan.
+
+    Raises:
+        ManifestError: An image has no level.
+        NoEligiblePlacementError: A level has no chosen placement.
+    """
+    where = {"dataset": dataset, "dataset_version": dataset_version}
+    images = {row["image_id"] for row in read_rows(store, "images", where=where) if row["outcome"] == "ok"}
+    ruled = {**where, "policy_digest": policy_digest}
+    level_of = {
+        row["image_id"]: row["level"] for row in read_rows(store, "levels", where=ruled) if row["image_id"] in images
+    }
+    missing = sorted(images - level_of.keys())
+    if missing:
+        raise ManifestError(
+            f"{len(missing)} images of {dataset} {dataset_version} have no level under policy {policy_digest[:12]}, "
+            f"first {missing[0][:12]}.",
+            hint=f"Run `labelop classify --dataset {dataset}` first.",
+        )
+    decisions = read_rows(store, "decisions", where=ruled)
+    assigned = assign(level_of, decisions, _held_out(store, where), compare_share, sorted(arms))
+    batches: list[PlannedBatch] = []
+    for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
+        models = arms[assignment.arm]
+        for chunk in _chunks(assigned[assignment], batch_images):
+            parameters = {**models.parameters, "arm": assignment.arm, "role": assignment.role}
+            key = ids.batch_id(dataset_version, assignment.placement, models.digest, parameters, chunk)
+            batches.append(
+                PlannedBatch(
+                    key, assignment.arm, assignment.role, assignment.placement, models.detector.id, len(batches), chunk
+                )
+            )
+    plan = Plan(ids.row_id("plan", [b.batch_id for b in batches]), dataset, dataset_version, tuple(batches))
+    _land(store, plan, arms, policy_digest, run_id)
+    return plan
+
+
+def pending(store: Store, batches: Iterable[PlannedBatch]) -> list[PlannedBatch]:
+    """Keep the batches that have not landed; the tables decide, never the orchestrator."""
+    wanted = list(batches)
+    done = landed_keys(store, "prelabels", [b.batch_id for b in wanted])
+    return [b for b in wanted if b.batch_id not in done]
+
+
+def load_plan(store: Store, plan_id: str) -> Plan:
+    """Read a landed plan.
+
+    Raises:
+        ManifestError: No plan of this id has landed.
+    """
+    rows = sorted(read_rows(store, "batches", where={"plan_id": plan_id}), key=lambda r: int(r["position"]))
+    if not rows:
+        raise ManifestError(f"Plan {plan_id} has not landed.", hint="Plan it again with `labelop prelabel`.")
+    batches = tuple(
+        PlannedBatch(
+            r["batch_id"], r["arm"], r["role"], r["placement"], r["model_id"], int(r["position"]), tuple(r["image_ids"])
+        )
+        for r in rows
+    )
+    return Plan(plan_id, rows[0]["dataset"], rows[0]["dataset_version"], batches)
+
+
+def _held_out(store: Store, where: Mapping[str, str]) -> frozenset[str]:
+    with_truth = {r["image_id"] for r in read_rows(store, "reviews", where={**where, "arm": "import"})}
+    held_out = {r["image_id"] for r in read_rows(store, "images", where={**where, "split": "val"})}
+    return frozenset(with_truth & held_out)
+
+
+def _chunks(image_ids: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    if size < 1:
+        raise ValueError(f"batch_images is {size}, expected at least 1")
+    return [tuple(image_ids[i : i + size]) for i in range(0, len(image_ids), size)]
+
+
+def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest: str, run_id: str) -> None:
+    rows = [
+        {
+            "batch_id": b.batch_id,
+            "plan_id": plan.plan_id,
+            "dataset": plan.dataset,
+            "dataset_version": plan.dataset_version,
+            "arm": b.arm,
+            "role": b.role,
+            "placement": b.placement,
+            "model_id": b.model_id,
+            "model_digest": arms[b.arm].digest,
+            "parameters": ids.canonical_json(arms[b.arm].parameters),
+            "position": b.position,
+            "image_ids": list(b.image_ids),
+            "policy_digest": policy_digest,
+            "run_id": run_id,
+            "landed_at": utc_now(),
+        }
+        for b in plan.batches
+    ]
+    land(store, "batches", rows, plan.plan_id)
