@@ -1,0 +1,296 @@
+"""Every row enters and leaves the tables here, so that landing twice equals landing once wherever the tables are.
+
+A table is a Delta Lake table: Parquet files and a log. A commit carries the key of its rows as an application
+transaction; the log refuses a second commit of the same key, also from another machine. Must not know what rows mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from labelop import schemas
+from labelop.errors import LandingError, SchemaMismatchError, SettingsError
+from labelop.landing.rows import conform, empty_table, rows_to_table
+from labelop.settings import Settings
+
+__all__ = [
+    "Store",
+    "dataset_of",
+    "is_landed",
+    "land",
+    "land_many",
+    "landed_keys",
+    "open_store",
+    "read",
+    "read_rows",
+    "rows_to_table",
+]
+
+_VERSION_PROPERTY = "labelop.schema_version"
+_COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
+_ATTEMPTS = 5
+_ZSTD_LEVEL = 3
+
+Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
+"""Rows of one table: Arrow, or one mapping per row with every column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the tables are."""
+
+    root: str
+    """Absolute folder, or `s3://bucket/prefix`, without a slash at the end."""
+    storage_options: dict[str, str] = field(default_factory=dict, repr=False)
+    """Options of the object store by the names deltalake uses; holds a secret, so it is never shown."""
+
+    def uri(self, name: str) -> str:
+        """Address of one table."""
+        return f"{self.root}/{name}"
+
+
+def open_store(settings: Settings) -> Store:
+    """Point at the store of the settings; nothing is read or created.
+
+    Raises:
+        SettingsError: The root is neither a folder nor an `s3://` address.
+    """
+    root = settings.store.removeprefix("file://")
+    if root.startswith("s3://"):
+        options = {"AWS_REGION": settings.s3_region, "AWS_CONDITIONAL_PUT": "etag"}
+        if settings.s3_endpoint:
+            options["AWS_ENDPOINT_URL"] = settings.s3_endpoint
+            options["AWS_ALLOW_HTTP"] = str(settings.s3_endpoint.startswith("http://")).lower()
+        if settings.s3_key and settings.s3_secret:
+            options["AWS_ACCESS_KEY_ID"] = settings.s3_key
+            options["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret.get_secret_value()
+        return Store(root.rstrip("/"), options)
+    if "://" in root or not root:
+        raise SettingsError(
+            f"Setting LABELOP_STORE has the value {settings.store!r}, expected a folder or s3://bucket/prefix."
+        )
+    return Store(str(Path(root).expanduser().absolute()))
+
+
+def land(store: Store, name: str, rows: Rows, key: str) -> bool:
+    """Land rows in one atomic commit, once per key.
+
+    Args:
+        store: Where.
+        name: A table of `labelop.schemas`.
+        rows: May be empty: then only the key is recorded.
+        key: Names the rows by their content; holds no clock and no run id.
+
+    Returns:
+        True when this call landed the rows, False when the key had been landed before, by anybody.
+
+    Raises:
+        UnknownTableError: There is no such table.
+        SchemaMismatchError: The rows or the stored table do not have the declared columns.
+        LandingError: The store did not take the commit.
+    """
+    return land_many(store, name, [(key, rows)])[0]
+
+
+def land_many(store: Store, name: str, groups: Sequence[tuple[str, Rows]]) -> list[bool]:
+    """Land several groups of rows, each once per key, in one commit where nobody else lands one of them meanwhile.
+
+    Args:
+        store: Where.
+        name: A table of `labelop.schemas`.
+        groups: Key and rows of each group; of two groups with one key the first counts.
+
+    Returns:
+        For each group what `land` would have returned.
+
+    Raises:
+        UnknownTableError: There is no such table.
+        SchemaMismatchError: Some rows or the stored table do not have the declared columns; then nothing is landed.
+        LandingError: The store did not take the commit.
+    """
+    waiting: dict[str, pa.Table] = {}
+    first: dict[str, int] = {}
+    for position, (key, rows) in enumerate(groups):
+        if not key:
+            raise ValueError("a landing key must not be empty")
+        table = conform(name, rows) if isinstance(rows, pa.Table) else rows_to_table(name, rows)
+        if key not in first:
+            first[key], waiting[key] = position, table
+    landed = _commit(store, name, waiting)
+    return [key in landed and first[key] == position for position, (key, _) in enumerate(groups)]
+
+
+def is_landed(store: Store, name: str, key: str) -> bool:
+    """Say whether rows are landed under this key."""
+    return key in landed_keys(store, name, [key])
+
+
+def landed_keys(store: Store, name: str, keys: Iterable[str]) -> set[str]:
+    """Say which of the keys are landed, with one look at the table."""
+    table = _open(store, name)
+    return set() if table is None else {key for key in keys if table.transaction_version(key) is not None}
+
+
+def read(
+    store: Store,
+    name: str,
+    *,
+    columns: list[str] | None = None,
+    filters: ds.Expression | None = None,
+) -> pa.Table:
+    """Read the newest version of a table.
+
+    Args:
+        store: Where.
+        name: A table of `labelop.schemas`.
+        columns: Columns to read, in this order; all when None.
+        filters: Rows to read, for example `pyarrow.compute.field("dataset") == "bccd"`; all when None.
+
+    Returns:
+        Rows in no promised order; an empty table with the declared columns when nothing was ever landed.
+
+    Raises:
+        UnknownTableError: There is no such table.
+        LandingError: The store cannot be read, or a column does not exist.
+    """
+    try:
+        return dataset_of(store, name).to_table(columns=columns, filter=filters)
+    except (OSError, DeltaError, pa.ArrowException) as error:
+        raise LandingError(f"Table {name!r} in {store.root} cannot be read: {error}.") from error
+
+
+def read_rows(
+    store: Store,
+    name: str,
+    *,
+    columns: list[str] | None = None,
+    filters: ds.Expression | None = None,
+) -> list[dict[str, Any]]:
+    """Read the newest version of a table as one dict per row; see `read`."""
+    rows: list[dict[str, Any]] = read(store, name, columns=columns, filters=filters).to_pylist()
+    return rows
+
+
+def dataset_of(store: Store, name: str) -> ds.Dataset:
+    """Give the newest version of a table as exactly its files, for a scan by Arrow or DuckDB.
+
+    Files of unfinished or removed commits are in the folder and not in the dataset: nothing here ever lists a folder.
+
+    Raises:
+        UnknownTableError: There is no such table.
+        LandingError: The store cannot be read.
+    """
+    table = _open(store, name)
+    if table is None or not table.file_uris():
+        return ds.dataset(empty_table(name))
+    return table.to_pyarrow_dataset(schema=schemas.table(name).schema)
+
+
+def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
+    """Land the groups together; after a lost race go on one by one. Returns the keys landed here."""
+    try:
+        return _attempt(store, name, waiting)
+    except CommitFailedError:
+        landed: set[str] = set()
+    for key, rows in waiting.items():
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                landed |= _attempt(store, name, {key: rows})
+                break
+            except CommitFailedError as error:
+                # mostly the winner landed this very key, which the next look shows
+                if attempt == _ATTEMPTS:
+                    raise LandingError(
+                        f"Table {name!r} in {store.root} refused the rows of {key!r} {_ATTEMPTS} times: {error}.",
+                        hint="Too many writers at once; run again, what is landed stays landed.",
+                    ) from error
+    return landed
+
+
+def _attempt(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
+    table = _open(store, name) or _create(store, name)
+    # look and write share one version of the log, so a key that somebody lands in between makes the commit fail
+    keys = [key for key in waiting if table.transaction_version(key) is None]
+    if not keys:
+        return set()
+    try:
+        write_deltalake(
+            table,
+            pa.concat_tables([waiting[key] for key in keys]),
+            mode="append",
+            writer_properties=_writer_properties(name),
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(app_id=key, version=1) for key in keys],
+                max_commit_retries=_COMMIT_RETRIES,
+            ),
+        )
+    except CommitFailedError:
+        raise
+    except (DeltaError, OSError) as error:
+        raise LandingError(
+            f"Table {name!r} in {store.root} did not take the rows of {keys[0]!r} and {len(keys) - 1} more: {error}."
+        ) from error
+    return set(keys)
+
+
+def _open(store: Store, name: str) -> DeltaTable | None:
+    declared = schemas.table(name)
+    try:
+        table = DeltaTable(store.uri(name), storage_options=store.storage_options or None)
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise LandingError(f"Table {name!r} in {store.root} cannot be opened: {error}.") from error
+    stored = table.metadata().configuration.get(_VERSION_PROPERTY)
+    if stored != str(declared.version):
+        raise SchemaMismatchError(
+            f"Table {name!r} in {store.root} has schema version {stored}, expected {declared.version}.",
+            hint="Use a new store root, or the release that wrote this one.",
+        )
+    return table
+
+
+def _create(store: Store, name: str) -> DeltaTable:
+    declared = schemas.table(name)
+    if not store.storage_options:
+        Path(store.uri(name)).mkdir(parents=True, exist_ok=True)
+    try:
+        return DeltaTable.create(
+            store.uri(name),
+            declared.schema,
+            mode="ignore",
+            configuration={_VERSION_PROPERTY: str(declared.version)},
+            storage_options=store.storage_options or None,
+            raise_if_key_not_exists=False,
+        )
+    except (DeltaError, OSError) as error:
+        # another writer may have created it between our look and our try
+        if (table := _open(store, name)) is not None:
+            return table
+        raise LandingError(f"Table {name!r} in {store.root} cannot be created: {error}.") from error
+
+
+def _writer_properties(name: str) -> WriterProperties:
+    """Dictionaries for strings only: five times the writing speed of dictionaries for everything."""
+    text = [column.name for column in schemas.table(name).schema if pa.types.is_string(column.type)]
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=_ZSTD_LEVEL,
+        default_column_properties=ColumnProperties(dictionary_enabled=False),
+        column_properties={column: ColumnProperties(dictionary_enabled=True) for column in text},
+    )
