@@ -167,7 +167,7 @@ _ALL = (
     _table(
         "batches",
         1,
-        ("batch_id",),
+        ("plan_id", "batch_id"),
         ("batch_id", _TEXT),
         ("plan_id", _TEXT),  # content of the whole plan
         *_DATASET,

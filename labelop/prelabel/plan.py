@@ -20,6 +20,9 @@ from labelop.schemas import utc_now
 CHOSEN, COMPARE, EVALUATE = "chosen", "compare", "evaluate"
 """Roles: routing picked it; the other arm on the comparison slice; a held-out image run by every model on premises."""
 
+ONPREM = "onprem"
+"""The placement where anything may be looked at."""
+
 _SHARE_STEPS = 1 << 32
 
 
@@ -101,14 +104,7 @@ def assign(
     Raises:
         NoEligiblePlacementError: A level has no chosen placement.
     """
-    chosen: dict[str, tuple[str, str]] = {}
-    allowed: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for row in decisions:
-        option = (row["arm"], row["placement"])
-        if row["allowed"]:
-            allowed[row["level"]].append(option)
-        if row["role"] == CHOSEN and row["allowed"]:
-            chosen[row["level"]] = option
+    chosen, allowed = _options(decisions)
     result: dict[Assignment, list[str]] = defaultdict(list)
     for image_id in sorted(level_of):
         level = level_of[image_id]
@@ -119,18 +115,30 @@ def assign(
                 level=level,
             )
         arm, placement = chosen[level]
-        result[Assignment(arm, CHOSEN, placement)].append(image_id)
-        covered = {arm}
+        given = [Assignment(arm, CHOSEN, placement)]
         if in_slice(image_id, compare_share):
-            for other, where in allowed[level]:
-                if other not in covered:
-                    covered.add(other)
-                    result[Assignment(other, COMPARE, where)].append(image_id)
+            given += [Assignment(other, COMPARE, where) for other, where in allowed[level] if other != arm]
         if image_id in held_out:
-            for other in evaluation_arms:
-                if other not in covered:
-                    result[Assignment(other, EVALUATE, "onprem")].append(image_id)
+            covered = {a.arm for a in given}
+            given += [Assignment(other, EVALUATE, ONPREM) for other in evaluation_arms if other not in covered]
+        for assignment in given:
+            result[assignment].append(image_id)
     return dict(result)
+
+
+def _options(
+    decisions: Iterable[Mapping[str, Any]],
+) -> tuple[dict[str, tuple[str, str]], dict[str, list[tuple[str, str]]]]:
+    """Read off, per level, the chosen and all allowed (arm, placement) pairs."""
+    chosen: dict[str, tuple[str, str]] = {}
+    allowed: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in decisions:
+        if not row["allowed"]:
+            continue
+        allowed[row["level"]].append((row["arm"], row["placement"]))
+        if row["role"] == CHOSEN:
+            chosen[row["level"]] = (row["arm"], row["placement"])
+    return chosen, allowed
 
 
 def plan_dataset(

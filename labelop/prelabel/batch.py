@@ -1,0 +1,262 @@
+"""Run batches: check again, read, decode, prelabel, pass the gate, land exactly once.
+
+Everything a batch needs is read from the tables and the originals; nothing is trusted from the caller but ids. Knows
+no orchestrator.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from labelop import ids
+from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
+from labelop.errors import LabelopError, UnreadableImageError
+from labelop.ingest.decode import decode
+from labelop.ingest.sources import read_original
+from labelop.labels import Prediction
+from labelop.landing.store import Store, land, read_rows
+from labelop.prelabel.plan import Plan, PlannedBatch
+from labelop.schemas import utc_now
+from labelop.sensitivity.policy import Level, SensitivityPolicy
+from labelop.settings import Settings
+
+_CHUNK_IMAGES = 32
+"""Images decoded ahead while the engine works on the chunk before; bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where one image of a dataset lies."""
+
+    image_id: str
+    """SHA-256 of the original bytes."""
+    source_uri: str
+    """Root of the source."""
+    path: str
+    """Percent-encoded path below the root."""
+    width_px: int
+    """Width of the upright image."""
+    height_px: int
+    """Height of the upright image."""
+    level: str
+    """Sensitivity level now, read when the shard starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one attempt at a batch, before it is landed."""
+
+    batch: PlannedBatch
+    """The batch."""
+    rows: list[dict[str, Any]]
+    """`prelabels` rows, one per image, in the batch's order."""
+    usage: dict[str, Any]
+    """The attempt's `usage` row."""
+
+
+def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageRef]:
+    """Look up where a plan's images lie and how sensitive they are now.
+
+    An image without a level under this policy counts as restricted. Duplicates resolve to the first path.
+    """
+    where = {"dataset": plan.dataset, "dataset_version": plan.dataset_version}
+    levels = {
+        r["image_id"]: str(r["level"])
+        for r in read_rows(store, "levels", where={**where, "policy_digest": policy_digest})
+    }
+    refs: dict[str, ImageRef] = {}
+    for row in sorted(read_rows(store, "images", where={**where, "outcome": "ok"}), key=lambda r: str(r["path"])):
+        key = str(row["image_id"])
+        level = levels.get(key, Level.RESTRICTED.name.lower())
+        refs.setdefault(
+            key, ImageRef(key, row["source_uri"], row["path"], int(row["width_px"]), int(row["height_px"]), level)
+        )
+    return refs
+
+
+def run_batch(
+    plan: Plan,
+    batch: PlannedBatch,
+    refs: Mapping[str, ImageRef],
+    prelabeller: Prelabeller,
+    policy: SensitivityPolicy,
+    settings: Settings,
+    run_id: str,
+) -> BatchResult:
+    """Prelabel one batch; every image ends in exactly one row.
+
+    Args:
+        plan: The plan the batch belongs to.
+        batch: What to do.
+        refs: Where the images lie, by image id.
+        prelabeller: Opened models of the batch's arm and placement.
+        policy: Sensitivity policy; checked again here, since a plan may be older than a level.
+        settings: How to reach the originals.
+        run_id: Run that does the work, for provenance.
+
+    Returns:
+        Rows for `prelabels` and `usage`; nothing has landed yet.
+
+    Raises:
+        EngineUnavailableError: The engine could not be reached at all; nothing became of the batch.
+    """
+    started, clock = utc_now(), time.perf_counter()
+    outcomes: dict[str, ImageResult] = {}
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="read") as pool:
+        for items, refused in _loaded(batch, refs, policy, settings, pool):
+            outcomes.update({r.image_id: r for r in refused})
+            if items:
+                outcomes.update({r.image_id: r for r in prelabeller.prelabel(items)})
+    rows = [
+        _row(plan, batch, refs.get(image_id), outcomes[image_id], prelabeller, policy, run_id)
+        for image_id in batch.image_ids
+    ]
+    usage = {
+        "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
+        "batch_id": batch.batch_id,
+        "dataset": plan.dataset,
+        "dataset_version": plan.dataset_version,
+        "arm": batch.arm,
+        "role": batch.role,
+        "placement": batch.placement,
+        "worker": worker_name(),
+        "model_id": batch.model_id,
+        "engine": prelabeller.engine_name,
+        "images_count": len(batch.image_ids),
+        "wall_seconds": time.perf_counter() - clock,
+        "infer_seconds": sum(r.infer_seconds for r in outcomes.values()),
+        "sent_bytes": sum(r.sent_bytes for r in outcomes.values()),
+        "received_bytes": sum(r.received_bytes for r in outcomes.values()),
+        "outcome": "finished",
+        "simulated": prelabeller.simulated,
+        "run_id": run_id,
+        "started_at": started,
+    }
+    return BatchResult(batch, rows, usage)
+
+
+def land_batch(store: Store, result: BatchResult) -> bool:
+    """Book the attempt, then land its rows exactly once.
+
+    The attempt comes first: a crash in between leaves a cost without a result, which is what happened.
+
+    Returns:
+        True when the rows are new, False when another attempt had landed them.
+    """
+    land(store, "usage", [result.usage], str(result.usage["attempt_id"]))
+    return land(store, "prelabels", result.rows, result.batch.batch_id)
+
+
+def worker_name() -> str:
+    """Name this process for provenance: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _loaded(
+    batch: PlannedBatch,
+    refs: Mapping[str, ImageRef],
+    policy: SensitivityPolicy,
+    settings: Settings,
+    pool: ThreadPoolExecutor,
+) -> Iterator[tuple[list[ImageItem], list[ImageResult]]]:
+    """Decode chunk by chunk, one chunk ahead of the consumer."""
+    chunks = [batch.image_ids[i : i + _CHUNK_IMAGES] for i in range(0, len(batch.image_ids), _CHUNK_IMAGES)]
+
+    def submit(chunk: Sequence[str]) -> list[Any]:
+        return [pool.submit(_load, key, refs.get(key), batch.placement, policy, settings) for key in chunk]
+
+    ahead = submit(chunks[0]) if chunks else []
+    for following in [*chunks[1:], None]:
+        current, ahead = ahead, submit(following) if following is not None else []
+        loaded = [future.result() for future in current]
+        yield (
+            [x for x in loaded if isinstance(x, ImageItem)],
+            [x for x in loaded if isinstance(x, ImageResult)],
+        )
+
+
+def _load(
+    image_id: str, ref: ImageRef | None, placement: str, policy: SensitivityPolicy, settings: Settings
+) -> ImageItem | ImageResult:
+    if ref is None:
+        return _without_predictions(image_id, "unreadable", "NOT_IN_MANIFEST")
+    # the level is checked before one byte of the image is read
+    if placement not in policy.allowed_placements(Level.from_text(ref.level)):
+        return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
+    try:
+        data = read_original(ref.source_uri, ref.path, settings)
+        if ids.sha256_hex(data) != image_id:
+            return _without_predictions(image_id, "unreadable", "CHANGED")
+        return ImageItem(image_id=image_id, pixels=decode(data), level=ref.level)
+    except UnreadableImageError as error:
+        return _without_predictions(image_id, "unreadable", error.code)
+    except (OSError, LabelopError) as error:
+        # one lost file costs one row, not its batch; the row names what happened
+        return _without_predictions(image_id, "unreadable", f"READ_FAILED {type(error).__name__}")
+
+
+def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResult:
+    return ImageResult(
+        image_id=image_id,
+        outcome=outcome,
+        reason=reason,
+        predictions=(),
+        infer_seconds=0.0,
+        sent_bytes=0,
+        received_bytes=0,
+    )
+
+
+def _row(
+    plan: Plan,
+    batch: PlannedBatch,
+    ref: ImageRef | None,
+    result: ImageResult,
+    prelabeller: Prelabeller,
+    policy: SensitivityPolicy,
+    run_id: str,
+) -> dict[str, Any]:
+    return {
+        "image_id": result.image_id,
+        "dataset": plan.dataset,
+        "dataset_version": plan.dataset_version,
+        "run_id": run_id,
+        "batch_id": batch.batch_id,
+        "arm": batch.arm,
+        "role": batch.role,
+        "placement": batch.placement,
+        "worker": worker_name(),
+        "model_id": batch.model_id,
+        "model_digest": prelabeller.model_digest,
+        "engine": prelabeller.engine_name,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "width_px": ref.width_px if ref else None,
+        "height_px": ref.height_px if ref else None,
+        "predictions": [_struct(p) for p in result.predictions],
+        "policy_digest": policy.digest,
+        "simulated": prelabeller.simulated,
+        "landed_at": utc_now(),
+    }
+
+
+def _struct(prediction: Prediction) -> dict[str, Any]:
+    x0, y0, x1, y1 = prediction.box.xyxy if prediction.box else (None, None, None, None)
+    return {
+        "prediction_id": prediction.prediction_id,
+        "label": prediction.label,
+        "score": prediction.score,
+        "draft": prediction.draft,
+        "x0_px": x0,
+        "y0_px": y0,
+        "x1_px": x1,
+        "y1_px": y1,
+        "mask_rle": prediction.mask_rle,
+    }
