@@ -89,11 +89,11 @@ def files() -> list[tuple[str, bytes, str, str]]:
 
 
 def write(folder: Path) -> None:
-    """Write the files into `folder/files` and `expected.csv` (names percent-encoded) beside them."""
-    (folder / "files").mkdir(parents=True, exist_ok=True)
+    """Write the files into `folder` and `expected.csv` (names percent-encoded) beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "expected.csv").open("w", encoding="utf-8", newline="") as out:
         table = csv.writer(out, lineterminator="\n")
         table.writerow(("file_name", "outcome", "reason"))
         for name, content, outcome, reason in files():
-            (folder / "files" / name).write_bytes(content)
+            (folder / name).write_bytes(content)
             table.writerow((quote(name, safe=""), outcome, reason))
