@@ -308,6 +308,18 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "quality",
+        1,
+        ("dataset", "dataset_version", "split", "model_id", "metric", "images_count"),
+        *_DATASET,
+        ("split", _TEXT),  # train | val | all (the source names no split)
+        ("model_id", _TEXT),
+        ("metric", _TEXT),  # ap50 | ap | ap50:<class> | image_accuracy
+        ("value", _REAL),  # 0..1
+        ("images_count", _COUNT),
+        *_LANDED,
+    ),
+    _table(
         "runs",
         1,
         ("run_id", "dataset", "event"),
