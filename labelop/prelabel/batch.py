@@ -21,6 +21,7 @@ from labelop.errors import LabelopError, UnreadableImageError
 from labelop.ingest.decode import decode
 from labelop.ingest.sources import read_original
 from labelop.labels import Prediction
+from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.prelabel.plan import Plan, PlannedBatch
 from labelop.schemas import utc_now
@@ -61,6 +62,22 @@ class BatchResult:
     """The attempt's `usage` row."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchContext:
+    """What all batches of a shard share."""
+
+    plan: Plan
+    """The plan the batches belong to."""
+    refs: Mapping[str, ImageRef]
+    """Where the images lie, by image id."""
+    policy: SensitivityPolicy
+    """Checked again for every image, since a plan may be older than a level."""
+    settings: Settings
+    """How to reach the originals."""
+    run_id: str
+    """Run that does the work, for provenance."""
+
+
 def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageRef]:
     """Look up where a plan's images lie and how sensitive they are now.
 
@@ -69,10 +86,10 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
     where = {"dataset": plan.dataset, "dataset_version": plan.dataset_version}
     levels = {
         r["image_id"]: str(r["level"])
-        for r in read_rows(store, "levels", where={**where, "policy_digest": policy_digest})
+        for r in read_rows(store, "levels", filters=equal(**where, policy_digest=policy_digest))
     }
     refs: dict[str, ImageRef] = {}
-    for row in sorted(read_rows(store, "images", where={**where, "outcome": "ok"}), key=lambda r: str(r["path"])):
+    for row in sorted(read_rows(store, "images", filters=equal(**where, outcome="ok")), key=lambda r: str(r["path"])):
         key = str(row["image_id"])
         level = levels.get(key, Level.RESTRICTED.name.lower())
         refs.setdefault(
@@ -81,25 +98,13 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
     return refs
 
 
-def run_batch(
-    plan: Plan,
-    batch: PlannedBatch,
-    refs: Mapping[str, ImageRef],
-    prelabeller: Prelabeller,
-    policy: SensitivityPolicy,
-    settings: Settings,
-    run_id: str,
-) -> BatchResult:
+def run_batch(context: BatchContext, batch: PlannedBatch, prelabeller: Prelabeller) -> BatchResult:
     """Prelabel one batch; every image ends in exactly one row.
 
     Args:
-        plan: The plan the batch belongs to.
+        context: What the shard shares.
         batch: What to do.
-        refs: Where the images lie, by image id.
         prelabeller: Opened models of the batch's arm and placement.
-        policy: Sensitivity policy; checked again here, since a plan may be older than a level.
-        settings: How to reach the originals.
-        run_id: Run that does the work, for provenance.
 
     Returns:
         Rows for `prelabels` and `usage`; nothing has landed yet.
@@ -110,19 +115,16 @@ def run_batch(
     started, clock = utc_now(), time.perf_counter()
     outcomes: dict[str, ImageResult] = {}
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="read") as pool:
-        for items, refused in _loaded(batch, refs, policy, settings, pool):
+        for items, refused in _loaded(context, batch, pool):
             outcomes.update({r.image_id: r for r in refused})
             if items:
                 outcomes.update({r.image_id: r for r in prelabeller.prelabel(items)})
-    rows = [
-        _row(plan, batch, refs.get(image_id), outcomes[image_id], prelabeller, policy, run_id)
-        for image_id in batch.image_ids
-    ]
+    rows = [_row(context, batch, outcomes[image_id], prelabeller) for image_id in batch.image_ids]
     usage = {
         "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
         "batch_id": batch.batch_id,
-        "dataset": plan.dataset,
-        "dataset_version": plan.dataset_version,
+        "dataset": context.plan.dataset,
+        "dataset_version": context.plan.dataset_version,
         "arm": batch.arm,
         "role": batch.role,
         "placement": batch.placement,
@@ -136,7 +138,7 @@ def run_batch(
         "received_bytes": sum(r.received_bytes for r in outcomes.values()),
         "outcome": "finished",
         "simulated": prelabeller.simulated,
-        "run_id": run_id,
+        "run_id": context.run_id,
         "started_at": started,
     }
     return BatchResult(batch, rows, usage)
@@ -160,17 +162,13 @@ def worker_name() -> str:
 
 
 def _loaded(
-    batch: PlannedBatch,
-    refs: Mapping[str, ImageRef],
-    policy: SensitivityPolicy,
-    settings: Settings,
-    pool: ThreadPoolExecutor,
+    context: BatchContext, batch: PlannedBatch, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[list[ImageItem], list[ImageResult]]]:
     """Decode chunk by chunk, one chunk ahead of the consumer."""
     chunks = [batch.image_ids[i : i + _CHUNK_IMAGES] for i in range(0, len(batch.image_ids), _CHUNK_IMAGES)]
 
     def submit(chunk: Sequence[str]) -> list[Any]:
-        return [pool.submit(_load, key, refs.get(key), batch.placement, policy, settings) for key in chunk]
+        return [pool.submit(_load, context, key, batch.placement) for key in chunk]
 
     ahead = submit(chunks[0]) if chunks else []
     for following in [*chunks[1:], None]:
@@ -182,16 +180,15 @@ def _loaded(
         )
 
 
-def _load(
-    image_id: str, ref: ImageRef | None, placement: str, policy: SensitivityPolicy, settings: Settings
-) -> ImageItem | ImageResult:
+def _load(context: BatchContext, image_id: str, placement: str) -> ImageItem | ImageResult:
+    ref = context.refs.get(image_id)
     if ref is None:
         return _without_predictions(image_id, "unreadable", "NOT_IN_MANIFEST")
     # the level is checked before one byte of the image is read
-    if placement not in policy.allowed_placements(Level.from_text(ref.level)):
+    if placement not in context.policy.allowed_placements(Level.from_text(ref.level)):
         return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
     try:
-        data = read_original(ref.source_uri, ref.path, settings)
+        data = read_original(ref.source_uri, ref.path, context.settings)
         if ids.sha256_hex(data) != image_id:
             return _without_predictions(image_id, "unreadable", "CHANGED")
         return ImageItem(image_id=image_id, pixels=decode(data), level=ref.level)
@@ -214,20 +211,13 @@ def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResul
     )
 
 
-def _row(
-    plan: Plan,
-    batch: PlannedBatch,
-    ref: ImageRef | None,
-    result: ImageResult,
-    prelabeller: Prelabeller,
-    policy: SensitivityPolicy,
-    run_id: str,
-) -> dict[str, Any]:
+def _row(context: BatchContext, batch: PlannedBatch, result: ImageResult, prelabeller: Prelabeller) -> dict[str, Any]:
+    ref = context.refs.get(result.image_id)
     return {
         "image_id": result.image_id,
-        "dataset": plan.dataset,
-        "dataset_version": plan.dataset_version,
-        "run_id": run_id,
+        "dataset": context.plan.dataset,
+        "dataset_version": context.plan.dataset_version,
+        "run_id": context.run_id,
         "batch_id": batch.batch_id,
         "arm": batch.arm,
         "role": batch.role,
@@ -241,7 +231,7 @@ def _row(
         "width_px": ref.width_px if ref else None,
         "height_px": ref.height_px if ref else None,
         "predictions": [_struct(p) for p in result.predictions],
-        "policy_digest": policy.digest,
+        "policy_digest": context.policy.digest,
         "simulated": prelabeller.simulated,
         "landed_at": utc_now(),
     }

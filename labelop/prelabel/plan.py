@@ -14,6 +14,7 @@ from typing import Any
 from labelop import ids
 from labelop.engines.prelabeller import ArmModels
 from labelop.errors import ManifestError, NoEligiblePlacementError
+from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read_rows
 from labelop.schemas import utc_now
 
@@ -172,10 +173,12 @@ def plan_dataset(
         NoEligiblePlacementError: A level has no chosen placement.
     """
     where = {"dataset": dataset, "dataset_version": dataset_version}
-    images = {row["image_id"] for row in read_rows(store, "images", where=where) if row["outcome"] == "ok"}
+    images = {row["image_id"] for row in read_rows(store, "images", filters=equal(**where)) if row["outcome"] == "ok"}
     ruled = {**where, "policy_digest": policy_digest}
     level_of = {
-        row["image_id"]: row["level"] for row in read_rows(store, "levels", where=ruled) if row["image_id"] in images
+        row["image_id"]: row["level"]
+        for row in read_rows(store, "levels", filters=equal(**ruled))
+        if row["image_id"] in images
     }
     missing = sorted(images - level_of.keys())
     if missing:
@@ -184,7 +187,7 @@ def plan_dataset(
             f"first {missing[0][:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
-    decisions = read_rows(store, "decisions", where=ruled)
+    decisions = read_rows(store, "decisions", filters=equal(**ruled))
     assigned = assign(level_of, decisions, _held_out(store, where), compare_share, sorted(arms))
     batches: list[PlannedBatch] = []
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
@@ -215,7 +218,7 @@ def load_plan(store: Store, plan_id: str) -> Plan:
     Raises:
         ManifestError: No plan of this id has landed.
     """
-    rows = sorted(read_rows(store, "batches", where={"plan_id": plan_id}), key=lambda r: int(r["position"]))
+    rows = sorted(read_rows(store, "batches", filters=equal(plan_id=plan_id)), key=lambda r: int(r["position"]))
     if not rows:
         raise ManifestError(f"Plan {plan_id} has not landed.", hint="Plan it again with `labelop prelabel`.")
     batches = tuple(
@@ -228,8 +231,8 @@ def load_plan(store: Store, plan_id: str) -> Plan:
 
 
 def _held_out(store: Store, where: Mapping[str, str]) -> frozenset[str]:
-    with_truth = {r["image_id"] for r in read_rows(store, "reviews", where={**where, "arm": "import"})}
-    held_out = {r["image_id"] for r in read_rows(store, "images", where={**where, "split": "val"})}
+    with_truth = {r["image_id"] for r in read_rows(store, "reviews", filters=equal(**where, arm="import"))}
+    held_out = {r["image_id"] for r in read_rows(store, "images", filters=equal(**where, split="val"))}
     return frozenset(with_truth & held_out)
 
 

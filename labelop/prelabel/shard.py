@@ -1,0 +1,147 @@
+"""A shard: the range of a plan that one child run does with its models loaded once. Knows no orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labelop.catalog.cards import load_catalog
+from labelop.egress.audit import AuditLog
+from labelop.egress.gate import Gate
+from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
+from labelop.errors import CatalogError, SettingsError
+from labelop.landing.store import Store
+from labelop.prelabel.batch import BatchContext, BatchResult, image_refs, run_batch
+from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan
+from labelop.routing.policy import RoutingPolicy, load_routing
+from labelop.sensitivity.policy import load_policy
+from labelop.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRange:
+    """What a child run is told: a range of positions in a plan, for one placement."""
+
+    plan_id: str
+    """The plan, to be read from `batches`."""
+    placement: str
+    """onprem | cloud."""
+    first: int
+    """First position."""
+    last: int
+    """Last position, inclusive; positions of other placements in between are left out."""
+
+
+def split_shards(plan_id: str, batches: Iterable[PlannedBatch], shard_batches: int) -> list[ShardRange]:
+    """Cut batches into ranges of at most `shard_batches` batches of one placement.
+
+    Args:
+        plan_id: The plan the batches belong to.
+        batches: Pending batches.
+        shard_batches: Batches in a shard, at least 1; a child run should last minutes.
+
+    Returns:
+        Ranges that cover every batch exactly once among the pending ones.
+    """
+    if shard_batches < 1:
+        raise ValueError(f"shard_batches is {shard_batches}, expected at least 1")
+    by_placement: dict[str, list[int]] = {}
+    for batch in batches:
+        by_placement.setdefault(batch.placement, []).append(batch.position)
+    shards = []
+    for placement, positions in sorted(by_placement.items()):
+        positions.sort()
+        chunks = [positions[i : i + shard_batches] for i in range(0, len(positions), shard_batches)]
+        shards += [ShardRange(plan_id, placement, chunk[0], chunk[-1]) for chunk in chunks]
+    return shards
+
+
+def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dict[str, ArmModels]:
+    """Look up the model cards of every arm of an ontology.
+
+    Raises:
+        CatalogError: An arm names a card that the catalog does not have, or no arm has this ontology.
+    """
+    catalog = load_catalog(settings.catalog)
+    arms: dict[str, ArmModels] = {}
+    for arm in routing.arms:
+        if arm.ontology != ontology:
+            continue
+        named = {"detector": arm.detector, "segmenter": arm.segmenter, "classifier": arm.classifier}
+        missing = sorted(card for card in named.values() if card is not None and card not in catalog)
+        if missing:
+            raise CatalogError(
+                f"Arm {arm.arm!r} of ontology {ontology!r} names the models {missing}, "
+                f"expected some of {sorted(catalog)}.",
+                hint=f"Cards are read from {settings.catalog}.",
+            )
+        arms[arm.arm] = ArmModels(
+            detector=catalog[arm.detector],
+            segmenter=catalog[arm.segmenter] if arm.segmenter else None,
+            classifier=catalog[arm.classifier] if arm.classifier else None,
+        )
+    if not arms:
+        known = sorted({arm.ontology for arm in routing.arms})
+        raise CatalogError(f"No arm labels the ontology {ontology!r}, expected one of {known}.")
+    return arms
+
+
+@dataclass(slots=True)
+class OpenShard:
+    """A shard with its inputs read and its engines opened as they are needed."""
+
+    range: ShardRange
+    """What to do."""
+    batches: tuple[PlannedBatch, ...]
+    """Batches of the range, in order; some may have landed meanwhile."""
+    context: BatchContext
+    """What all batches share."""
+    arms: Mapping[str, ArmModels]
+    """Models by arm."""
+    audit: Path
+    """Egress log of this store."""
+    engines: dict[str, Prelabeller] = field(default_factory=dict)
+    """Opened prelabellers by arm."""
+
+    def run(self, batch: PlannedBatch) -> BatchResult:
+        """Prelabel one batch with the models of its arm; see `run_batch`."""
+        if batch.arm not in self.engines:
+            self.engines[batch.arm] = self._open(batch.arm)
+        return run_batch(self.context, batch, self.engines[batch.arm])
+
+    def _open(self, arm: str) -> Prelabeller:
+        settings, models = self.context.settings, self.arms[arm]
+        if self.range.placement == ONPREM:
+            return open_local(models, settings)
+        if not settings.cloud_url:
+            raise SettingsError(
+                "LABELOP_CLOUD_URL is empty, expected the address of an Open Inference Protocol v2 server.",
+                hint="`labelop serve-models` starts one on loopback; `labelop nightly` does so by itself.",
+            )
+        gate = Gate(self.context.policy, AuditLog(self.audit), self.range.placement)
+        return open_cloud(models, settings, gate, settings.cloud_url)
+
+
+@contextmanager
+def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Settings, run_id: str) -> Iterator[OpenShard]:
+    """Read what a shard needs and close its engines afterwards.
+
+    Raises:
+        ManifestError: The plan has not landed.
+        CatalogError: A model of an arm is not in the catalog.
+    """
+    plan = load_plan(store, shard.plan_id)
+    policy = load_policy(settings.config / "policy.yaml")
+    routing = load_routing(settings.config / "routing.yaml")
+    batches = tuple(
+        b for b in plan.batches if b.placement == shard.placement and shard.first <= b.position <= shard.last
+    )
+    context = BatchContext(plan, image_refs(store, plan, policy.digest), policy, settings, run_id)
+    opened = OpenShard(shard, batches, context, arm_models(settings, routing, ontology), settings.audit_path)
+    try:
+        yield opened
+    finally:
+        for engine in opened.engines.values():
+            engine.close()

@@ -1,0 +1,104 @@
+"""Start child runs: as deployments in their work pools, or, embedded, as plain calls in this process.
+
+A parent names its child by flow and deployment, so no flow imports another. What a child achieved is read from the
+tables, never from the state returned here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
+
+from labelop import progress
+from labelop.errors import RunFailedError
+
+_POLL_SECONDS = 1.0
+
+FlowFunction = Callable[..., object]
+"""The undecorated function of a flow."""
+
+_embedded: ContextVar[Mapping[str, FlowFunction] | None] = ContextVar("labelop_embedded", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child run."""
+
+    flow: str
+    """Flow name, kebab case."""
+    deployment: str
+    """Deployment name: which pool runs it."""
+    parameters: Mapping[str, Any]
+    """URIs, ids and small numbers only: they are stored and shown by the orchestrator."""
+    key: str
+    """Idempotency key: the same key never starts two runs."""
+
+    @property
+    def address(self) -> str:
+        """Flow and deployment as Prefect writes them."""
+        return f"{self.flow}/{self.deployment}"
+
+
+@contextmanager
+def embedded(flows: Mapping[str, FlowFunction]) -> Iterator[None]:
+    """Run children as plain calls while the block runs.
+
+    Args:
+        flows: Flow function by `flow/deployment`.
+    """
+    token = _embedded.set(flows)
+    try:
+        yield
+    finally:
+        _embedded.reset(token)
+
+
+def run_children(children: Sequence[Child]) -> list[str]:
+    """Start all children and wait for all of them.
+
+    Args:
+        children: Runs to start; embedded they run in this order.
+
+    Returns:
+        The final state's name of each, for the log only.
+
+    Raises:
+        RunFailedError: Neither a flow run nor an embedded run is active.
+    """
+    flows = _embedded.get()
+    if flows is not None:
+        for child in children:
+            flows[child.address](**child.parameters)
+        return ["Completed"] * len(children)
+    if FlowRunContext.get() is None:
+        raise RunFailedError("Children can be started inside a flow run or an embedded run only.")
+    runs = [
+        run_deployment(child.address, parameters=dict(child.parameters), timeout=0, idempotency_key=child.key)
+        for child in children
+    ]
+    return _wait(runs, children)
+
+
+def _wait(runs: Sequence[FlowRun], children: Sequence[Child]) -> list[str]:
+    final: dict[int, str] = {}
+    with get_client(sync_client=True) as client:
+        while len(final) < len(runs):
+            for index, run in enumerate(runs):
+                if index in final:
+                    continue
+                state = client.read_flow_run(run.id).state
+                if state is not None and state.is_final():
+                    final[index] = state.name or state.type.value
+                    progress.report(f"child runs of {children[index].flow}", len(final), len(runs))
+            if len(final) < len(runs):
+                time.sleep(_POLL_SECONDS)
+    return [final[index] for index in range(len(runs))]
