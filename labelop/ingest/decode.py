@@ -1,0 +1,236 @@
+"""The one rim where hostile bytes become pixels, or a reason code.
+
+Pure functions of bytes and limits, so that they can move into a child process unchanged. Knows no path and no table.
+Every conversion is explicit: orientation applied, 16 bits scaled (not cut), transparency laid over white, the first
+frame of an animation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from labelop.errors import UnreadableImageError
+
+ImageArray: TypeAlias = NDArray[np.uint8]
+"""uint8 RGB, shape (height, width, 3), upright."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats that are opened at all; the others have a history of bombs and interpreters."""
+
+MAX_HEAD_BYTES = 16
+"""Bytes that are enough to tell a signature."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+_KNOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+_OTHER_RASTER = (
+    b"\xff\x0a",
+    b"\0\0\0\x0cJXL ",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+    b"8BPS",
+    b"SIMPLE  =",
+    b"\0\0\1\0",
+)
+_ISO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_FULL_16_BITS = 65535.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost."""
+
+    max_bytes: int = 512 * 1024 * 1024
+    """Largest file, bytes."""
+    max_pixels: int = 64_000_000
+    """Largest frame, pixels."""
+    max_frames: int = 1000
+    """Most frames of an animation or pages of a TIFF."""
+
+
+DEFAULT_LIMITS = Limits()
+"""Limits where the caller names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image after a full decode."""
+
+    format: str
+    """Name of the file format by its content, for example `JPEG`."""
+    mode: str
+    """Pixel layout in the file as Pillow names it, for example `CMYK`."""
+    width_px: int
+    """Width of the upright image."""
+    height_px: int
+    """Height of the upright image."""
+    orientation: int
+    """EXIF orientation of the file, 1..8."""
+    frame_count: int
+    """Frames or pages in the file; the first is used."""
+
+
+def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageFacts:
+    """Decode fully and say what the image is.
+
+    Raises:
+        UnreadableImageError: `code` is EMPTY, TOO_LARGE, NOT_RASTER, UNSUPPORTED_FORMAT or CORRUPT.
+    """
+    facts, _ = _decoded(data, limits)
+    return facts
+
+
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageArray:
+    """Decode the first frame to upright RGB.
+
+    Returns:
+        uint8, shape (height, width, 3).
+
+    Raises:
+        UnreadableImageError: `code` is EMPTY, TOO_LARGE, NOT_RASTER, UNSUPPORTED_FORMAT or CORRUPT.
+    """
+    _, image = _decoded(data, limits)
+    return np.array(image, dtype=np.uint8)
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Say whether a file's first bytes are those of a raster image, readable here or not."""
+    # two letters are too little evidence for a bitmap; its reserved bytes are zero besides
+    bitmap = head[:2] == b"BM" and head[6:10] == bytes(4)
+    return bitmap or (_is_known(head) and head[:2] != b"BM") or _is_other_raster(head)
+
+
+def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
+    if not data:
+        raise _refused("EMPTY", "no bytes")
+    if len(data) > limits.max_bytes:
+        raise _refused("TOO_LARGE", f"{len(data)} bytes, allowed are {limits.max_bytes}")
+    head = data[:MAX_HEAD_BYTES]
+    if not _is_known(head):
+        code = "UNSUPPORTED_FORMAT" if _is_other_raster(head) else "NOT_RASTER"
+        raise _refused(code, "the content is none of " + ", ".join(FORMATS))
+    with _quiet():
+        try:
+            # some faults (a wrong checksum inside a PNG) show in verify only, and verify spoils the image
+            with Image.open(io.BytesIO(data), formats=FORMATS) as probe:
+                _check_size(probe, limits)
+                probe.verify()
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return _loaded(image, limits)
+        except UnreadableImageError:
+            raise
+        except (Image.DecompressionBombError, MemoryError) as error:
+            raise _refused("TOO_LARGE", type(error).__name__) from error
+        except Exception as error:
+            # hostile files make Pillow raise nine unrelated classes; this is the one place that may catch them all
+            raise _refused("CORRUPT", type(error).__name__) from error
+
+
+def _loaded(image: Image.Image, limits: Limits) -> tuple[ImageFacts, Image.Image]:
+    _check_size(image, limits)
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > limits.max_frames:
+        raise _refused("TOO_LARGE", f"{frames} frames, allowed are {limits.max_frames}")
+    image.seek(0)
+    kind, mode, orientation = str(image.format), image.mode, _orientation(image)
+    image.load()
+    # Pillow turns a TIFF by itself while loading; what is still written after that is ours to apply
+    turn = _UPRIGHT.get(_orientation(image))
+    rgb = _to_rgb(image)
+    upright = rgb.transpose(turn) if turn is not None else rgb
+    return ImageFacts(kind, mode, upright.width, upright.height, orientation, frames), upright
+
+
+def _check_size(image: Image.Image, limits: Limits) -> None:
+    if image.width * image.height > limits.max_pixels:
+        raise _refused("TOO_LARGE", f"{image.width} x {image.height} pixels, allowed are {limits.max_pixels}")
+    if image.width < 1 or image.height < 1:
+        raise _refused("CORRUPT", f"{image.width} x {image.height} pixels")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001 - a broken note about pixels does not make the pixels unusable
+        return 1
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_scaled(np.asarray(image), image.mode)).convert("RGB")
+    if image.mode == "LAB":
+        raise _refused("UNSUPPORTED_FORMAT", "LAB colours")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        front = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
+    """Bring deep grey values to 0..255: 16 bits by their full range, wider ones by their own smallest and largest."""
+    deep = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(deep.min()), float(deep.max())
+    if mode != "F" and low >= 0 and high <= _FULL_16_BITS:
+        low, high = 0.0, _FULL_16_BITS
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return np.rint((deep - low) * scale).astype(np.uint8)
+
+
+def _is_known(head: bytes) -> bool:
+    return head.startswith(_KNOWN) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _is_other_raster(head: bytes) -> bool:
+    return head.startswith(_OTHER_RASTER) or (head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS)
+
+
+def _refused(code: str, detail: str) -> UnreadableImageError:
+    return UnreadableImageError(f"The image is not usable: {code}, {detail}.", code=code, detail=detail)
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_stack = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings out of logs while at least one thread decodes.
+
+    `warnings.catch_warnings` alone is not safe among threads: the one that ends first would restore the filters for
+    all. So the first to enter sets the filter and the last to leave takes it away.
+    """
+    global _quiet_depth  # noqa: PLW0603 - filters are state of the whole process, and so is their count
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _quiet_stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _quiet_stack.close()

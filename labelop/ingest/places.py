@@ -1,0 +1,237 @@
+"""Where originals lie: a local folder or any fsspec address, read-only and never outside its root.
+
+Knows files and bytes; must not know images or annotations. Local files are opened name by name without following
+links, so that nothing below the root can point out of it, not even when it is swapped while being read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from labelop.errors import ManifestError, UnreadableImageError
+from labelop.ingest import names
+from labelop.settings import Settings
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# a FIFO would block for ever without O_NONBLOCK
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name below a root that is not a folder."""
+
+    path: str
+    """Percent-encoded, relative to the root."""
+    size_bytes: int
+    """Size as listed; 0 for what is not a regular file."""
+    regular: bool
+    """Whether it is a regular file, not a link, pipe or device."""
+
+
+class Place(Protocol):
+    """Somewhere originals lie."""
+
+    @property
+    def root_uri(self) -> str:
+        """Address of the root, without a slash at the end."""
+
+    def walk(self) -> Iterator[Entry]:
+        """Give everything below the root in the order of raw paths."""
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Read a whole regular file; raises UnreadableImageError with a reason code."""
+
+    def head(self, path: str, count: int) -> bytes:
+        """Read the first bytes of a regular file; empty when it cannot be read."""
+
+
+def open_place(uri: str, settings: Settings) -> Place:
+    """Open a local folder (plain path or `file://`) or any other fsspec address.
+
+    Raises:
+        ManifestError: There is nothing at this address.
+    """
+    scheme = uri.partition("://")[0] if "://" in uri else ""
+    if scheme in ("", "file"):
+        folder = unquote(uri.removeprefix("file://"), errors="surrogateescape") if scheme else uri
+        root = os.fsencode(os.path.realpath(Path(folder).expanduser()))
+        if not os.path.isdir(root):  # noqa: PTH112 - raw bytes, which Path does not take
+            raise ManifestError(f"Source {uri!r} is not a folder.", hint="Check the path.", uri=uri)
+        return LocalPlace(root)
+    return _open_remote(uri, scheme, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlace:
+    """A folder on this machine."""
+
+    root: bytes
+    """Absolute raw path with its own links resolved."""
+
+    @property
+    def root_uri(self) -> str:
+        """`file://` address; percent-encoded."""
+        return "file://" + names.encode(self.root)
+
+    def walk(self) -> Iterator[Entry]:
+        """Give everything below the root; linked folders are entries, never entered."""
+        try:
+            yield from self._walk(b"")
+        except PermissionError as error:
+            raise ManifestError(f"Source {self.root_uri} may not be listed.", hint="Check its permissions.") from error
+
+    def _walk(self, below: bytes) -> Iterator[Entry]:
+        with os.scandir(os.path.join(self.root, below)) as listing:  # noqa: PTH118 - raw bytes
+            entries = sorted(listing, key=lambda entry: entry.name)
+        for entry in entries:
+            path = below + b"/" + entry.name if below else entry.name
+            try:
+                facts = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # deleted since the listing: it was never found
+            if stat.S_ISDIR(facts.st_mode):
+                yield from self._enter(path)
+            else:
+                regular = stat.S_ISREG(facts.st_mode)
+                yield Entry(names.encode(path), facts.st_size if regular else 0, regular)
+
+    def _enter(self, folder: bytes) -> Iterator[Entry]:
+        try:
+            yield from self._walk(folder)
+        except PermissionError:
+            # a closed folder is one thing found and not taken; it must not end the run nor vanish
+            yield Entry(names.encode(folder), 0, regular=False)
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Read a whole regular file whose size and time stay the same meanwhile; one retry when they do not."""
+        for _ in range(_READ_TRIES):
+            with self._opened(path) as descriptor:
+                before = os.fstat(descriptor)
+                if before.st_size > max_bytes:
+                    raise _unreadable(path, "TOO_LARGE", f"{before.st_size} bytes, allowed are {max_bytes}")
+                data = _drain(descriptor, max_bytes + 1)
+                after = os.fstat(descriptor)
+            if len(data) == before.st_size == after.st_size and before.st_mtime_ns == after.st_mtime_ns:
+                return data
+        raise _unreadable(path, "UNSTABLE", "changed while it was read")
+
+    def head(self, path: str, count: int) -> bytes:
+        """Read the first bytes of a regular file; empty when it cannot be read."""
+        try:
+            with self._opened(path) as descriptor:
+                return os.read(descriptor, count)
+        except UnreadableImageError:
+            return b""
+
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[int]:
+        *folders, name = names.components(path)
+        with contextlib.ExitStack() as stack:
+            try:
+                at = os.open(self.root, _FOLDER_FLAGS)
+                stack.callback(os.close, at)
+                for folder in folders:
+                    at = os.open(folder, _FOLDER_FLAGS, dir_fd=at)
+                    stack.callback(os.close, at)
+                descriptor = os.open(name, _FILE_FLAGS, dir_fd=at)
+                stack.callback(os.close, descriptor)
+            except OSError as error:
+                # ELOOP and ENOTDIR are what O_NOFOLLOW answers for a link
+                code = "UNREADABLE" if isinstance(error, PermissionError | FileNotFoundError) else "NOT_REGULAR"
+                raise _unreadable(path, code, os.strerror(error.errno or 0)) from error
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _unreadable(path, "NOT_REGULAR", "not a regular file")
+            yield descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePlace:
+    """A prefix of an object store, through fsspec."""
+
+    root_uri: str
+    """Address as given, without a slash at the end."""
+    prefix: str
+    """The root as the file system names it, without a slash at the end."""
+    files: Any = field(repr=False)
+    """fsspec file system; may hold a secret."""
+
+    def walk(self) -> Iterator[Entry]:
+        """Give every object below the prefix."""
+        found = self.files.find(self.prefix, detail=True)
+        for name, facts in sorted(found.items()):
+            path = names.encode(
+                str(name).removeprefix(self.prefix).removeprefix("/").encode("utf-8", "surrogateescape")
+            )
+            if path and not path.endswith("/"):
+                yield Entry(path, int(facts.get("size") or 0), facts.get("type") == "file")
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Read a whole object of the size the store names; one retry when it does not fit."""
+        full = self._full(path)
+        for _ in range(_READ_TRIES):
+            try:
+                size = int(self.files.info(full)["size"])
+                if size > max_bytes:
+                    raise _unreadable(path, "TOO_LARGE", f"{size} bytes, allowed are {max_bytes}")
+                data = bytes(self.files.cat_file(full))
+            except OSError as error:
+                raise _unreadable(path, "UNREADABLE", type(error).__name__) from error
+            if len(data) == size:
+                return data
+        raise _unreadable(path, "UNSTABLE", "changed while it was read")
+
+    def head(self, path: str, count: int) -> bytes:
+        """Read the first bytes of an object; empty when it cannot be read."""
+        try:
+            return bytes(self.files.cat_file(self._full(path), start=0, end=count))
+        except OSError:
+            return b""
+
+    def _full(self, path: str) -> str:
+        return self.prefix + "/" + b"/".join(names.components(path)).decode("utf-8", "surrogateescape")
+
+
+def _open_remote(uri: str, scheme: str, settings: Settings) -> RemotePlace:
+    import fsspec  # noqa: PLC0415 - a second of import that local sources do not need
+
+    options: dict[str, Any] = {}
+    if scheme in ("s3", "s3a"):
+        client = {"region_name": settings.s3_region, "endpoint_url": settings.s3_endpoint}
+        options = {
+            "key": settings.s3_key,
+            "secret": settings.s3_secret.get_secret_value() if settings.s3_secret else None,
+            "client_kwargs": {name: value for name, value in client.items() if value},
+            "use_listings_cache": False,  # a file may have changed since the listing
+        }
+    try:
+        files, prefix = fsspec.core.url_to_fs(uri.rstrip("/"), **options)
+        if not files.isdir(prefix):
+            raise ManifestError(f"Source {uri!r} is not a folder or prefix.", hint="Check the address.", uri=uri)
+    except (OSError, ValueError, ImportError) as error:
+        raise ManifestError(
+            f"Source {uri!r} cannot be opened: {error}.",
+            hint="Check the address and LABELOP_S3_ENDPOINT, LABELOP_S3_KEY, LABELOP_S3_SECRET.",
+            uri=uri,
+        ) from error
+    return RemotePlace(uri.rstrip("/"), str(prefix).rstrip("/"), files)
+
+
+def _drain(descriptor: int, most: int) -> bytes:
+    parts, left = [], most
+    while left > 0 and (part := os.read(descriptor, min(left, 1 << 24))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _unreadable(path: str, code: str, detail: str) -> UnreadableImageError:
+    return UnreadableImageError(f"File {path} is not taken in: {code}, {detail}.", code=code, detail=detail, path=path)

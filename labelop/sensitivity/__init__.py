@@ -1,0 +1,1 @@
+"""Decide how sensitive each image is; unknown, stale and broken all mean restricted."""
