@@ -34,7 +34,7 @@ def draw(seed: int, text: str = "") -> Scene:
     for centre in whites:
         _white_cell(rng, canvas, centre, radius * rng.uniform(1.35, 1.95), objects)
     for centre in _spots(rng, platelet_count, 6.0):
-        _platelet(rng, canvas, centre, radius * rng.uniform(0.22, 0.42), objects)
+        _platelet(rng, canvas, centre, radius * rng.uniform(0.3, 0.48), objects)
     pixels = _camera(rng, canvas)
     if text:
         pixels = burn_text(pixels, text, dark=bool(rng.random() < 0.6))

@@ -37,7 +37,7 @@ ONTOLOGY = {"cells": smears.CLASSES, "parcels": parcels.CLASSES}
 PLANS: dict[str, tuple[Stage, ...]] = {
     "cells-small": (
         Stage("cells-drawn-160", 160, 128, 800, 1e-3, drawn=8),
-        Stage("cells-real-160", 160, 128, 1600, 1e-3, drawn=2),
+        Stage("cells-real-160", 160, 128, 2200, 1e-3, drawn=3),
     ),
     "cells-large": (
         Stage("cells-real-256", 256, 192, 2000, 8e-4, drawn=2),

@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -173,3 +174,52 @@ def detector_quality(
     values |= {"draft_precision": sums[0] / max(1, sums[1]), "draft_recall": sums[0] / max(1, sums[2])}
     head = {"dataset": dataset, "split": "val"}
     return [head | {"metric": k, "value": round(float(v), 4), "image_count": len(pictures)} for k, v in values.items()]
+
+
+def classifier_quality(name: str, classes: tuple[str, ...]) -> list[dict[str, object]]:
+    """Accuracy of the classifier file on the held-out parcels."""
+    run = export.session(export.MODELS / f"{name}.onnx")
+    _, height, width, _ = run.get_inputs()[0].shape
+    folder, right, count = SAMPLE / "parcels", 0, 0
+    for row in json.loads((folder / "annotations.json").read_text(encoding="utf-8"))["images"]:
+        if row["split"] == "val":
+            with Image.open(folder / "images" / row["file_name"]) as image:
+                small = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))[None]
+            logits = run.run(["logits"], {"images": small})[0][0]
+            right += classes[int(logits.argmax())] == row["land_use"]
+            count += 1
+    return [
+        {
+            "dataset": "parcels",
+            "split": "val",
+            "metric": "accuracy",
+            "value": round(right / count, 4),
+            "image_count": count,
+        }
+    ]
+
+
+def segmenter_quality(name: str, features: list[str], dataset: str) -> list[dict[str, object]]:
+    """Mean mask IoU over the objects of the held-out pictures, each prompted with its true box, in image pixels."""
+    encoder = export.session(export.MODELS / f"{name}-encoder.onnx")
+    decoder = export.session(export.MODELS / f"{name}-decoder.onnx")
+    _, side_y, side_x, _ = encoder.get_inputs()[0].shape
+    folder = SAMPLE / dataset
+    truth = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+    met: list[float] = []
+    pictures = [row for row in truth["images"] if row["split"] == "val"]
+    for row in pictures:
+        own = [one for one in truth["annotations"] if one["image_id"] == row["id"]]
+        with Image.open(folder / "images" / row["file_name"]) as image:
+            small = np.asarray(image.convert("RGB").resize((side_x, side_y), Image.Resampling.BILINEAR))[None]
+        boxes = np.array([one["bbox"] for one in own], dtype=np.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        boxes *= np.array([side_x / row["width"], side_y / row["height"]] * 2, dtype=np.float32)
+        maps = dict(zip(features, encoder.run(features, {"images": small}), strict=True))
+        logits = decoder.run(["masks"], maps | {"boxes": boxes[None]})[0][0]
+        for one, low in zip(own, logits, strict=True):
+            full = np.asarray(Image.fromarray(low).resize((row["width"], row["height"]), Image.Resampling.BILINEAR)) > 0
+            wanted = coco_mask.decode(one["segmentation"]).astype(bool)
+            met.append(float((full & wanted).sum() / max(1, (full | wanted).sum())))
+    value = round(float(np.mean(met)), 4)
+    return [{"dataset": dataset, "split": "val", "metric": "mask_iou", "value": value, "image_count": len(pictures)}]

@@ -69,3 +69,29 @@ def classifier(classes: tuple[str, ...]) -> ResNetForImageClassification:
 def inputs(pixels: torch.Tensor, light: tuple[float, float]) -> torch.Tensor:
     """Bring uint8 [n, h, w, 3] to normalised float32 [n, 3, h, w]."""
     return ((pixels.to(torch.float32) - light[0]) / light[1]).permute(0, 3, 1, 2)
+
+
+class DetectorFile(torch.nn.Module):
+    """What a detector's ONNX file computes: uint8 pictures to class logits and normalised cxcywh boxes."""
+
+    def __init__(self, net: torch.nn.Module, light: tuple[float, float]) -> None:
+        super().__init__()
+        self.net, self.light = net, light
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[n, h, w, 3] to [n, queries, classes] and [n, queries, 4]."""
+        out = self.net(pixel_values=inputs(images, self.light))
+        return out.logits, out.pred_boxes
+
+
+class ClassifierFile(torch.nn.Module):
+    """What the classifier's ONNX file computes: uint8 pictures to class logits."""
+
+    def __init__(self, net: torch.nn.Module, light: tuple[float, float]) -> None:
+        super().__init__()
+        self.net, self.light = net, light
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[n, h, w, 3] to [n, classes]."""
+        logits: torch.Tensor = self.net(pixel_values=inputs(images, self.light)).logits
+        return logits
