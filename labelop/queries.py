@@ -1,0 +1,276 @@
+"""Find, describe and run the SQL files, so that analysts and the report read the same numbers.
+
+SQL lives in `sql/` as files with a header; nothing here builds SQL text from values. Knows tables by their names in
+`labelop.schemas`, not what is in them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import duckdb
+import pyarrow as pa
+
+from labelop import schemas
+from labelop.errors import AnalysisError, ConfigurationError, QueryParameterError, UnknownQueryError
+from labelop.landing.store import Store, dataset_of
+from labelop.settings import Settings, load_settings
+
+Session: TypeAlias = duckdb.DuckDBPyConnection
+"""Read-only look at one store: tables and views by name, no way to the outside."""
+
+_PACKAGE = Path(__file__).resolve().parent
+_HEADER = re.compile(r"\A(?P<header>(?:--[^\n]*\n)+)")
+_PARAM = re.compile(r"(?P<name>[a-z_]+) (?P<kind>text|integer|real|boolean)(?: = (?P<default>\S+))?\Z")
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+Value: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryParam:
+    """One named parameter of a query."""
+
+    name: str
+    """Name as in `--param name=value` and `$name` in the SQL."""
+    kind: Literal["text", "integer", "real", "boolean"]
+    """Type a value must have."""
+    optional: bool
+    """Whether it may be left out."""
+    default: Value
+    """Value when left out; `null` in the header is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryInfo:
+    """One SQL file, as its header describes it."""
+
+    name: str
+    """File name without `.sql`."""
+    purpose: str
+    """What it answers, one sentence."""
+    params: tuple[QueryParam, ...]
+    """Named parameters in the header's order."""
+    grain: tuple[str, ...]
+    """Columns that make a row unique."""
+    path: Path
+    """The file."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found."""
+
+    name: str
+    """File name without severity and `.sql`."""
+    severity: str
+    """fail: the numbers must not be used; warn: a person should look."""
+    purpose: str
+    """What must hold."""
+    rows: tuple[dict[str, Any], ...]
+    """Offending rows; empty when the check passes."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.rows
+
+
+def sql_root(settings: Settings | None = None) -> Path:
+    """Find the folder of the SQL files.
+
+    Args:
+        settings: Where `sql` may name a folder; the environment's settings when None.
+
+    Returns:
+        The folder named in the settings, else `labelop/sql` of an installed wheel, else `sql` of the checkout.
+
+    Raises:
+        ConfigurationError: None of them holds `queries/` and `views/`.
+    """
+    named = (settings or load_settings()).sql
+    return _sql_root(_PACKAGE, named)
+
+
+def _sql_root(package: Path, named: Path | None) -> Path:
+    # a checkout installed as editable has no labelop/sql: force-include acts on wheels only
+    candidates = [named] if named is not None else [package / "sql", package.parent / "sql"]
+    for folder in candidates:
+        if (folder / "queries").is_dir() and (folder / "views").is_dir():
+            return folder
+    raise ConfigurationError(
+        f"No SQL files in {' or '.join(str(folder) for folder in candidates)}, expected folders queries and views.",
+        hint="LABELOP_SQL names the folder that holds them.",
+    )
+
+
+def describe(path: Path) -> QueryInfo:
+    """Read the header of an SQL file: purpose, `Params:` and `Grain:` as comment lines at its top.
+
+    Raises:
+        AnalysisError: The header lacks one of them, or a parameter is not `name type [= default]`.
+    """
+    match = _HEADER.match(path.read_text(encoding="utf-8"))
+    text = " ".join(line[2:].strip() for line in match["header"].splitlines()) if match else ""
+    purpose, has_params, rest = text.partition("Params:")
+    params, has_grain, grain = rest.partition("Grain:")
+    if not (purpose.strip() and has_params and has_grain and grain.strip()):
+        raise AnalysisError(
+            f"{path.name} has no header with a purpose, `-- Params:` and `-- Grain:`.",
+            hint="Copy the header of another file in sql/queries.",
+        )
+    listed = [part.strip() for part in params.split(";") if part.strip() and part.strip() != "none"]
+    return QueryInfo(
+        name=path.stem,
+        purpose=purpose.strip(),
+        params=tuple(_param(path, part) for part in listed),
+        grain=tuple(part.strip() for part in grain.split(",")),
+        path=path,
+    )
+
+
+def list_queries(root: Path | None = None) -> list[QueryInfo]:
+    """List every query with what its header says, by name.
+
+    Args:
+        root: Folder of the SQL files; found by `sql_root` when None.
+    """
+    return [describe(path) for path in sorted(((root or sql_root()) / "queries").glob("*.sql"))]
+
+
+def open_session(store: Store, *, root: Path | None = None) -> Session:
+    """Open the store's tables and the views over them, at their newest landed version.
+
+    Args:
+        store: Where the tables are; tables that never landed are empty.
+        root: Folder of the SQL files; found by `sql_root` when None.
+
+    Returns:
+        An in-memory connection that can read these tables and nothing else: no file, no network, no other setting.
+    """
+    return open_tables({name: dataset_of(store, name) for name in schemas.TABLES}, root=root)
+
+
+def open_tables(tables: Mapping[str, Any], *, root: Path | None = None) -> Session:
+    """Open a session over Arrow tables or datasets by name; see `open_session`.
+
+    Raises:
+        AnalysisError: A view does not fit the tables.
+    """
+    session = duckdb.connect()
+    # results must not depend on the machine's zone, and a misspelt table must not become a Python variable
+    for setting in ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false"):
+        session.execute(setting)
+    for name, rows in tables.items():
+        session.register(name, rows)
+    for path in sorted(((root or sql_root()) / "views").glob("*.sql")):
+        try:
+            session.execute(path.read_text(encoding="utf-8"))
+        except duckdb.Error as error:
+            raise AnalysisError(
+                f"View {path.name} cannot be created: {error}.", hint="Is LABELOP_SQL of this release?"
+            ) from error
+    for lock in ("SET enable_external_access = false", "SET lock_configuration = true"):
+        session.execute(lock)
+    return session
+
+
+def run_query(source: Store | Session, name: str, params: Mapping[str, Value] | None = None) -> pa.Table:
+    """Run one query of `sql/queries`.
+
+    Args:
+        source: A store, or a session when several queries should see the same version of the tables.
+        name: Query name.
+        params: Values by parameter name; text is converted to the parameter's type.
+
+    Returns:
+        Its rows, in the query's own order.
+
+    Raises:
+        UnknownQueryError: There is no such query.
+        QueryParameterError: A parameter is unknown, missing or of the wrong type.
+        AnalysisError: The query failed.
+    """
+    folder = sql_root() / "queries"
+    names = sorted(path.stem for path in folder.glob("*.sql"))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise UnknownQueryError(
+            f"Query {name!r} is unknown; expected one of {', '.join(names)}.",
+            hint=f"Did you mean {near[0]!r}?" if near else "`labelop query --help` lists them.",
+        )
+    return run_file(source, folder / f"{name}.sql", params or {})
+
+
+def run_file(source: Store | Session, path: Path, params: Mapping[str, Value]) -> pa.Table:
+    """Run one SQL file with a header; see `run_query`."""
+    bound = _bind(describe(path), params)
+    session = open_session(source) if isinstance(source, Store) else source
+    try:
+        relation = session.sql(path.read_text(encoding="utf-8"), params=bound)
+        return relation.to_arrow_table()
+    except duckdb.Error as error:
+        raise AnalysisError(f"Query {path.stem!r} failed: {error}.") from error
+
+
+def run_checks(source: Store | Session, *, root: Path | None = None) -> list[CheckResult]:
+    """Run every check of `sql/checks`, `fail` before `warn`.
+
+    Returns:
+        One result per check; its rows are the offending ones.
+    """
+    session = open_session(source) if isinstance(source, Store) else source
+    results = []
+    for path in sorted(((root or sql_root()) / "checks").glob("*.sql")):
+        severity, _, name = path.stem.partition("_")
+        rows = run_file(session, path, {}).to_pylist()
+        results.append(CheckResult(name, severity, describe(path).purpose, tuple(rows)))
+    return results
+
+
+def _param(path: Path, text: str) -> QueryParam:
+    match = _PARAM.match(text)
+    if match is None:
+        raise AnalysisError(
+            f"{path.name} declares the parameter {text!r}, expected `name type` or `name type = default`.",
+            hint="Types are text, integer, real and boolean; parameters are separated by semicolons.",
+        )
+    kind: Any = match["kind"]
+    default = match["default"]
+    value = None if default in {None, "null"} else _CONVERT[kind](default)
+    return QueryParam(match["name"], kind, default is not None, value)
+
+
+def _bind(info: QueryInfo, given: Mapping[str, Value]) -> dict[str, Value]:
+    allowed = ", ".join(f"{p.name} ({p.kind}{', optional' if p.optional else ''})" for p in info.params) or "none"
+    unknown = sorted(given.keys() - {p.name for p in info.params})
+    missing = [p.name for p in info.params if not p.optional and p.name not in given]
+    if unknown or missing:
+        problem = f"has no parameter {unknown[0]!r}" if unknown else f"needs the parameter {missing[0]!r}"
+        raise QueryParameterError(f"Query {info.name!r} {problem}; its parameters are: {allowed}.")
+    return {p.name: _convert(info, p, given[p.name]) if p.name in given else p.default for p in info.params}
+
+
+def _convert(info: QueryInfo, param: QueryParam, value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    try:
+        return _CONVERT[param.kind](value)
+    except ValueError:
+        raise QueryParameterError(
+            f"Query {info.name!r}: parameter {param.name!r} got {value!r}, expected {param.kind}."
+        ) from None
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError(text)
+
+
+_CONVERT: dict[str, Callable[[str], Value]] = {"text": str, "integer": int, "real": float, "boolean": _boolean}

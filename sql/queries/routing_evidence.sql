@@ -1,0 +1,19 @@
+-- What earlier versions of a dataset measured: seconds of machine and of review per image, by model.
+-- Params: dataset text; dataset_version text
+-- Grain: arm, model_id
+WITH machine AS (
+    SELECT arm, model_id, sum(wall_seconds) / nullif(sum(images_count), 0) AS machine_seconds
+    FROM v_speed
+    WHERE dataset = $dataset::VARCHAR AND dataset_version <> $dataset_version::VARCHAR
+    GROUP BY arm, model_id
+),
+review AS (
+    SELECT arm, model_id, avg(effort_seconds) AS review_seconds, count(*) AS reviewed_count
+    FROM v_image_effort
+    WHERE dataset = $dataset::VARCHAR AND dataset_version <> $dataset_version::VARCHAR
+    GROUP BY arm, model_id
+)
+SELECT arm, model_id, machine.machine_seconds, review.review_seconds, review.reviewed_count
+FROM machine
+FULL JOIN review USING (arm, model_id)
+ORDER BY arm, model_id;

@@ -1,0 +1,53 @@
+-- Every pass of a person over an image, with its edits and seconds; imported truth is not a review.
+-- Modelled seconds are t_base + sum over operations of n_op * t_op, from scratch t_base + n_final * t_add
+-- (measures.md section 7). Seconds are measured or from literature, never a mean of both.
+-- Params: none
+-- Grain: review_id
+CREATE VIEW v_review AS
+WITH counted AS (
+    SELECT
+        review_id,
+        count(*) FILTER (op <> 'add') AS predictions_count,
+        count(*) FILTER (op = 'accept') AS accepts_count,
+        coalesce(sum(CASE op WHEN 'accept' THEN 0 WHEN 'adjust_relabel' THEN 2 ELSE 1 END), 0)::BIGINT AS edits_count,
+        sum(model_seconds) AS operation_seconds
+    FROM edits
+    GROUP BY review_id
+),
+drawn AS (
+    SELECT
+        review_id,
+        len(labels) AS labels_count,
+        len(list_filter(labels, lambda x: x.x0_px IS NULL)) AS class_labels_count
+    FROM reviews
+),
+timed AS (
+    SELECT
+        r.dataset, r.dataset_version, r.image_id, r.arm, r.model_id, r.batch_id, r.review_id, r.reviewer, r.decision,
+        r.decision = 'approved' AS approved,
+        coalesce(c.predictions_count, 0) AS predictions_count,
+        d.labels_count,
+        coalesce(c.accepts_count, 0) AS accepts_count,
+        coalesce(c.edits_count, 0) AS edits_count,
+        CASE WHEN r.effort_source = 'measured' THEN r.active_seconds END AS active_seconds,
+        CASE
+            WHEN d.labels_count > 0 AND d.labels_count = d.class_labels_count THEN p.base_class_seconds
+            ELSE p.base_seconds
+        END AS base_seconds,
+        coalesce(c.operation_seconds, 0) AS operation_seconds,
+        (d.labels_count - d.class_labels_count) * p.add_box_seconds
+        + d.class_labels_count * p.add_class_seconds AS add_seconds,
+        r.simulated, r.submitted_at
+    FROM reviews AS r
+    JOIN drawn AS d USING (review_id)
+    LEFT JOIN counted AS c USING (review_id)
+    CROSS JOIN v_parameter AS p
+    WHERE r.arm <> 'import'
+)
+SELECT
+    * EXCLUDE (base_seconds, operation_seconds, add_seconds),
+    base_seconds + operation_seconds AS model_seconds,
+    base_seconds + add_seconds AS scratch_seconds,
+    coalesce(active_seconds, base_seconds + operation_seconds) AS effort_seconds,
+    CASE WHEN active_seconds IS NULL THEN 'literature' ELSE 'measured' END AS effort_source
+FROM timed;
