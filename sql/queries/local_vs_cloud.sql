@@ -1,41 +1,25 @@
--- Local against cloud: on all images of each arm, and on the same images where both arms were reviewed.
--- Differences are cloud minus local. The cheaper arm is the one with the lower cost per accepted label.
+-- Local against cloud: on all images each arm had reviewed (`all`), and on the images reviewed under both (`paired`).
+-- A difference is this arm minus the other. The cheaper arm has the lower cost per accepted label.
 -- Params: dataset text = null
--- Grain: dataset, slice
-WITH l AS (
-    SELECT * FROM v_arm_slice WHERE arm = 'local'
-),
-c AS (
-    SELECT * FROM v_arm_slice WHERE arm = 'cloud'
-)
+-- Grain: dataset, slice, arm
 SELECT
-    dataset, slice,
-    l.images_count AS local_images_count,
-    c.images_count AS cloud_images_count,
-    l.her AS local_her,
-    c.her AS cloud_her,
-    c.her - l.her AS her_difference,
-    l.active_seconds_mean AS local_active_seconds_mean,
-    c.active_seconds_mean AS cloud_active_seconds_mean,
-    c.active_seconds_mean - l.active_seconds_mean AS active_seconds_difference,
-    l.cost_per_image AS local_cost_per_image,
-    c.cost_per_image AS cloud_cost_per_image,
-    c.cost_per_image - l.cost_per_image AS cost_per_image_difference,
-    l.cost_per_label AS local_cost_per_label,
-    c.cost_per_label AS cloud_cost_per_label,
-    c.cost_per_label - l.cost_per_label AS cost_per_label_difference,
-    l.images_per_second AS local_images_per_second,
-    c.images_per_second AS cloud_images_per_second,
-    c.images_per_second - l.images_per_second AS images_per_second_difference,
+    a.dataset, a.slice, a.arm, a.images_count, a.accepted_count, a.her, a.active_seconds_mean, a.cost_per_image,
+    a.cost_per_label, a.images_per_second,
+    a.her - b.her AS her_difference,
+    a.active_seconds_mean - b.active_seconds_mean AS active_seconds_difference,
+    a.cost_per_image - b.cost_per_image AS cost_per_image_difference,
+    a.cost_per_label - b.cost_per_label AS cost_per_label_difference,
+    a.images_per_second - b.images_per_second AS images_per_second_difference,
     CASE
-        WHEN l.cost_per_label < c.cost_per_label THEN 'local'
-        WHEN l.cost_per_label > c.cost_per_label THEN 'cloud'
-        WHEN l.cost_per_label = c.cost_per_label THEN 'equal'
+        WHEN a.cost_per_label < b.cost_per_label THEN a.arm
+        WHEN a.cost_per_label > b.cost_per_label THEN b.arm
+        WHEN a.cost_per_label = b.cost_per_label THEN 'equal'
     END AS cheaper,
-    coalesce(l.currency, c.currency) AS currency,
-    coalesce(l.simulated, false) OR coalesce(c.simulated, false) AS simulated
-FROM l
-FULL JOIN c USING (dataset, dataset_version, slice)
-SEMI JOIN v_current USING (dataset, dataset_version)
-WHERE ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
-ORDER BY dataset, slice;
+    a.currency,
+    a.simulated OR coalesce(b.simulated, false) AS simulated
+FROM v_arm_slice AS a
+LEFT JOIN v_arm_slice AS b
+    ON b.dataset = a.dataset AND b.dataset_version = a.dataset_version AND b.slice = a.slice AND b.arm <> a.arm
+SEMI JOIN v_current AS v ON v.dataset = a.dataset AND v.dataset_version = a.dataset_version
+WHERE ($dataset::VARCHAR IS NULL OR a.dataset = $dataset::VARCHAR)
+ORDER BY a.dataset, a.slice, a.arm;

@@ -1,0 +1,28 @@
+-- How good and how fast each model is: AP50 against truth per split, images per second inside the engine and by the clock.
+-- Params: dataset text = null
+-- Grain: dataset, split, model_id
+WITH speed AS (
+    SELECT
+        dataset, dataset_version, model_id,
+        sum(images_count) / nullif(sum(infer_seconds), 0) AS images_per_second,
+        sum(images_count) / nullif(sum(wall_seconds), 0) AS images_per_wall_second
+    FROM v_speed
+    GROUP BY dataset, dataset_version, model_id
+),
+figure AS (
+    SELECT
+        dataset, dataset_version, split, model_id,
+        max(value) FILTER (metric = 'ap50') AS ap50,
+        max(value) FILTER (metric = 'image_accuracy') AS image_accuracy,
+        coalesce(max(images_count) FILTER (metric = 'ap50'), max(images_count)) AS images_count
+    FROM v_quality
+    GROUP BY dataset, dataset_version, split, model_id
+)
+SELECT
+    dataset, split, model_id, ap50, image_accuracy, figure.images_count, speed.images_per_second,
+    speed.images_per_wall_second
+FROM figure
+LEFT JOIN speed USING (dataset, dataset_version, model_id)
+SEMI JOIN v_current USING (dataset, dataset_version)
+WHERE ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
+ORDER BY dataset, split, model_id;
