@@ -37,13 +37,11 @@ def run_lengths(mask: Bools) -> str:
     places earlier is stored, in groups of 5 bits with the sixth as "more follows", offset by 48 into ASCII
     (pycocotools, `rleToString`).
     """
-    flat = np.concatenate([[0], mask.T.ravel().astype(np.int8), [2]])
-    runs = np.diff(np.flatnonzero(np.diff(flat, prepend=2))).tolist()
-    if flat[1] == 1:
-        # the leading pad and the mask's first run differ, so the pad became a run of its own
-        runs[0] = 0
-    else:
-        runs[0] -= 1
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    runs = np.diff([0, *edges, flat.size]).tolist()
+    if flat[0]:
+        runs.insert(0, 0)
     out = []
     for index, run in enumerate(runs):
         value = run - runs[index - 2] if index > 2 else run

@@ -15,7 +15,7 @@ import yaml
 from data.sample.draw import parcels, smears
 from data.sample.draw.scene import TRAINING_SEEDS
 
-from . import classifier, detectors, evaluate, export, nets, segmenter
+from . import classifier, detectors, evaluate, export, files, nets, segmenter
 
 LICENCE = "Apache-2.0"
 DRAWN = (
@@ -31,8 +31,8 @@ NAMES = (*detectors.PLANS, "parcels-landuse", "boxes-to-masks")
 _TUNING_SEEDS = TRAINING_SEEDS * 2  # drawn for choosing draft scores: neither trained on nor shipped
 
 
-def _card(name: str, task: str, family: str, net: torch.nn.Module, files: dict[str, str]) -> dict[str, Any]:
-    paths = {role: export.MODELS / file for role, file in files.items()}
+def _card(name: str, task: str, family: str, net: torch.nn.Module, parts: dict[str, str]) -> dict[str, Any]:
+    paths = {role: files.MODELS / file for role, file in parts.items()}
     return {
         "schema": 1,
         "id": name,
@@ -40,8 +40,8 @@ def _card(name: str, task: str, family: str, net: torch.nn.Module, files: dict[s
         "task": task,
         "family": family,
         "format": "onnx",
-        "files": files,
-        "digests": {role: export.digest(path) for role, path in paths.items()},
+        "files": parts,
+        "digests": {role: files.digest(path) for role, path in paths.items()},
         "licence": LICENCE,
         "reproduce": "make train",
         "parameters_count": sum(weight.numel() for weight in net.parameters()),
@@ -50,7 +50,7 @@ def _card(name: str, task: str, family: str, net: torch.nn.Module, files: dict[s
 
 
 def _save(card: dict[str, Any]) -> None:
-    path = export.MODELS / f"{card['id']}.yaml"
+    path = files.MODELS / f"{card['id']}.yaml"
     path.write_text(yaml.safe_dump(card, sort_keys=False, width=120), encoding="utf-8")
     for row in card["quality"]:
         print(f"{card['id']} {row['dataset']} {row['split']} {row['metric']} {row['value']}", flush=True)
@@ -80,14 +80,14 @@ def detector(name: str, net: torch.nn.Module) -> None:
         detectors.ONTOLOGY[kind],
         detectors.PLANS[name][-1],
     )
-    path = export.MODELS / f"{name}.onnx"
+    path = files.MODELS / f"{name}.onnx"
     some = {"images": {0: "n"}, "logits": {0: "n"}, "boxes": {0: "n"}}
     example = (_examples(dataset, stage.width, stage.height),)
     whole = nets.DetectorFile(net, nets.LIGHT[kind])
     export.write(
         whole, path, example=example, inputs=["images"], outputs=["logits", "boxes"], free=some, tolerance=0.01
     )
-    tuning, run = _tuning(kind), export.session(path)
+    tuning, run = _tuning(kind), files.session(path)
     draft = evaluate.best_scores(classes, tuning, [evaluate.detect(run, classes, one.image) for one in tuning])
     quality = evaluate.detector_quality(name, classes, draft, dataset, evaluate.sample(dataset))
     if kind == "cells":
@@ -111,7 +111,7 @@ def detector(name: str, net: torch.nn.Module) -> None:
 
 def landuse(name: str, net: torch.nn.Module) -> None:
     """Publish the classifier."""
-    path = export.MODELS / f"{name}.onnx"
+    path = files.MODELS / f"{name}.onnx"
     export.write(
         nets.ClassifierFile(net, nets.LIGHT["parcels"]),
         path,
@@ -135,11 +135,11 @@ def landuse(name: str, net: torch.nn.Module) -> None:
 def masks(name: str, net: segmenter.Segmenter) -> None:
     """Publish the segmenter as encoder and decoder."""
     names, side = segmenter.FEATURES, segmenter.SIDE
-    files = {role: f"{name}-{role}.onnx" for role in ("encoder", "decoder")}
+    parts = {role: f"{name}-{role}.onnx" for role in ("encoder", "decoder")}
     images = _examples("smears", side, side)
     export.write(
         segmenter.EncoderFile(net),
-        export.MODELS / files["encoder"],
+        files.MODELS / parts["encoder"],
         example=(images,),
         inputs=["images"],
         outputs=names,
@@ -151,14 +151,14 @@ def masks(name: str, net: segmenter.Segmenter) -> None:
     boxes = torch.tensor([[[20.0, 30, 60, 70], [100, 90, 150, 150], [5, 5, 30, 25]]])
     export.write(
         segmenter.DecoderFile(net),
-        export.MODELS / files["decoder"],
+        files.MODELS / parts["decoder"],
         example=(*maps, boxes),
         inputs=[*names, "boxes"],
         outputs=["masks", "scores"],
         free={"boxes": {1: "b"}, "masks": {1: "b"}, "scores": {1: "b"}},
         tolerance=0.02,
     )
-    card = _card(name, "segmentation", "sam2", net, files)
+    card = _card(name, "segmentation", "sam2", net, parts)
     card |= {
         "ontology": "any",
         "classes": [],

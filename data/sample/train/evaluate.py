@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from . import bccd, export
+from . import bccd, files
 
 SAMPLE = Path(__file__).resolve().parents[1]
 MIN_SCORE, NMS_IOU, MOST = 0.05, 0.6, 100
@@ -166,7 +166,7 @@ def detector_quality(
     name: str, classes: tuple[str, ...], draft: dict[str, float], dataset: str, truths: Iterable[Truth]
 ) -> list[dict[str, object]]:
     """Quality rows of one detector file on one set of pictures."""
-    run = export.session(export.MODELS / f"{name}.onnx")
+    run = files.session(files.MODELS / f"{name}.onnx")
     pictures = list(truths)
     found = [detect(run, classes, truth.image) for truth in pictures]
     values = average_precision(classes, pictures, found)
@@ -178,7 +178,7 @@ def detector_quality(
 
 def classifier_quality(name: str, classes: tuple[str, ...]) -> list[dict[str, object]]:
     """Accuracy of the classifier file on the held-out parcels."""
-    run = export.session(export.MODELS / f"{name}.onnx")
+    run = files.session(files.MODELS / f"{name}.onnx")
     _, height, width, _ = run.get_inputs()[0].shape
     folder, right, count = SAMPLE / "parcels", 0, 0
     for row in json.loads((folder / "annotations.json").read_text(encoding="utf-8"))["images"]:
@@ -201,8 +201,8 @@ def classifier_quality(name: str, classes: tuple[str, ...]) -> list[dict[str, ob
 
 def segmenter_quality(name: str, features: list[str], dataset: str) -> list[dict[str, object]]:
     """Mean mask IoU over the objects of the held-out pictures, each prompted with its true box, in image pixels."""
-    encoder = export.session(export.MODELS / f"{name}-encoder.onnx")
-    decoder = export.session(export.MODELS / f"{name}-decoder.onnx")
+    encoder = files.session(files.MODELS / f"{name}-encoder.onnx")
+    decoder = files.session(files.MODELS / f"{name}-decoder.onnx")
     _, side_y, side_x, _ = encoder.get_inputs()[0].shape
     folder = SAMPLE / dataset
     truth = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))

@@ -5,32 +5,17 @@ Knows the input and output names that the engines expect; knows no data.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
+from .files import session
+
 OPSET = 17
 HALF_FROM = 512  # weights with at least this many numbers are stored in half precision
-
-
-def session(path: Path) -> ort.InferenceSession:
-    """An onnxruntime session on one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def digest(path: Path) -> str:
-    """Lowercase hex SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _store_half(path: Path) -> None:

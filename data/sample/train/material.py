@@ -75,6 +75,8 @@ def vary(item: Item, width: int, height: int, rng: np.random.Generator, low: flo
         image, boxes = ImageOps.mirror(image), np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], 1)
     if rng.random() < 0.5:
         image, boxes = ImageOps.flip(image), np.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], 1)
+    if image.width == image.height and rng.random() < 0.5:
+        image, boxes = image.transpose(Image.Transpose.TRANSPOSE), boxes[:, [1, 0, 3, 2]]
     zoom = np.exp(rng.uniform(np.log(low), np.log(1.25))) * np.exp(rng.normal(0, 0.04, 2))
     spare = 1.0 - zoom  # a zoomed picture is placed anywhere inside (or around) the frame
     shift = np.array([rng.uniform(min(0, s), max(0, s)) for s in spare])
