@@ -1,0 +1,115 @@
+"""Every review is turned into its edits once, and the edits are landed, so that effort is a question for SQL.
+
+Knows the tables it reads and the script; must not know where a review came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+
+from labelop.effort.parameters import DEFAULTS, EffortParameters
+from labelop.effort.script import Edit, edit_script
+from labelop.ids import digest_of, row_id
+from labelop.labels import Prediction
+from labelop.landing.store import Store, land, read, read_rows
+from labelop.review.rows import label_of, landed_values, prediction_of
+
+REVIEWED_ARMS = ("local", "cloud")
+"""Arms whose reviews start from a draft; blind and imported labels have no edits."""
+
+
+def land_edits(store: Store, run_id: str, *, dataset: str | None = None, params: EffortParameters = DEFAULTS) -> int:
+    """Compute and land the edits of every approved review that has none yet.
+
+    Args:
+        store: Where.
+        run_id: Run that lands them.
+        dataset: Only this dataset; all when None.
+        params: Thresholds and seconds; a review keeps the edits of the parameters it was first computed with.
+
+    Returns:
+        Edits landed by this call.
+    """
+    wanted = pc.field("arm").isin(list(REVIEWED_ARMS)) & (pc.field("decision") == "approved")
+    if dataset is not None:
+        wanted &= pc.field("dataset") == dataset
+    done = set(read(store, "edits", columns=["review_id"])["review_id"].to_pylist())
+    reviews = [row for row in read_rows(store, "reviews", filters=wanted) if row["review_id"] not in done]
+    if not reviews:
+        return 0
+    drafts = _drafts(store, {row["batch_id"] for row in reviews})
+    rows = edit_rows(reviews, drafts, run_id, params)
+    if not rows:  # nothing proposed and nothing accepted: a review without any edit
+        return 0
+    key = digest_of([params.parameter_set, sorted({row["review_id"] for row in rows})])
+    return len(rows) if land(store, "edits", rows, key=f"edits:{key}") else 0
+
+
+def edit_rows(
+    reviews: Sequence[Mapping[str, Any]],
+    drafts: Mapping[tuple[str, str], Sequence[Prediction]],
+    run_id: str,
+    params: EffortParameters = DEFAULTS,
+) -> list[dict[str, Any]]:
+    """Write the rows of `edits` for these reviews, in review and edit order.
+
+    Args:
+        reviews: Rows of `reviews`.
+        drafts: Predictions by batch id and image id; a review whose prelabel is missing is left out.
+        run_id: Run that computes them.
+        params: Thresholds and seconds.
+    """
+    rows: list[dict[str, Any]] = []
+    for review in sorted(reviews, key=lambda row: str(row["review_id"])):
+        predictions = drafts.get((review["batch_id"], review["image_id"]))
+        if predictions is None:
+            continue
+        script = edit_script(predictions, [label_of(value) for value in review["labels"]], params=params)
+        rows += [_edit_row(review, edit, run_id, params) for edit in script]
+    return rows
+
+
+def _drafts(store: Store, batch_ids: set[str]) -> dict[tuple[str, str], list[Prediction]]:
+    found = read_rows(
+        store,
+        "prelabels",
+        columns=["batch_id", "image_id", "predictions"],
+        filters=pc.field("batch_id").isin(sorted(batch_ids)),
+    )
+    return {
+        (row["batch_id"], row["image_id"]): [
+            prediction_of(value) for value in row["predictions"] or [] if value["draft"]
+        ]
+        for row in found
+    }
+
+
+def _edit_row(review: Mapping[str, Any], edit: Edit, run_id: str, params: EffortParameters) -> dict[str, Any]:
+    draft, label = edit.prediction, edit.accepted
+    prediction_id = draft.prediction_id if draft else None
+    label_id = label.label_id if label else None
+    return {
+        "review_id": review["review_id"],
+        "edit_id": row_id("e", review["review_id"], edit.op, prediction_id, label_id),
+        "dataset": review["dataset"],
+        "dataset_version": review["dataset_version"],
+        "image_id": review["image_id"],
+        "arm": review["arm"],
+        "model_id": review["model_id"],
+        "op": edit.op,
+        "prediction_id": prediction_id,
+        "label_id": label_id,
+        "predicted_label": draft.label if draft else None,
+        "accepted_label": label.label if label else None,
+        "score": draft.score if draft else None,
+        "iou": edit.iou,
+        "drags_count": edit.drags_count,
+        "model_seconds": edit.model_seconds,
+        "lineage": edit.lineage,
+        "parameter_set": params.parameter_set,
+        "simulated": review["simulated"],
+        **landed_values(run_id),
+    }

@@ -1,0 +1,1 @@
+"""Drafts out to people and their corrections back in; every tool's format converts at this rim."""

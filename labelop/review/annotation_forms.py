@@ -1,0 +1,251 @@
+"""Foreign JSON of a review tool becomes typed records here, or a reason; nothing else reads a review file.
+
+Knows the JSON export of Label Studio 1.x. A file that is no JSON is refused whole; a record that breaks its form is
+refused alone, with a pointer to the place.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from labelop.errors import ReviewFormatError
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Largest review file that is read, bytes."""
+MAX_RECORD_DEPTH = 24
+"""Deepest nesting inside one record; a real one has 7 levels."""
+MAX_REGIONS = 10_000
+"""Most regions of one annotation."""
+
+_SHOWN_CHARACTERS = 160
+
+Percent: TypeAlias = float
+"""0..100 of the image's edge; the tool may overshoot by rounding."""
+
+
+class RecordError(ReviewFormatError):
+    """One record cannot be used; its siblings can. Context: `code` in capitals, `pointer` below the record."""
+
+    @property
+    def code(self) -> str:
+        """Quarantine code, for example `UNKNOWN_LABEL`."""
+        return str(self.context.get("code", "BAD_RECORD"))
+
+    @property
+    def pointer(self) -> str:
+        """JSON pointer below the record; empty for the record itself."""
+        return str(self.context.get("pointer", ""))
+
+    @property
+    def detail(self) -> str:
+        """What was wrong, short and printable ASCII."""
+        return shown(self.message)
+
+    def below(self, pointer: str) -> RecordError:
+        """Name the same fault from one level up."""
+        return RecordError(self.message, code=self.code, pointer=pointer + self.pointer)
+
+
+class _Form(BaseModel):
+    # strict: a tool that writes "12" for 12 or 1 for true is not the tool we know
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+_FormT = TypeVar("_FormT", bound=_Form)
+
+
+class TaskData(_Form):
+    """The part of a task that our export wrote."""
+
+    task_uid: str
+
+
+class TaskRecord(_Form):
+    """One task of an export; annotations are read one by one so that a bad one costs itself only."""
+
+    data: TaskData
+    annotations: list[Any]
+
+
+class BoxValue(_Form):
+    """A rectangle in percent of the upright image."""
+
+    x: Percent
+    y: Percent
+    width: Percent = Field(gt=0)
+    height: Percent = Field(gt=0)
+    rotation: float = 0
+    rectanglelabels: list[str] = Field(min_length=1, max_length=1)
+
+
+class ChoiceValue(_Form):
+    """Labels chosen for the whole image."""
+
+    choices: list[str] = Field(min_length=1, max_length=100)
+
+
+class BoxRegion(_Form):
+    """One rectangle."""
+
+    type: Literal["rectanglelabels"]
+    id: str = ""
+    original_width: int | None = Field(default=None, gt=0)
+    original_height: int | None = Field(default=None, gt=0)
+    value: BoxValue
+
+
+class ChoiceRegion(_Form):
+    """One set of choices."""
+
+    type: Literal["choices"]
+    id: str = ""
+    value: ChoiceValue
+
+
+class Annotation(_Form):
+    """One submitted or skipped annotation."""
+
+    id: int | str | None = None
+    unique_id: str | None = None
+    completed_by: int | str | dict[str, Any] | None = None
+    result: list[Any] = Field(max_length=MAX_REGIONS)
+    was_cancelled: bool = False
+    lead_time: float | None = Field(default=None, ge=0)
+    created_at: str | None = None
+    updated_at: str | None = None
+
+    @field_validator("created_at", "updated_at")
+    @classmethod
+    def _is_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_time(value)
+        return value
+
+    @property
+    def submitted_at(self) -> dt.datetime | None:
+        """When it was submitted, UTC; the first time, since a later look changes `updated_at`."""
+        text = self.created_at or self.updated_at
+        return parse_time(text) if text is not None else None
+
+
+Region: TypeAlias = BoxRegion | ChoiceRegion
+
+
+def parse_time(text: str) -> dt.datetime:
+    """Read an ISO 8601 time; without a zone it is taken as UTC.
+
+    Raises:
+        ValueError: It is no time, or one that UTC cannot hold.
+    """
+    time = dt.datetime.fromisoformat(text)
+    try:
+        return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError(f"time {text!r} is out of range") from error
+
+
+def shown(text: str) -> str:
+    """Cut text and make it printable ASCII, so that a hostile string cannot break a table or a terminal."""
+    plain = ascii(text)[1:-1]
+    return plain if len(plain) <= _SHOWN_CHARACTERS else plain[: _SHOWN_CHARACTERS - 3] + "..."
+
+
+def read_records(path: Path) -> tuple[list[Any], bytes]:
+    """Read a review file as a JSON list.
+
+    Returns:
+        Its records, unchecked, and the bytes they came from.
+
+    Raises:
+        ReviewFormatError: The file is missing, too large, no UTF-8 JSON (NaN and Infinity are none) or no list.
+    """
+    hint = "Export the project as JSON (not JSON-MIN) and try again."
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ReviewFormatError(
+                f"Review file {path.name!r} has {path.stat().st_size} bytes, at most {MAX_FILE_BYTES} are read.",
+                hint="Export it in parts.",
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReviewFormatError(f"Review file {path.name!r} cannot be read: {error.strerror}.", hint=hint) from error
+    try:
+        records = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ReviewFormatError(f"Review file {path.name!r} is no JSON: {shown(str(error))}.", hint=hint) from error
+    if not isinstance(records, list):
+        raise ReviewFormatError(
+            f"Review file {path.name!r} holds a {type(records).__name__}, expected a list of tasks.", hint=hint
+        )
+    return records, data
+
+
+def task_record(value: Any) -> TaskRecord:
+    """Check one record.
+
+    Raises:
+        RecordError: It is too deep or breaks its form.
+    """
+    if not _within_depth(value, MAX_RECORD_DEPTH):
+        raise RecordError(f"nested deeper than {MAX_RECORD_DEPTH} levels", code="TOO_DEEP")
+    return _validated(TaskRecord, value)
+
+
+def annotation(value: Any) -> Annotation:
+    """Check one annotation of a record.
+
+    Raises:
+        RecordError: It breaks its form.
+    """
+    return _validated(Annotation, value)
+
+
+def region(value: Any) -> Region | None:
+    """Check one region of an annotation; None for a relation, which labels nothing.
+
+    Raises:
+        RecordError: It breaks its form, or is of a kind that cannot be taken in.
+    """
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "rectanglelabels":
+        return _validated(BoxRegion, value)
+    if kind == "choices":
+        return _validated(ChoiceRegion, value)
+    if kind == "relation":
+        return None
+    raise RecordError(
+        f"type is {kind!r}, expected rectanglelabels or choices", code="UNSUPPORTED_REGION", pointer="/type"
+    )
+
+
+def _validated(form: type[_FormT], value: Any) -> _FormT:
+    try:
+        return form.model_validate(value)
+    except ValidationError as error:
+        # the tool's own value stays out of the message: it may be large, or hold a name
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = "".join(f"/{part}" for part in first["loc"])
+        raise RecordError(first["msg"], code="BAD_RECORD", pointer=shown(place)) from error
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _within_depth(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False

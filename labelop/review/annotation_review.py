@@ -1,0 +1,162 @@
+"""One annotation of a review tool becomes one review, or the reason why it cannot.
+
+Knows one task and its drafts, no file and no store. Lineage is the region's id: the editor keeps the id of the draft a
+region started from. Nothing an annotation says is taken over as text except class names and ids we know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from labelop.effort.measures import lead_time_cap_seconds
+from labelop.effort.parameters import DEFAULTS
+from labelop.geometry import Box, boxes_to_array, from_percent, iou_matrix
+from labelop.ids import digest_of, row_id
+from labelop.labels import AcceptedLabel, Prediction
+from labelop.review import annotation_forms as forms
+from labelop.review.annotation_forms import RecordError
+from labelop.review.rows import review_row
+from labelop.review.tasks import Ontology, ReviewTask
+
+_PIXEL_DIGITS = 4
+_FRAME_TOLERANCE = 0.02
+
+
+def review_of(
+    task: ReviewTask, value: Any, ontology: Ontology, *, pseudonyms: Mapping[str, str], common: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Turn one annotation into a row of `reviews`.
+
+    Args:
+        task: What was reviewed.
+        value: The annotation as the file has it, unchecked.
+        ontology: Classes that may be used.
+        pseudonyms: Pseudonym by the tool's user id.
+        common: Columns that all reviews of the file share.
+
+    Raises:
+        RecordError: Something in it cannot be used; a review is taken whole or not at all.
+    """
+    form = forms.annotation(value)
+    reviewer = _reviewer(form.completed_by, pseudonyms)
+    name = form.unique_id or form.id
+    review_id = row_id("r", task.task_uid, reviewer, digest_of(form.result) if name is None else name)
+    labels = [] if form.was_cancelled else _labels(task, form.result, ontology, review_id)
+    lead = form.lead_time
+    return review_row(
+        review_id=review_id,
+        dataset=task.dataset,
+        dataset_version=task.dataset_version,
+        image_id=task.image_id,
+        arm=task.arm,
+        batch_id=task.batch_id,
+        model_id=task.model_id,
+        reviewer=reviewer,
+        decision="rejected" if form.was_cancelled else "approved",
+        labels=labels,
+        lead_seconds=lead,
+        active_seconds=None if lead is None else min(lead, _cap_seconds(task, labels)),
+        effort_source="literature" if lead is None else "measured",
+        submitted_at=form.submitted_at,
+        **common,
+    )
+
+
+def _cap_seconds(task: ReviewTask, labels: Sequence[AcceptedLabel]) -> float:
+    return lead_time_cap_seconds(len({d.prediction_id for d in task.drafts}) + len(labels), DEFAULTS.gap_cap_seconds)
+
+
+def _reviewer(completed_by: Any, pseudonyms: Mapping[str, str]) -> str | None:
+    """Give the reviewer's pseudonym; names and addresses of people never reach a table."""
+    if isinstance(completed_by, dict):
+        completed_by = completed_by.get("id", completed_by.get("email"))
+    if completed_by is None:
+        return None
+    key = forms.shown(str(completed_by))
+    return pseudonyms.get(key) or row_id("reviewer", key)[:17]
+
+
+def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_id: str) -> list[AcceptedLabel]:
+    drafts = {draft.prediction_id: draft for draft in task.drafts}
+    labels: list[AcceptedLabel] = []
+    for index, value in enumerate(result):
+        try:
+            form = forms.region(value)
+            if form is None:
+                continue
+            # the editor may append "#" and its own number to an id
+            draft = drafts.get(form.id.split("#", 1)[0])
+            label_id = row_id("l", review_id, index)
+            if isinstance(form, forms.BoxRegion):
+                new = [_box_label(task, form, ontology, label_id, draft)]
+            else:
+                new = _image_labels(form, ontology, label_id, draft)
+        except RecordError as error:
+            raise error.below(f"/result/{index}") from error
+        for label in new:
+            if label.prediction_id is not None:
+                drafts.pop(label.prediction_id, None)  # a copy of an object has no origin
+            labels.append(label)
+    return labels
+
+
+def _box_label(
+    task: ReviewTask, form: forms.BoxRegion, ontology: Ontology, label_id: str, draft: Prediction | None
+) -> AcceptedLabel:
+    value = form.value
+    if value.rotation:
+        raise RecordError(
+            f"rotation is {value.rotation} degrees, expected 0", code="ROTATED_BOX", pointer="/value/rotation"
+        )
+    if form.original_width and form.original_height:
+        wanted, got = task.width_px / task.height_px, form.original_width / form.original_height
+        if abs(got / wanted - 1) > _FRAME_TOLERANCE:  # drawn on an image that was not upright
+            raise RecordError(
+                f"drawn on {form.original_width} x {form.original_height}, "
+                f"the upright image has {task.width_px} x {task.height_px} pixels",
+                code="WRONG_FRAME",
+                pointer="/original_width",
+            )
+    label = _known(value.rectanglelabels[0], ontology.box_classes, "/value/rectanglelabels/0")
+    box = _pixels(task, value)
+    if draft is None or draft.box is None:
+        return AcceptedLabel(label_id, label, box)
+    same = iou_matrix(boxes_to_array([draft.box]), boxes_to_array([box]))[0, 0] >= DEFAULTS.tau_same
+    # a mask was drawn from its box: it stands while the box does
+    return AcceptedLabel(label_id, label, box, draft.mask_rle if same else None, draft.prediction_id)
+
+
+def _pixels(task: ReviewTask, value: forms.BoxValue) -> Box:
+    try:
+        box = from_percent(value.x, value.y, value.width, value.height, task.width_px, task.height_px)
+        cut = box.clipped(task.width_px, task.height_px)
+        # percent and back leaves dust in the last digits
+        return Box(*(round(edge, _PIXEL_DIGITS) for edge in cut.xyxy)) if cut else _no_area()
+    except ValueError as error:
+        raise RecordError(str(error), code="BAD_BOX", pointer="/value") from error
+
+
+def _no_area() -> Box:
+    raise ValueError("nothing of the box lies in the image")
+
+
+def _image_labels(
+    form: forms.ChoiceRegion, ontology: Ontology, label_id: str, draft: Prediction | None
+) -> list[AcceptedLabel]:
+    labels = [
+        AcceptedLabel(row_id("l", label_id, n), _known(text, ontology.image_classes, f"/value/choices/{n}"))
+        for n, text in enumerate(form.value.choices)
+    ]
+    if draft is not None and draft.box is None:
+        labels[0] = replace(labels[0], prediction_id=draft.prediction_id)
+    return labels
+
+
+def _known(label: str, classes: Sequence[str], pointer: str) -> str:
+    if label not in classes:
+        raise RecordError(
+            f"label {label!r}, expected one of {', '.join(classes)}", code="UNKNOWN_LABEL", pointer=pointer
+        )
+    return label

@@ -1,0 +1,114 @@
+"""Predictions and accepted labels as the nested values of tables, in one place, so that both sides agree.
+
+Knows the columns and no file format.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from labelop.geometry import Box
+from labelop.labels import AcceptedLabel, Prediction
+from labelop.schemas import utc_now
+
+
+def box_of(value: Mapping[str, Any]) -> Box | None:
+    """Read the box columns of one nested value; None for a label of the whole image."""
+    return None if value["x0_px"] is None else Box(value["x0_px"], value["y0_px"], value["x1_px"], value["y1_px"])
+
+
+def prediction_of(value: Mapping[str, Any]) -> Prediction:
+    """Read one prediction as `prelabels` nests it."""
+    return Prediction(
+        prediction_id=value["prediction_id"],
+        label=value["label"],
+        score=value["score"],
+        draft=value["draft"],
+        box=box_of(value),
+        mask_rle=value["mask_rle"],
+    )
+
+
+def label_of(value: Mapping[str, Any]) -> AcceptedLabel:
+    """Read one accepted label as `reviews` nests it."""
+    return AcceptedLabel(
+        label_id=value["label_id"],
+        label=value["label"],
+        box=box_of(value),
+        mask_rle=value["mask_rle"],
+        prediction_id=value["prediction_id"],
+    )
+
+
+def label_values(labels: Sequence[AcceptedLabel]) -> list[dict[str, Any]]:
+    """Write accepted labels as `reviews` nests them, ordered by label id."""
+    return [
+        {
+            "label_id": label.label_id,
+            "prediction_id": label.prediction_id,
+            "label": label.label,
+            **_box_values(label.box),
+            "mask_rle": label.mask_rle,
+        }
+        for label in sorted(labels, key=lambda a: a.label_id)
+    ]
+
+
+def _box_values(box: Box | None) -> dict[str, float | None]:
+    edges = box.xyxy if box else (None,) * 4
+    return dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), edges, strict=True))
+
+
+def review_row(
+    *,
+    review_id: str,
+    dataset: str,
+    dataset_version: str,
+    image_id: str,
+    arm: str,
+    labels: Sequence[AcceptedLabel],
+    tool: str,
+    source_digest: str,
+    run_id: str,
+    batch_id: str | None = None,
+    model_id: str | None = None,
+    reviewer: str | None = None,
+    decision: str = "approved",
+    active_seconds: float | None = None,
+    lead_seconds: float | None = None,
+    effort_source: str = "none",
+    position_in_batch: int | None = None,
+    tool_version: str | None = None,
+    simulated: bool = False,
+    submitted_at: dt.datetime | None = None,
+) -> dict[str, Any]:
+    """Write one row of `reviews`; what the tool did not say stays null."""
+    return {
+        "review_id": review_id,
+        "dataset": dataset,
+        "dataset_version": dataset_version,
+        "image_id": image_id,
+        "arm": arm,
+        "batch_id": batch_id,
+        "model_id": model_id,
+        "reviewer": reviewer,
+        "decision": decision,
+        "active_seconds": active_seconds,
+        "lead_seconds": lead_seconds,
+        "effort_source": effort_source,
+        "position_in_batch": position_in_batch,
+        "labels": label_values(labels),
+        "tool": tool,
+        "tool_version": tool_version,
+        "source_digest": source_digest,
+        "simulated": simulated,
+        "submitted_at": submitted_at,
+        **landed_values(run_id),
+    }
+
+
+def landed_values(run_id: str) -> dict[str, Any]:
+    """Write the provenance columns every table ends with."""
+    return {"run_id": run_id, "landed_at": utc_now()}

@@ -1,0 +1,144 @@
+"""Drafts go out as Label Studio tasks, so that reviewers correct in a tool they know.
+
+Knows the task format of Label Studio 1.x (boxes in percent of the upright image) and nothing of its server. A task says
+neither arm nor model by name: reviewers must not know what they compare.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from labelop.geometry import to_percent
+from labelop.labels import Prediction
+from labelop.landing.store import Store
+from labelop.review.tasks import Ontology, ReviewTask, current_version, load_ontology, load_tasks
+
+LOCAL_FILES_PREFIX = "/data/local-files/?d="
+"""Where Label Studio serves files of its local storage; the percent-encoded relative path follows."""
+
+BOX_CONTROL, CHOICE_CONTROL, IMAGE_OBJECT = "box", "image_label", "image"
+"""Names of the controls in the labelling configuration; results refer to them."""
+
+_DIGEST_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """Where an export lies."""
+
+    tasks_path: Path
+    """JSON list of tasks with predictions."""
+    config_path: Path
+    """Labelling configuration, XML."""
+    tasks_count: int
+    """Tasks written."""
+
+
+def export_tasks(
+    store: Store,
+    dataset: str,
+    *,
+    dataset_version: str | None = None,
+    prefix: str = LOCAL_FILES_PREFIX,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Write the review tasks of a dataset as Label Studio tasks.
+
+    Args:
+        store: Where.
+        dataset: Dataset name.
+        dataset_version: Dataset version; the one landed last when None.
+        prefix: Goes before each relative path; never the root of the originals.
+        limit: Most tasks to export, from the front of the fixed order; all when None.
+
+    Returns:
+        Tasks in the fixed order of `load_tasks`; equal for equal tables.
+
+    Raises:
+        ReviewError: The dataset has no images.
+    """
+    version = dataset_version or current_version(store, dataset)
+    return [task_form(task, prefix) for task in load_tasks(store, dataset, version)[:limit]]
+
+
+def export_review(
+    store: Store,
+    dataset: str,
+    folder: Path,
+    *,
+    dataset_version: str | None = None,
+    prefix: str = LOCAL_FILES_PREFIX,
+    limit: int | None = None,
+) -> ExportResult:
+    """Write `tasks.json` and `labelling-config.xml` into a folder, ready for a Label Studio project.
+
+    Args and raises: see `export_tasks`.
+    """
+    version = dataset_version or current_version(store, dataset)
+    tasks = export_tasks(store, dataset, dataset_version=version, prefix=prefix, limit=limit)
+    folder.mkdir(parents=True, exist_ok=True)
+    result = ExportResult(folder / "tasks.json", folder / "labelling-config.xml", len(tasks))
+    result.tasks_path.write_text(json.dumps(tasks, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    result.config_path.write_text(labelling_config(load_ontology(store, dataset, version)), encoding="utf-8")
+    return result
+
+
+def task_form(task: ReviewTask, prefix: str = LOCAL_FILES_PREFIX) -> dict[str, Any]:
+    """Write one task with its drafts as the prediction the editor starts from."""
+    scores = [draft.score for draft in task.drafts]
+    return {
+        "data": {
+            "image": prefix + task.path,
+            "task_uid": task.task_uid,
+            "image_id": task.image_id,
+            "dataset": task.dataset,
+            "dataset_version": task.dataset_version,
+        },
+        "predictions": [
+            {
+                # a digest instead of a name: the editor shows it
+                "model_version": task.model_digest[:_DIGEST_DIGITS],
+                "score": sum(scores) / len(scores) if scores else 0.0,
+                "result": [draft_region(draft, task.width_px, task.height_px) for draft in task.drafts],
+            }
+        ],
+    }
+
+
+def draft_region(draft: Prediction, width_px: int, height_px: int) -> dict[str, Any]:
+    """Write one draft as a result region whose id is the prediction id: that is the lineage."""
+    region = {"id": draft.prediction_id, "to_name": IMAGE_OBJECT, "score": draft.score}
+    if draft.box is None:
+        return region | {"from_name": CHOICE_CONTROL, "type": "choices", "value": {"choices": [draft.label]}}
+    x, y, width, height = to_percent(draft.box, width_px, height_px)
+    return region | {
+        "from_name": BOX_CONTROL,
+        "type": "rectanglelabels",
+        "original_width": width_px,
+        "original_height": height_px,
+        "image_rotation": 0,
+        "value": {"x": x, "y": y, "width": width, "height": height, "rotation": 0, "rectanglelabels": [draft.label]},
+    }
+
+
+def labelling_config(ontology: Ontology) -> str:
+    """Write the labelling configuration: boxes for objects, one choice for the whole image."""
+    view = ET.Element("View")
+    ET.SubElement(view, "Image", name=IMAGE_OBJECT, value="$image", zoom="true", rotateControl="false")
+    _control(view, "RectangleLabels", BOX_CONTROL, "Label", ontology.box_classes)
+    _control(view, "Choices", CHOICE_CONTROL, "Choice", ontology.image_classes)
+    ET.indent(view)
+    return ET.tostring(view, encoding="unicode") + "\n"
+
+
+def _control(view: ET.Element, kind: str, name: str, item: str, classes: Sequence[str]) -> None:
+    if not classes:
+        return
+    control = ET.SubElement(view, kind, name=name, toName=IMAGE_OBJECT)
+    for label in classes:
+        ET.SubElement(control, item, value=label)

@@ -1,0 +1,144 @@
+"""What there is to review: one task per prelabel that a person should look at, under a name that hides the arm.
+
+Knows the tables and no tool. The name of a task is content-derived, so an export made twice names the same tasks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from labelop.errors import ReviewError
+from labelop.ids import row_id
+from labelop.labels import Prediction
+from labelop.landing.filters import equal
+from labelop.landing.store import Store, read, read_rows
+from labelop.review.rows import prediction_of
+
+_REVIEWED_ROLES = frozenset({"chosen", "compare"})
+_REVIEWED_OUTCOMES = frozenset({"ok", "empty"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewTask:
+    """One image with the drafts of one arm, for one reviewer."""
+
+    task_uid: str
+    """Content-derived name; tells neither arm nor model."""
+    dataset: str
+    """Dataset name."""
+    dataset_version: str
+    """Dataset version."""
+    image_id: str
+    """SHA-256 of the original bytes."""
+    path: str
+    """Percent-encoded path below the source root, of the first file with these bytes."""
+    batch_id: str
+    """Batch of the prelabel."""
+    arm: str
+    """local | cloud; never shown to a reviewer."""
+    model_id: str
+    """Detector that drafted; never shown to a reviewer."""
+    model_digest: str
+    """Its digest."""
+    width_px: int
+    """Width of the upright image."""
+    height_px: int
+    """Height of the upright image."""
+    drafts: tuple[Prediction, ...]
+    """Predictions a reviewer is shown, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ontology:
+    """Class names a reviewer may choose from."""
+
+    box_classes: tuple[str, ...]
+    """Classes of objects, in the order of the model cards."""
+    image_classes: tuple[str, ...]
+    """Classes of the whole image; empty when there are none."""
+
+
+def current_version(store: Store, dataset: str) -> str:
+    """Name the version of a dataset that was landed last.
+
+    Raises:
+        ReviewError: The dataset has no images.
+    """
+    rows = read_rows(store, "images", columns=["dataset_version", "landed_at"], filters=equal(dataset=dataset))
+    if not rows:
+        raise ReviewError(f"Dataset {dataset!r} has no images in {store.root}.", hint="Run `labelop ingest` first.")
+    return str(max(rows, key=lambda row: (row["landed_at"], row["dataset_version"]))["dataset_version"])
+
+
+def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewTask]:
+    """List the review tasks of a dataset version.
+
+    Args:
+        store: Where.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+
+    Returns:
+        Tasks ordered by task name. The name is a hash, so this order is random to a reviewer and the same every time.
+    """
+    where = equal(dataset=dataset, dataset_version=dataset_version)
+    paths: dict[str, str] = {}
+    images = read_rows(store, "images", columns=["image_id", "path"], filters=where)
+    for row in sorted(images, key=lambda r: str(r["path"])):
+        paths.setdefault(row["image_id"], row["path"])
+    tasks = []
+    for row in read_rows(store, "prelabels", filters=where):
+        if row["role"] not in _REVIEWED_ROLES or row["outcome"] not in _REVIEWED_OUTCOMES:
+            continue
+        drafts = [prediction_of(value) for value in row["predictions"] or [] if value["draft"]]
+        tasks.append(
+            ReviewTask(
+                task_uid=row_id("t", dataset_version, row["image_id"], row["batch_id"]),
+                dataset=dataset,
+                dataset_version=dataset_version,
+                image_id=row["image_id"],
+                path=paths.get(row["image_id"], ""),
+                batch_id=row["batch_id"],
+                arm=row["arm"],
+                model_id=row["model_id"],
+                model_digest=row["model_digest"],
+                width_px=row["width_px"],
+                height_px=row["height_px"],
+                drafts=tuple(sorted(drafts, key=lambda p: p.prediction_id)),
+            )
+        )
+    return sorted(tasks, key=lambda task: task.task_uid)
+
+
+def load_ontology(store: Store, dataset: str, dataset_version: str) -> Ontology:
+    """Gather the classes a reviewer of this dataset may choose from.
+
+    They are the classes of every landed model card with the ontology of a model that prelabelled the dataset, and the
+    classes that came with its source. Without cards the classes seen in predictions stand in.
+
+    Args:
+        store: Where.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+    """
+    where = equal(dataset=dataset, dataset_version=dataset_version)
+    used = set(read(store, "prelabels", columns=["model_id"], filters=where)["model_id"].to_pylist())
+    cards = sorted(read_rows(store, "cards"), key=lambda row: (row["task"], row["model_id"]))
+    ontologies = {card["ontology"] for card in cards if card["model_id"] in used}
+    found: dict[bool, list[str]] = {False: [], True: []}
+    for card in cards:
+        if card["ontology"] in ontologies and card["task"] in {"detection", "classification"}:
+            found[card["task"] == "classification"] += card["classes"] or []
+    values = _nested(store, "reviews", "labels", where & equal(arm="import"))
+    if not ontologies:
+        values += _nested(store, "prelabels", "predictions", where)
+    for value in sorted(values, key=lambda v: str(v["label"])):
+        found[value["x0_px"] is None].append(value["label"])
+    return Ontology(tuple(dict.fromkeys(found[False])), tuple(dict.fromkeys(found[True])))
+
+
+def _nested(store: Store, table: str, column: str, where: ds.Expression) -> list[dict[str, Any]]:
+    return [value for row in read_rows(store, table, columns=[column], filters=where) for value in row[column] or []]

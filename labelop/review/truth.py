@@ -1,0 +1,61 @@
+"""Labels that came with a source become imported reviews, so that truth is read in one place whatever its format.
+
+Knows the manifest and the `reviews` table; nobody is said to have spent time on these labels.
+"""
+
+from __future__ import annotations
+
+from labelop.ids import row_id
+from labelop.ingest.manifest import Manifest
+from labelop.ingest.truth import ImageTruth
+from labelop.labels import AcceptedLabel
+from labelop.landing.store import Store, land
+from labelop.review.rows import review_row
+
+IMPORT_ARM = "import"
+"""Value of `reviews.arm` for labels that came with a source."""
+
+
+def land_truths(store: Store, manifest: Manifest, tool: str, run_id: str) -> bool:
+    """Land the labels a source brought as approved reviews of the arm `import`.
+
+    Args:
+        store: Where.
+        manifest: What was found; its truths may be empty, and then nothing is landed.
+        tool: Format the labels came in: `coco`, `voc` or `yolo`.
+        run_id: Run that lands them.
+
+    Returns:
+        True when this call landed them, False when they were there before or there are none.
+    """
+    chosen: dict[str, ImageTruth] = {}
+    for truth in sorted(manifest.truths, key=lambda t: (t.image_id, t.source_digest)):
+        # the same bytes under two names are one image; the first truth in canonical order stands
+        chosen.setdefault(truth.image_id, truth)
+    rows = []
+    for truth in chosen.values():
+        review_id = row_id("r", manifest.dataset_version, truth.image_id, IMPORT_ARM, tool)
+        rows.append(
+            review_row(
+                review_id=review_id,
+                dataset=manifest.dataset,
+                dataset_version=manifest.dataset_version,
+                image_id=truth.image_id,
+                arm=IMPORT_ARM,
+                labels=truth_labels(truth, review_id),
+                tool=tool,
+                source_digest=truth.source_digest,
+                run_id=run_id,
+            )
+        )
+    return bool(rows) and land(
+        store, "reviews", rows, key=f"truths:{manifest.dataset}:{manifest.dataset_version}:{tool}"
+    )
+
+
+def truth_labels(truth: ImageTruth, review_id: str) -> tuple[AcceptedLabel, ...]:
+    """Gather the labels of one image; a label of the whole image that is not among them is added."""
+    labels = truth.labels
+    if truth.image_label is not None and not any(label.box is None for label in labels):
+        labels = (*labels, AcceptedLabel(row_id("l", review_id, "image", truth.image_label), truth.image_label))
+    return labels
