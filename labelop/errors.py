@@ -6,7 +6,8 @@ LabelopError                       hint, context, retryable = False
   RoutingError                     NoEligiblePlacementError, PlacementForbiddenError
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
-  LandingError                     SchemaMismatchError, ConflictingBatchError, ExpectationsFailedError, UnknownTableError
+  LandingError                     SchemaMismatchError, ConflictingBatchError, ExpectationsFailedError,
+                                   UnknownTableError
   ReviewError                      ReviewFormatError, UnknownLabelClassError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, EmptyArmError
   RunFailedError                   a run ended without doing all of its work

@@ -61,7 +61,7 @@ def to_xywh(box: Box) -> tuple[float, float, float, float]:
     return (box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0)
 
 
-def from_percent(x: float, y: float, w: float, h: float, width_px: int, height_px: int) -> Box:
+def from_percent(x: float, y: float, w: float, h: float, width_px: int, height_px: int) -> Box:  # noqa: PLR0917 - the order is the format's own
     """Convert left, top, width, height in percent of the image (Label Studio)."""
     return from_xywh(x * width_px / 100, y * height_px / 100, w * width_px / 100, h * height_px / 100)
 
@@ -72,7 +72,7 @@ def to_percent(box: Box, width_px: int, height_px: int) -> tuple[float, float, f
     return (100 * x / width_px, 100 * y / height_px, 100 * w / width_px, 100 * h / height_px)
 
 
-def from_centre(cx: float, cy: float, w: float, h: float, width_px: int, height_px: int) -> Box:
+def from_centre(cx: float, cy: float, w: float, h: float, width_px: int, height_px: int) -> Box:  # noqa: PLR0917 - the order is the format's own
     """Convert centre and size as shares 0..1 of the image (YOLO, DETR)."""
     return from_xywh((cx - w / 2) * width_px, (cy - h / 2) * height_px, w * width_px, h * height_px)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labelop.errors import ConfigurationError
@@ -48,3 +50,18 @@ def parse_job(given: Mapping[str, Any]) -> DatasetJob:
             f"Dataset job {given.get('dataset')!r}: {key} is {first.get('input')!r}: {first['msg']}.",
             hint=f"Known fields: {', '.join(sorted(DatasetJob.model_fields))}.",
         ) from error
+
+
+def read_night(path: Path) -> list[DatasetJob]:
+    """Read a YAML list of jobs; a source that is no URI is taken relative to the working folder.
+
+    Raises:
+        ConfigurationError: The file cannot be read, is no list, or a job has a fault.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"Night file {path} cannot be read: {' '.join(str(error).split())}.") from error
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        raise ConfigurationError(f"Night file {path} holds {type(value).__name__}, expected a list of dataset jobs.")
+    return [parse_job(item) for item in value]

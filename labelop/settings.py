@@ -30,21 +30,33 @@ class Settings(BaseSettings):
         default=None, description="Open Inference Protocol v2 server of the cloud arm; started on loopback when empty."
     )
     engine_threads: int = Field(default=1, ge=1, description="Threads one engine may use.")
-    audit: Path | None = Field(
-        default=None, description="Egress log; audit/egress.jsonl in a local store, or beside an object store's user."
-    )
+    audit: Path | None = Field(default=None, description="Egress log; beside a local store.")
+    data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
+    report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")
     s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")
     s3_key: str | None = Field(default=None, description="Access key id of that store.")
     s3_secret: SecretStr | None = Field(default=None, description="Secret of that store; never shown.")
     s3_region: str = Field(default="us-east-1", description="Region of that store.")
 
     @property
+    def local_root(self) -> Path:
+        """Folder for what must be a local file: the store itself, or `labelop-local` where the store is remote."""
+        return Path("labelop-local") if "://" in self.store else Path(self.store)
+
+    @property
     def audit_path(self) -> Path:
         """Egress log on local disk, since a line must be on disk before a byte is sent."""
-        if self.audit is not None:
-            return self.audit
-        root = Path("labelop-audit") if "://" in self.store else Path(self.store) / "audit"
-        return root / "egress.jsonl"
+        return self.audit or self.local_root / "audit" / "egress.jsonl"
+
+    @property
+    def data_docs_path(self) -> Path:
+        """Folder of the validation pages."""
+        return self.data_docs or self.local_root / "data_docs"
+
+    @property
+    def report_path(self) -> Path:
+        """File of the nightly report."""
+        return self.report or self.local_root / "report.html"
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -1,0 +1,84 @@
+"""The night: ingest, classify, route, prelabel, bring reviews back, measure, report; one dataset after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from labelop.errors import LabelopError, RunFailedError
+from labelop.jobs import DatasetJob, parse_job
+from labelop.landing.store import Store, open_store
+from labelop.runs import FINISHED, RunEvent, dataset_version_of, new_run_id, record
+from labelop.settings import Settings, load_settings
+from tasks.artifacts import progress_shown, publish_tables
+from tasks.dispatch import Child, run_children
+from tasks.report import gather_tables, run_checks, write_report
+from tasks.review import import_reviews, land_edits, land_quality, simulate_reviews
+
+
+@flow(name="nightly", persist_result=False)
+def nightly(
+    night: list[dict[str, Any]],
+    store: str | None = None,
+    report: str | None = None,
+    run_id: str | None = None,
+    batch_images: int = 256,
+    shard_batches: int = 16,
+) -> None:
+    """Do the night's work for each dataset and write the report.
+
+    Args:
+        night: One job per dataset; fields of `labelop.jobs.DatasetJob`.
+        store: Root of the tables; the setting when None.
+        report: Where to write the page; beside a local store, or the working folder, when None.
+        run_id: Name of the run; a new one when None.
+        batch_images: Images in a batch.
+        shard_batches: Batches in a shard.
+
+    Raises:
+        RunFailedError: A dataset did not get through, or a check failed; the other datasets did their work.
+    """
+    settings = load_settings(store=store)
+    tables, run = open_store(settings), run_id or new_run_id("night")
+    jobs = [parse_job(job) for job in night]
+    failed: list[str] = []
+    with progress_shown():
+        for job in jobs:
+            try:
+                _one(tables, settings, job, run, {"batch_images": batch_images, "shard_batches": shard_batches})
+            except LabelopError as error:
+                # one dataset's trouble may not cost the others their night; the run still ends as failed
+                failed.append(f"{job.dataset}: {error}")
+        output = Path(report) if report else settings.report_path
+        page = write_report(tables, output, dataset=None, settings=settings)
+        publish_tables((t.title, t.records(), f"{t.note} Page: {page.name}") for t in gather_tables(tables))
+        failed += [
+            f"check {check.name} found {len(check.rows)} rows"
+            for check in run_checks(tables)
+            if check.severity == "fail" and not check.passed
+        ]
+    if failed:
+        raise RunFailedError(
+            f"Run {run} ended with {len(failed)} problems: " + " | ".join(failed),
+            hint="What has landed stays landed; run again after mending to do only the rest.",
+        )
+
+
+def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int]) -> None:
+    shared = {"store": settings.store, "run_id": run}
+    run_children(
+        [Child("ingest-dataset", "onprem", {"job": job.model_dump(), **shared}, f"{run}:ingest:{job.dataset}")]
+    )
+    version = dataset_version_of(tables, run, job.dataset)
+    where = {"dataset": job.dataset, "dataset_version": version}
+    run_children([Child("prelabel-dataset", "onprem", {**where, **sizes, **shared}, f"{run}:prelabel:{job.dataset}")])
+    if job.simulate_reviews:
+        simulate_reviews(tables, job.dataset, version, seed=0, run_id=run)
+    if job.reviews:
+        for export in sorted(Path(job.reviews).glob("*.json")):
+            import_reviews(tables, export, dataset=job.dataset, run_id=run)
+    land_edits(tables, job.dataset, version, run_id=run)
+    land_quality(tables, job.dataset, version, run)
+    record(tables, RunEvent(run, job.dataset, version, FINISHED, "complete", {}))

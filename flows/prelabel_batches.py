@@ -1,0 +1,78 @@
+"""The child: do one shard in its placement's pool, with the models loaded once."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from labelop import progress
+from labelop.landing.expectations import GateResult, require, write_data_docs
+from labelop.landing.rows import rows_to_table
+from labelop.landing.store import Store, land, open_store
+from labelop.prelabel.plan import PlannedBatch, pending
+from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
+from labelop.settings import load_settings
+from tasks.artifacts import progress_shown
+from tasks.prelabel import check_prelabels, land_batch, run_batch
+
+
+@flow(name="prelabel-batches", persist_result=False)
+def prelabel_batches(
+    plan_id: str,
+    placement: str,
+    first: int,
+    last: int,
+    ontology: str,
+    store: str | None = None,
+    run_id: str = "",
+    cloud_url: str | None = None,
+) -> None:
+    """Prelabel a range of a plan's batches and land each exactly once.
+
+    Args:
+        plan_id: Plan to read from `batches`.
+        placement: onprem | cloud; batches of other placements are left alone.
+        first: First position of the range.
+        last: Last position of the range, inclusive.
+        ontology: Names the arms' models.
+        store: Root of the tables; the setting when None.
+        run_id: Run this belongs to.
+        cloud_url: Inference server of the cloud arm; the setting when None.
+
+    Raises:
+        ExpectationsFailedError: A batch broke an expectation; it is not landed, its cost is booked.
+    """
+    settings = load_settings(store=store, cloud_url=cloud_url)
+    tables = open_store(settings)
+    wanted = ShardRange(plan_id, placement, first, last)
+    results: list[GateResult] = []
+    with progress_shown(), open_shard(tables, wanted, ontology, settings, run_id) as shard:
+        todo = pending(tables, shard.batches)
+        stage = f"prelabel {shard.context.plan.dataset} ({placement})"
+        images = sum(len(b.image_ids) for b in todo)
+        done = 0
+        progress.report(stage, done, images)
+        for batch in todo:
+            results.append(_one(tables, shard, batch))
+            done += len(batch.image_ids)
+            progress.report(stage, done, images)
+        if results:
+            docs = settings.data_docs_path / shard.context.plan.dataset / f"prelabels-{placement}"
+            write_data_docs(results, docs)
+
+
+def _one(tables: Store, shard: OpenShard, batch: PlannedBatch) -> GateResult:
+    result = run_batch(shard, batch)
+    gate = check_prelabels(
+        rows_to_table("prelabels", result.rows),
+        batch_image_ids={batch.batch_id: list(batch.image_ids)},
+        classes=shard.classes(batch.arm),
+        levels={key: ref.level for key, ref in shard.context.refs.items()},
+        cloud_levels=shard.context.policy.levels_allowed_at("cloud"),
+    )
+    if not gate.passed:
+        # the work was done and paid for, though its rows are not let through
+        refused = {**result.usage, "outcome": "failed"}
+        land(tables, "usage", [refused], str(refused["attempt_id"]))
+    require(gate)
+    land_batch(tables, result)
+    return gate

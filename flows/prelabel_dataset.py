@@ -1,0 +1,110 @@
+"""The parent: route, plan batches, split them into shards, send each shard to its placement's pool, see what landed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from prefect import flow
+
+from labelop.catalog.cards import load_catalog
+from labelop.cost.prices import load_prices
+from labelop.errors import RunFailedError
+from labelop.ingest.register import ontology_of
+from labelop.landing.store import open_store
+from labelop.prelabel.plan import pending
+from labelop.prelabel.shard import arm_models, split_shards
+from labelop.routing.policy import load_routing
+from labelop.runs import PRELABELLED, RunEvent, latest_version, new_run_id, record
+from labelop.sensitivity.policy import load_policy
+from labelop.settings import load_settings
+from tasks.artifacts import progress_shown, publish_table
+from tasks.dispatch import Child, run_children
+from tasks.prelabel import land_prices, plan_dataset, route_dataset
+
+_ATTEMPTS = 2
+"""Shards that come back unfinished are sent once more; what has landed is never done again."""
+
+
+@flow(name="prelabel-dataset", persist_result=False)
+def prelabel_dataset(
+    dataset: str,
+    dataset_version: str | None = None,
+    store: str | None = None,
+    run_id: str | None = None,
+    batch_images: int = 256,
+    shard_batches: int = 16,
+) -> None:
+    """Prelabel every image of a dataset version once per arm it was given.
+
+    Args:
+        dataset: Dataset name.
+        dataset_version: Version; the newest when None.
+        store: Root of the tables; the setting when None.
+        run_id: Run this belongs to; a new one when None.
+        batch_images: Images in a batch, the unit of landing.
+        shard_batches: Batches in a shard, the unit of a child run.
+
+    Raises:
+        RunFailedError: Some batches did not land; the next run does exactly those.
+    """
+    settings = load_settings(store=store)
+    tables, run = open_store(settings), run_id or new_run_id("prelabel")
+    version = dataset_version or latest_version(tables, dataset)
+    policy = load_policy(settings.config / "policy.yaml")
+    routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")
+    ontology = ontology_of(tables, dataset, version)
+    with progress_shown():
+        land_prices(tables, prices, run)
+        route_dataset(
+            tables,
+            dataset,
+            version,
+            routing=routing,
+            policy=policy,
+            catalog=load_catalog(settings.catalog),
+            prices=prices,
+            settings=settings,
+            run_id=run,
+        )
+        plan = plan_dataset(
+            tables,
+            dataset,
+            version,
+            arms=arm_models(settings, routing, ontology),
+            policy_digest=policy.digest,
+            compare_share=routing.compare_share,
+            batch_images=batch_images,
+            run_id=run,
+        )
+        waiting = pending(tables, plan.batches)
+        planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
+        for attempt in range(1, _ATTEMPTS + 1):
+            shards = split_shards(plan.plan_id, waiting, shard_batches)
+            publish_table(f"shards-{dataset}", [asdict(s) for s in shards], f"Shards of {dataset}, attempt {attempt}")
+            run_children(
+                [
+                    Child(
+                        "prelabel-batches",
+                        shard.placement,
+                        {**asdict(shard), "ontology": ontology, "store": settings.store, "run_id": run},
+                        f"{run}:{shard.plan_id}:{shard.placement}:{shard.first}:{attempt}",
+                    )
+                    for shard in shards
+                ]
+            )
+            waiting = pending(tables, waiting)
+            if not waiting:
+                break
+    summary = {
+        "batches_planned_count": planned,
+        "batches_skipped_count": skipped,
+        "batches_missing_count": len(waiting),
+    }
+    state = "partial" if waiting else "complete"
+    record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary))
+    if waiting:
+        raise RunFailedError(
+            f"{len(waiting)} of {planned} batches of {dataset} {version} did not land in run {run}, "
+            f"first {waiting[0].batch_id}.",
+            hint="See the logs of the prelabel-batches runs, then run again: only the missing batches are done.",
+        )

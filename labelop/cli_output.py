@@ -1,0 +1,169 @@
+"""How the command line speaks: tables or machine formats, a progress bar, one-line errors. Knows no command."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from labelop import progress
+from labelop.errors import ConfigurationError, LabelopError
+
+Row = Mapping[str, object]
+
+
+class OutputFormat(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a cell that starts so; such text is written behind an apostrophe."""
+
+
+def show_rows(rows: Sequence[Row], output: OutputFormat, *, title: str = "") -> None:
+    """Write rows to standard output.
+
+    Args:
+        rows: One mapping per row, all with the same keys.
+        output: Form; Parquet is binary and meant for a pipe or a file.
+        title: Heading of the table form.
+    """
+    match output:
+        case OutputFormat.JSON:
+            typer.echo(json.dumps([dict(row) for row in rows], default=_plain, ensure_ascii=False, indent=2))
+        case OutputFormat.CSV:
+            typer.echo(_as_csv(rows), nl=False)
+        case OutputFormat.PARQUET:
+            show_parquet(pa.Table.from_pylist([dict(row) for row in rows]))
+        case OutputFormat.TABLE:
+            _show_table(rows, title)
+
+
+def _show_table(rows: Sequence[Row], title: str) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    if not rows:
+        console.print(f"{title + ': ' if title else ''}no rows", markup=False)
+        return
+    table = Table(title=title or None, title_justify="left")
+    for name in rows[0]:
+        numeric = all(isinstance(row[name], int | float | Decimal | None) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table, markup=False)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float | Decimal):
+        return f"{value:,.4g}" if abs(value) < 100 else f"{value:,.1f}"  # noqa: PLR2004 - digits a reader wants
+    # control characters in a hostile name could rewrite the terminal
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def _as_csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(rows[0].keys())
+        writer.writerows([_safe(value) for value in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return value
+
+
+def _plain(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+@contextmanager
+def failing_in_one_line() -> Iterator[None]:
+    """Turn an error of the library into one line on standard error and exit code 1."""
+    try:
+        yield
+    except LabelopError as error:
+        typer.secho(f"error: {' '.join(str(error).split())}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[None]:
+    """Draw progress of the library on standard error; plain lines where that is no terminal."""
+    if quiet:
+        yield
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        with progress.listening(_plain_lines(console)):
+            yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        known: dict[str, TaskID] = {}
+
+        def listen(stage: str, done: int, total: int) -> None:
+            if stage not in known:
+                known[stage] = bar.add_task(stage, total=total)
+            bar.update(known[stage], completed=done, total=total)
+
+        with progress.listening(listen):
+            yield
+
+
+def _plain_lines(console: Console) -> progress.Listener:
+    shown: dict[str, int] = {}
+
+    def listen(stage: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 10
+        if shown.get(stage) != tenth:
+            shown[stage] = tenth
+            console.print(f"{stage}: {done}/{total}", markup=False, highlight=False)
+
+    return listen
+
+
+def show_parquet(rows: pa.Table) -> None:
+    """Write an Arrow table as Parquet to standard output.
+
+    Raises:
+        ConfigurationError: Standard output is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise ConfigurationError("Parquet is binary; send it to a file, for example `> rows.parquet`.")
+    sink = io.BytesIO()
+    pq.write_table(rows, sink)
+    sys.stdout.buffer.write(sink.getvalue())
+
+
+def show_sections(sections: Mapping[str, Sequence[Row]], output: OutputFormat) -> None:
+    """Write several named tables; JSON gives one object, the other forms one table after the other."""
+    if output is OutputFormat.JSON:
+        plain = {name: [dict(row) for row in rows] for name, rows in sections.items()}
+        typer.echo(json.dumps(plain, default=_plain, ensure_ascii=False, indent=2))
+        return
+    for name, rows in sections.items():
+        show_rows(rows, output, title=name)

@@ -1,0 +1,85 @@
+"""Look over an installation and say what is wrong before a night fails on it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelop.catalog.cards import load_catalog, verify
+from labelop.cost.prices import load_prices
+from labelop.errors import LabelopError
+from labelop.landing.store import open_store, read_rows
+from labelop.queries import list_queries
+from labelop.routing.policy import load_routing
+from labelop.sensitivity.policy import load_policy
+from labelop.settings import Settings, load_settings
+
+_LIBRARIES = ("prefect", "onnxruntime", "deltalake", "duckdb", "great-expectations", "torch", "transformers")
+_LEAST_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    """What was looked at."""
+    ok: bool
+    """Whether a night can run with it."""
+    detail: str
+    """What was found, or what is wrong and what to do."""
+
+
+def examine(store: str | None) -> list[Finding]:
+    """Check settings, files, models and the store.
+
+    Raises:
+        SettingsError: The settings themselves cannot be read.
+    """
+    settings = load_settings(store=store)
+    return [
+        *[Finding(f"setting {name}", ok=True, detail=str(value)) for name, value in settings],
+        *[_library(name) for name in _LIBRARIES],
+        _checked("policy.yaml", lambda: load_policy(settings.config / "policy.yaml").digest[:12]),
+        _checked("routing.yaml", lambda: load_routing(settings.config / "routing.yaml").digest[:12]),
+        _checked("prices.yaml", lambda: load_prices(settings.config / "prices.yaml").digest[:12]),
+        _checked("models", lambda: _models(settings)),
+        _checked("sql", lambda: f"{len(list_queries())} queries"),
+        _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
+        _free_space(settings),
+    ]
+
+
+def _checked(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, ok=True, detail=look())
+    except LabelopError as error:
+        return Finding(subject, ok=False, detail=str(error))
+
+
+def _models(settings: Settings) -> str:
+    catalog = load_catalog(settings.catalog)
+    for card in catalog.values():
+        verify(card)
+    return f"{len(catalog)} cards, all digests match"
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(f"library {name}", ok=True, detail=importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        optional = name in {"torch", "transformers"}
+        return Finding(
+            f"library {name}", ok=optional, detail="not installed" + (" (extra `torch`)" if optional else "")
+        )
+
+
+def _free_space(settings: Settings) -> Finding:
+    folder = settings.local_root.absolute()
+    while not folder.exists() and folder != Path(folder.anchor):
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return Finding("disk", ok=free >= _LEAST_FREE_BYTES, detail=f"{free / (1 << 30):.1f} GiB free at {folder}")

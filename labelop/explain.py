@@ -1,0 +1,50 @@
+"""Everything the tables know about one image, for the person who asks why. Shows ids and evidence, never pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from labelop.errors import ManifestError
+from labelop.landing.store import Store, read_rows
+
+_TABLES = ("images", "quarantine", "findings", "levels", "prelabels", "reviews", "edits")
+_NESTED = {"predictions": "predictions_count", "labels": "labels_count"}
+_LEAST_DIGITS = 4
+
+
+def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Collect the rows of one image, table by table, with the decisions that its levels led to.
+
+    Args:
+        store: Where the tables are.
+        image_id: 64 hex digits, or at least the first four of them.
+
+    Returns:
+        Rows by table name; nested lists are given as counts. Tables without rows are left out.
+
+    Raises:
+        ManifestError: No image has this id, or more than one begins so.
+    """
+    if len(image_id) < _LEAST_DIGITS:
+        raise ManifestError(f"Image id {image_id!r} is too short, expected at least {_LEAST_DIGITS} hex digits.")
+    begins = pc.starts_with(pc.field("image_id"), pattern=image_id.lower())
+    images = read_rows(store, "images", filters=begins)
+    found = sorted({str(row["image_id"]) for row in images})
+    if len(found) != 1:
+        raise ManifestError(
+            f"{len(found) or 'No'} images begin with {image_id!r}, expected exactly one.",
+            hint="Ids are in the `images` table: `labelop query images`.",
+        )
+    whole = pc.field("image_id") == found[0]
+    sections = {name: [_flat(row) for row in read_rows(store, name, filters=whole)] for name in _TABLES}
+    versions = sorted({str(row["dataset_version"]) for row in images})
+    levels = {str(row["level"]) for row in sections["levels"]}
+    decided = read_rows(store, "decisions", filters=pc.field("dataset_version").isin(versions))
+    sections["decisions"] = [row for row in decided if row["level"] in levels]
+    return {name: rows for name, rows in sections.items() if rows}
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    return {_NESTED.get(k, k): (len(v or []) if k in _NESTED else v) for k, v in row.items()}
