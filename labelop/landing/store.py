@@ -7,7 +7,6 @@ transaction; the log refuses a second commit of the same key, also from another 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,9 +23,9 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from labelop import schemas
-from labelop.errors import LandingError, SchemaMismatchError, SettingsError
+from labelop.errors import LandingError, SchemaMismatchError
+from labelop.landing.address import Store, open_store
 from labelop.landing.rows import conform, empty_table, rows_to_table
-from labelop.settings import Settings
 
 __all__ = [
     "Store",
@@ -48,43 +47,6 @@ _ZSTD_LEVEL = 3
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """Rows of one table: Arrow, or one mapping per row with every column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """Where the tables are."""
-
-    root: str
-    """Absolute folder, or `s3://bucket/prefix`, without a slash at the end."""
-    storage_options: dict[str, str] = field(default_factory=dict, repr=False)
-    """Options of the object store by the names deltalake uses; holds a secret, so it is never shown."""
-
-    def uri(self, name: str) -> str:
-        """Address of one table."""
-        return f"{self.root}/{name}"
-
-
-def open_store(settings: Settings) -> Store:
-    """Point at the store of the settings; nothing is read or created.
-
-    Raises:
-        SettingsError: The root is neither a folder nor an `s3://` address.
-    """
-    root = settings.store.removeprefix("file://")
-    if root.startswith("s3://"):
-        options = {"AWS_REGION": settings.s3_region, "AWS_CONDITIONAL_PUT": "etag"}
-        if settings.s3_endpoint:
-            options["AWS_ENDPOINT_URL"] = settings.s3_endpoint
-            options["AWS_ALLOW_HTTP"] = str(settings.s3_endpoint.startswith("http://")).lower()
-        if settings.s3_key and settings.s3_secret:
-            options["AWS_ACCESS_KEY_ID"] = settings.s3_key
-            options["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret.get_secret_value()
-        return Store(root.rstrip("/"), options)
-    if "://" in root or not root:
-        raise SettingsError(
-            f"Setting LABELOP_STORE has the value {settings.store!r}, expected a folder or s3://bucket/prefix."
-        )
-    return Store(str(Path(root).expanduser().absolute()))
 
 
 def land(store: Store, name: str, rows: Rows, key: str) -> bool:
@@ -267,7 +229,7 @@ def _open(store: Store, name: str) -> DeltaTable | None:
 
 def _create(store: Store, name: str) -> DeltaTable:
     declared = schemas.table(name)
-    if not store.storage_options:
+    if store.is_local:
         Path(store.uri(name)).mkdir(parents=True, exist_ok=True)
     try:
         return DeltaTable.create(

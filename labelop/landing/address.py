@@ -1,0 +1,68 @@
+"""Where the tables are: one value that flows pass around, made from the settings and nothing else.
+
+Knows how an object store is addressed; must not know tables. Nothing here touches a disk or a network.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labelop.errors import SettingsError
+from labelop.settings import Settings
+
+# the table library percent-decodes local paths and ends the process' thread on brackets
+_UNSAFE = re.compile(r"[\[\]\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the tables are."""
+
+    root: str
+    """Absolute folder, or `s3://bucket/prefix`, without a slash at the end."""
+    storage_options: dict[str, str] = field(default_factory=dict, repr=False)
+    """Options of the object store by the names deltalake uses; holds a secret, so it is never shown."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the tables are folders of this machine."""
+        return "://" not in self.root
+
+    def uri(self, name: str) -> str:
+        """Address of one table."""
+        return f"{self.root}/{name}"
+
+
+def open_store(settings: Settings) -> Store:
+    """Point at the store of the settings; nothing is read or created.
+
+    Raises:
+        SettingsError: The root is neither a folder nor an `s3://` address, or holds characters that are not safe.
+    """
+    root = settings.store.removeprefix("file://")
+    if refused := _UNSAFE.search(root):
+        raise SettingsError(
+            f"Setting LABELOP_STORE has the value {settings.store!r}, and {refused[0]!r} cannot be part of it.",
+            hint="Choose a place without [ ] \\ control characters or % followed by two hex digits.",
+        )
+    if root.startswith("s3://") and root.strip("/") != "s3:":
+        return Store(root.rstrip("/"), _object_store_options(settings))
+    if "://" in root or not root:
+        raise SettingsError(
+            f"Setting LABELOP_STORE has the value {settings.store!r}, expected a folder or s3://bucket/prefix."
+        )
+    return Store(str(Path(root).expanduser().absolute()))
+
+
+def _object_store_options(settings: Settings) -> dict[str, str]:
+    # conditional put: the log's next entry is written only if nobody else wrote it
+    options = {"AWS_REGION": settings.s3_region, "AWS_CONDITIONAL_PUT": "etag"}
+    if settings.s3_endpoint:
+        options["AWS_ENDPOINT_URL"] = settings.s3_endpoint
+        options["AWS_ALLOW_HTTP"] = str(settings.s3_endpoint.startswith("http://")).lower()
+    if settings.s3_key and settings.s3_secret:
+        options["AWS_ACCESS_KEY_ID"] = settings.s3_key
+        options["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret.get_secret_value()
+    return options
