@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
+from labelop import progress
 from labelop.catalog.cards import load_catalog
 from labelop.ingest.register import find_ontology
 from labelop.jobs import parse_job
@@ -48,7 +50,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
             wanted.source_format,
             declared_level=wanted.sensitivity,
             settings=settings,
-            run_id=run,
+            progress=partial(progress.report, f"ingest {wanted.dataset}"),
         )
         ontology = find_ontology(wanted.ontology, manifest.categories, classes_of)
         gate = check_manifest(rows_to_table("images", manifest.images))
@@ -64,7 +66,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
             source_uri=wanted.source,
             source_format=wanted.source_format,
             declared_level=wanted.sensitivity,
-            discovered_count=manifest.discovered_count,
+            discovered_count=len(manifest.images),
             run_id=run,
         )
         land_truths(tables, manifest, wanted.source_format, run)
@@ -72,7 +74,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
         levels = classify_dataset(tables, manifest.dataset, manifest.dataset_version, policy, settings, run)
     quarantined = sum(1 for row in manifest.images if row["outcome"] == "quarantined")
     summary = {
-        "discovered_count": manifest.discovered_count,
+        "discovered_count": len(manifest.images),
         "quarantined_count": quarantined,
         "is_new": is_new,
         "levels": levels,

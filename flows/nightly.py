@@ -78,7 +78,7 @@ def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: di
         simulate_reviews(tables, job.dataset, version, seed=0, run_id=run)
     if job.reviews:
         for export in sorted(Path(job.reviews).glob("*.json")):
-            import_reviews(tables, export, dataset=job.dataset, run_id=run)
-    land_edits(tables, job.dataset, version, run_id=run)
+            import_reviews(tables, export, job.dataset, run, dataset_version=version)
+    land_edits(tables, run, dataset=job.dataset)
     land_quality(tables, job.dataset, version, run)
     record(tables, RunEvent(run, job.dataset, version, FINISHED, "complete", {}))

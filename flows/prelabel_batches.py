@@ -67,7 +67,7 @@ def _one(tables: Store, shard: OpenShard, batch: PlannedBatch) -> GateResult:
         batch_image_ids={batch.batch_id: list(batch.image_ids)},
         classes=shard.classes(batch.arm),
         levels={key: ref.level for key, ref in shard.context.refs.items()},
-        cloud_levels=shard.context.policy.levels_allowed_at("cloud"),
+        cloud_levels=shard.levels_allowed_at("cloud"),
     )
     if not gate.passed:
         # the work was done and paid for, though its rows are not let through

@@ -364,18 +364,6 @@ def models_verify(output: FormatOption = OutputFormat.TABLE) -> None:
         show_rows(rows, output, title="Models")
 
 
-@app.command("serve-models")
-def serve_models(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8700,
-) -> None:
-    """Serve the catalog over the Open Inference Protocol v2, for the cloud arm of a stack on one machine."""
-    from labelop.engines.serve import serve  # noqa: PLC0415
-
-    with failing_in_one_line():
-        serve(load_settings(), host, port)
-
-
 @app.command()
 def doctor(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
     """Check settings, configuration files, models and the store, and say what is wrong."""

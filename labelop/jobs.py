@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labelop.errors import ConfigurationError
-
-SourceFormat = Literal["folder", "coco", "voc", "yolo"]
-"""How a source is laid out."""
-
-SOURCE_FORMATS: tuple[str, ...] = get_args(SourceFormat)
+from labelop.ingest.sources import SourceFormat
 
 
 class DatasetJob(BaseModel):

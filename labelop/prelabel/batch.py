@@ -25,7 +25,8 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.prelabel.plan import Plan, PlannedBatch
 from labelop.schemas import utc_now
-from labelop.sensitivity.policy import Level, SensitivityPolicy
+from labelop.sensitivity.levels import Level
+from labelop.sensitivity.policy import SensitivityPolicy
 from labelop.settings import Settings
 
 _CHUNK_IMAGES = 32
@@ -91,7 +92,7 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
     refs: dict[str, ImageRef] = {}
     for row in sorted(read_rows(store, "images", filters=equal(**where, outcome="ok")), key=lambda r: str(r["path"])):
         key = str(row["image_id"])
-        level = levels.get(key, Level.RESTRICTED.name.lower())
+        level = levels.get(key, Level.RESTRICTED.text)
         refs.setdefault(
             key, ImageRef(key, row["source_uri"], row["path"], int(row["width_px"]), int(row["height_px"]), level)
         )

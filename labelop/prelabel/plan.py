@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelop import ids
-from labelop.engines.prelabeller import ArmModels
+from labelop.engines.prelabeller import ArmModels, arm_parameters
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read_rows
@@ -193,8 +193,8 @@ def plan_dataset(
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
         models = arms[assignment.arm]
         for chunk in _chunks(assigned[assignment], batch_images):
-            parameters = {**models.parameters, "arm": assignment.arm, "role": assignment.role}
-            key = ids.batch_id(dataset_version, assignment.placement, models.digest, parameters, chunk)
+            parameters = {**arm_parameters(models), "arm": assignment.arm, "role": assignment.role}
+            key = ids.batch_id(dataset_version, assignment.placement, models.detector.digest, parameters, chunk)
             batches.append(
                 PlannedBatch(
                     key, assignment.arm, assignment.role, assignment.placement, models.detector.id, len(batches), chunk
@@ -253,8 +253,8 @@ def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest
             "role": b.role,
             "placement": b.placement,
             "model_id": b.model_id,
-            "model_digest": arms[b.arm].digest,
-            "parameters": ids.canonical_json(arms[b.arm].parameters),
+            "model_digest": arms[b.arm].detector.digest,
+            "parameters": ids.canonical_json(arm_parameters(arms[b.arm])),
             "position": b.position,
             "image_ids": list(b.image_ids),
             "policy_digest": policy_digest,

@@ -16,6 +16,7 @@ from labelop.landing.store import Store
 from labelop.prelabel.batch import BatchContext, BatchResult, image_refs, run_batch
 from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan
 from labelop.routing.policy import RoutingPolicy, load_routing
+from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings
 
@@ -111,6 +112,16 @@ class OpenShard:
             self.engines[batch.arm] = self._open(batch.arm)
         return run_batch(self.context, batch, self.engines[batch.arm])
 
+    def classes(self, arm: str) -> tuple[str, ...]:
+        """Name every class the arm's models may give."""
+        models = self.arms[arm]
+        return (*models.detector.classes, *(models.classifier.classes if models.classifier else ()))
+
+    def levels_allowed_at(self, placement: str) -> frozenset[str]:
+        """Name the levels that the policy lets be at a placement."""
+        policy = self.context.policy
+        return frozenset(level.text for level in Level if placement in policy.allowed_placements(level))
+
     def _open(self, arm: str) -> Prelabeller:
         settings, models = self.context.settings, self.arms[arm]
         if self.range.placement == ONPREM:
@@ -118,10 +129,10 @@ class OpenShard:
         if not settings.cloud_url:
             raise SettingsError(
                 "LABELOP_CLOUD_URL is empty, expected the address of an Open Inference Protocol v2 server.",
-                hint="`labelop serve-models` starts one on loopback; `labelop nightly` does so by itself.",
+                hint="`python -m labelop.engines.serve` starts one; `labelop nightly` does so by itself.",
             )
         gate = Gate(self.context.policy, AuditLog(self.audit), self.range.placement)
-        return open_cloud(models, settings, gate, settings.cloud_url)
+        return open_cloud(models, settings, gate, settings.cloud_url, self.context.run_id)
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+# Targets explain themselves: `make help`. Nothing here names a package index; pip's own configuration is passed on.
+PY ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+STORE ?= build/demo/store
+STACK ?= build/stack
+PYTEST ?= $(BIN)/python -m pytest
+
+# uv does not read pip's configuration: pass on only what pip itself would use
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PY) -m pip config get global.find-links 2>/dev/null))
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export DO_NOT_TRACK = 1
+export GX_ANALYTICS_ENABLED = false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean
+.DELETE_ON_ERROR:
+
+help:  ## show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# one stamp per set of extras; a newer pyproject.toml or constraints.txt installs again
+$(VENV)/.ok-%: pyproject.toml constraints.txt
+ifneq ($(UV),)
+	@test -x $(BIN)/python || $(UV) venv -q --seed $(VENV) --python $(PY)
+	@echo "installing with uv (extras: $*)"
+	@$(UV) pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.$(if $(filter none,$*),,[$*])'
+else
+	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	@echo "installing with pip (extras: $*)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.$(if $(filter none,$*),,[$*])'
+endif
+	@touch $@
+
+setup: $(VENV)/.ok-none  ## create the environment and install what the demo needs
+setup-dev: $(VENV)/.ok-dev,torch  ## install what tests and training need as well
+
+demo: setup  ## run a whole night on the drawn sample: table on the screen, report as a page
+	$(BIN)/labelop demo --store $(STORE) --report $(dir $(STORE))report.html
+
+check: setup-dev lint types contracts test-fast  ## lint, types, import contracts and the fast tests
+
+lint: setup-dev  ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev  ## mypy, strict
+	$(BIN)/mypy labelop tasks flows tests
+
+contracts: setup-dev  ## the arrow of dependency
+	$(BIN)/lint-imports
+
+test-fast: setup-dev  ## tests that take at most a few seconds each
+	$(PYTEST) -q -m 'not slow'
+
+test: setup-dev  ## all tests, the slow ones too
+	$(PYTEST) -q
+
+up: setup  ## start the stack on loopback: Prefect server, two pools with workers, deployments, inference server
+	$(BIN)/python deployments/stack.py up --folder $(STACK)
+
+down:  ## stop the stack
+	$(BIN)/python deployments/stack.py down --folder $(STACK)
+
+draw: setup-dev  ## draw the sample data again, byte for byte
+	$(BIN)/python -m data.sample.draw
+
+train: setup-dev  ## learn the sample's models again (resumable)
+	$(BIN)/python -m data.sample.train
+
+clean:  ## remove what demo, stack and checks wrote
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

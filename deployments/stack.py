@@ -1,0 +1,190 @@
+"""The stack on one machine: Prefect server, two process pools with a worker each, deployments, inference server.
+
+Started as real processes on loopback and stopped in the order that works: workers first, server last. Each placement
+has its own environment: only the cloud worker is told where the inference server is. Beyond one machine the same
+deployments point their pools at other hosts and this file is not needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+POOLS = {"onprem": "onprem-gpu", "cloud": "cloud-batch"}
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+}
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+"""What a process of the stack may take from the caller's environment; credentials are not among it."""
+
+_START_SECONDS = 180.0
+_STOP_SECONDS = 20.0
+
+
+def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dict[str, object]:
+    """Start everything and wait until it answers.
+
+    Args:
+        folder: Where logs, state and the server's database go.
+        ui_port: Port of the Prefect server; a free one when 0.
+        model_port: Port of the inference server; a free one when 0.
+        store: Root of the tables; `store` in the folder when None.
+
+    Returns:
+        Addresses and process ids, as also kept in `stack.json`.
+    """
+    state_file = folder / "stack.json"
+    if state_file.exists():
+        sys.exit(f"error: a stack is recorded in {state_file}. Hint: `make down` stops it.")
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    ui, model = ui_port or _free_port(), model_port or _free_port()
+    api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
+    base = {key: os.environ[key] for key in INHERITED if key in os.environ} | QUIET
+    base |= {"PREFECT_HOME": str(folder.absolute() / "prefect"), "PYTHONUNBUFFERED": "1"}
+    shared = base | {
+        "LABELOP_HOME": str(HOME),
+        "LABELOP_STORE": store or str(folder.absolute() / "store"),
+        "PREFECT_API_URL": api,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    pids: dict[str, int] = {}
+    state: dict[str, object] = {"api": api, "models": models, "store": shared["LABELOP_STORE"], "pids": pids}
+
+    def start(name: str, command: list[str], env: dict[str, str]) -> None:
+        pids[name] = _start(folder, name, command, env)
+        state_file.write_text(json.dumps(state, indent=2))
+
+    print("starting the Prefect server and the inference server", flush=True)
+    server = ["server", "start", "--host", "127.0.0.1", "--port", str(ui)]
+    start("server", [_prefect(), *server], base | {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2"})
+    start("models", [sys.executable, "-m", "labelop.engines.serve", "--port", str(model)], base)
+    _wait_for(f"{api}/health", folder / "logs/server.log", pids["server"])
+    _wait_for(f"{models}/v2/health/ready", folder / "logs/models.log", pids["models"])
+    print("creating pools and deployments", flush=True)
+    for pool in POOLS.values():
+        _run([_prefect(), "work-pool", "create", pool, "--type", "process", "--overwrite"], shared)
+    _run([_prefect(), "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"], shared)
+    print("starting one worker per pool", flush=True)
+    for placement, pool in POOLS.items():
+        env = shared | ({"LABELOP_CLOUD_URL": models} if placement == "cloud" else {})
+        worker = [_prefect(), "worker", "start", "--pool", pool, "--type", "process", "--name", f"{placement}-worker"]
+        start(f"worker-{placement}", worker, env)
+    print(f"up: dashboard http://127.0.0.1:{ui}  store {shared['LABELOP_STORE']}  logs {folder / 'logs'}")
+    print(f"run a night: PREFECT_API_URL={api} {_prefect()} deployment run nightly/onprem --watch")
+    return state
+
+
+def down(folder: Path) -> None:
+    """Stop what `up` started: workers first, since a worker without its server does not stop."""
+    state_file = folder / "stack.json"
+    if not state_file.exists():
+        print("nothing to stop")
+        return
+    pids: dict[str, int] = json.loads(state_file.read_text())["pids"]
+    for name in sorted(pids, key=lambda n: not n.startswith("worker")):
+        _stop(name, pids[name])
+    state_file.unlink()
+
+
+def _start(folder: Path, name: str, command: list[str], env: dict[str, str]) -> int:
+    with (folder / "logs" / f"{name}.log").open("ab") as log:
+        # own session: a signal to the terminal's group does not reach the stack, and a stop reaches all children
+        process = subprocess.Popen(  # noqa: S603 - commands are built here, never from input
+            command, cwd=HOME, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    return process.pid
+
+
+def _stop(name: str, pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline and _alive(pid):
+            time.sleep(0.1)
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    print(f"stopped {name}")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:
+        pass  # started by another process
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _run(command: list[str], env: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=HOME, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(f"error: {' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+
+
+def _wait_for(url: str, log: Path, pid: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and _alive(pid):
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - a loopback address built here
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    sys.exit(f"error: nothing answers at {url}. Hint: see {log}, then `make down`.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _beside(command: str) -> str:
+    """Find a command of this environment, whatever PATH says."""
+    found = shutil.which(command, path=str(Path(sys.executable).parent))
+    if found is None:
+        sys.exit(f"error: {command} is not installed beside {sys.executable}. Hint: `make setup`.")
+    return found
+
+
+def _prefect() -> str:
+    return _beside("prefect")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("action", choices=("up", "down"))
+    parser.add_argument("--folder", type=Path, required=True, help="where state, logs and the database go")
+    parser.add_argument("--port", type=int, default=4200, help="port of the Prefect server; 0 takes a free one")
+    parser.add_argument("--model-port", type=int, default=8700, help="port of the inference server; 0 takes a free one")
+    parser.add_argument("--store", help="root of the tables; a folder beside the logs when left out")
+    given = parser.parse_args()
+    if given.action == "up":
+        up(given.folder, ui_port=given.port, model_port=given.model_port, store=given.store)
+    else:
+        down(given.folder)
+
+
+if __name__ == "__main__":
+    main()
