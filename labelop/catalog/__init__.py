@@ -1,0 +1,1 @@
+"""Model cards: what a model is, needs and may be used for, and proof that its files are the ones meant."""

@@ -1,0 +1,228 @@
+"""Model cards: the one description of a model that training writes and engines, routing and reports read.
+
+Knows no engine and no library that runs models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelop.catalog.files import external_locations, inside, refuse_pickled, sha256_of_file
+from labelop.catalog.form import FOLDER_FILES, CardForm, parse_card
+from labelop.errors import CatalogError, DigestMismatchError
+from labelop.ids import digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocess:
+    """How a detector's raw output becomes predictions."""
+
+    min_score: float
+    """Predictions below are dropped, 0..1."""
+    nms_iou: float
+    """Of two boxes of one class that overlap more than this, the lower scored one is dropped, 0..1."""
+    max_detections: int
+    """Most predictions kept per image."""
+    draft_score: Mapping[str, float]
+    """Score per class name from which a reviewer is shown the prediction, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSource:
+    """One dataset the weights have seen."""
+
+    name: str
+    """Name of the dataset."""
+    licence: str
+    """Its licence, SPDX where there is one."""
+    split: str | None
+    """Which part was used for training, or None for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityFigure:
+    """One measured figure of a model."""
+
+    dataset: str
+    """Dataset it was measured on."""
+    split: str
+    """Part of that dataset."""
+    metric: str
+    """Name of the measure, for example `ap50` or `model_review_seconds_per_image`."""
+    value: float
+    """The figure, in the unit of its metric."""
+    image_count: int
+    """Images it was measured on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model is, needs, and may be used for."""
+
+    path: Path
+    """The card's own file."""
+    id: str
+    """Name of the model, unique in its catalog."""
+    version: str
+    """Version the author gave it."""
+    task: str
+    """detection | classification | segmentation."""
+    family: str
+    """Architecture, for example rtdetr_v2, resnet, sam2."""
+    format: str
+    """onnx | huggingface."""
+    files: Mapping[str, Path]
+    """Role (model, encoder, decoder; file name for a folder) to file."""
+    folder: Path | None
+    """Hugging Face folder, or None."""
+    digests: Mapping[str, str]
+    """Role to SHA-256 of its file, 64 hex digits."""
+    encoder_outputs: tuple[str, ...]
+    """Names of the feature tensors between encoder and decoder, empty unless segmentation."""
+    ontology: str
+    """Label ontology it speaks, or `any`."""
+    classes: tuple[str, ...]
+    """Class names by output index."""
+    width_px: int
+    """Width of the model's input frame, pixels."""
+    height_px: int
+    """Height of the model's input frame, pixels."""
+    postprocess: Postprocess | None
+    """Thresholds of a detector, else None."""
+    licence: str
+    """Licence of the weights."""
+    training_data: tuple[TrainingSource, ...]
+    """What the weights have seen."""
+    quality: tuple[QualityFigure, ...]
+    """Measured figures."""
+    reproduce: str
+    """Command that makes and measures the weights again."""
+    parameters_count: int | None
+    """Number of weights, or None when not stated."""
+    size_bytes: int | None
+    """Size of all weight files, bytes, or None when not stated."""
+    digest: str
+    """Names weights and card together, 64 hex digits; the model digest of tables and ids."""
+
+    def quality_of(self, metric: str, dataset: str | None = None, split: str | None = None) -> float | None:
+        """Find a measured figure; None when the card has none that fits."""
+        for figure in self.quality:
+            if figure.metric == metric and dataset in (None, figure.dataset) and split in (None, figure.split):
+                return figure.value
+        return None
+
+
+def load_card(path: Path) -> ModelCard:
+    """Read one card; weights are not touched (see `verify`).
+
+    Raises:
+        CatalogError: The card breaks its form, names pickled weights, or names a file outside its folder.
+    """
+    form, content = parse_card(path)
+    folder = None if form.folder is None else path.parent / form.folder
+    if folder is not None:
+        # a checkpoint folder may lie anywhere on the machine; what is pinned inside it has fixed names
+        files = {name: folder / name for name in FOLDER_FILES}
+    else:
+        files = {role: inside(path.parent, name, path.name) for role, name in form.files.items()}
+        for role, file in files.items():
+            refuse_pickled(file, path.name)
+            if role in ("model", "encoder", "decoder") and file.suffix.lower() != ".onnx":
+                raise CatalogError(
+                    f"Card {path.name}: key files.{role} has the value {form.files[role]!r}; "
+                    "format onnx allows files that end in .onnx."
+                )
+    return _card(path, form, files, folder, digest_of(content))
+
+
+def _card(path: Path, form: CardForm, files: dict[str, Path], folder: Path | None, digest: str) -> ModelCard:
+    after = form.postprocess
+    return ModelCard(
+        path=path,
+        id=form.id,
+        version=form.version,
+        task=form.task,
+        family=form.family,
+        format=form.format,
+        files=files,
+        folder=folder,
+        digests=dict(form.digests),
+        encoder_outputs=form.encoder_outputs,
+        ontology=form.ontology,
+        classes=form.classes,
+        width_px=form.input.width_px,
+        height_px=form.input.height_px,
+        postprocess=None
+        if after is None
+        else Postprocess(after.min_score, after.nms_iou, after.max_detections, dict(after.draft_score)),
+        licence=form.licence,
+        training_data=tuple(TrainingSource(s.name, s.licence, s.split) for s in form.training_data),
+        quality=tuple(QualityFigure(q.dataset, q.split, q.metric, q.value, q.image_count) for q in form.quality),
+        reproduce=form.reproduce,
+        parameters_count=form.parameters_count,
+        size_bytes=form.size_bytes,
+        digest=digest,  # the content holds the weights' digests, so this covers both
+    )
+
+
+def load_catalog(folder: Path) -> dict[str, ModelCard]:
+    """Read every card (`*.yaml`) of a folder, by model id in name order.
+
+    Raises:
+        CatalogError: The folder is missing, a card breaks its form, or two cards have one id.
+    """
+    if not folder.is_dir():
+        raise CatalogError(
+            f"Catalog folder {folder} does not exist.", hint="Set LABELOP_CATALOG to a folder of model cards."
+        )
+    catalog: dict[str, ModelCard] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        card = load_card(path)
+        if card.id in catalog:
+            raise CatalogError(f"Cards {catalog[card.id].path.name} and {path.name} both have the id {card.id!r}.")
+        catalog[card.id] = card
+    return catalog
+
+
+def verify(card: ModelCard) -> None:
+    """Prove that a card's files are the pinned ones and keep nothing outside the card.
+
+    Raises:
+        CatalogError: A file is missing, is pickled, or refers to weights the card does not pin.
+        DigestMismatchError: A file is not the one the card pins.
+    """
+    if card.folder is not None:
+        _refuse_pickled_folder(card)
+    for role, file in sorted(card.files.items()):
+        if not file.is_file():
+            raise CatalogError(
+                f"Model {card.id}: file {file.name} ({role}) is missing.", hint=f"Make it with: {card.reproduce}"
+            )
+        found = sha256_of_file(file)
+        if found != card.digests[role]:
+            raise DigestMismatchError(
+                f"Model {card.id}: file {file.name} has digest {found}, the card pins {card.digests[role]}.",
+                hint="Restore the file, or measure the new weights and write a new card.",
+                model_id=card.id,
+            )
+    pinned = {file.resolve() for file in card.files.values()}
+    for file in card.files.values():
+        if file.suffix.lower() != ".onnx":
+            continue
+        for location in sorted(external_locations(file)):
+            target = inside(card.path.parent, location, card.path.name)
+            # onnxruntime resolves a location against the graph's own folder
+            if (file.parent / location).resolve() not in pinned:
+                raise CatalogError(
+                    f"Model {card.id}: {file.name} keeps weights in {target.name}, which the card does not pin.",
+                    hint="Name the file under `files` and `digests` too.",
+                )
+
+
+def _refuse_pickled_folder(card: ModelCard) -> None:
+    assert card.folder is not None
+    if not (card.folder / "model.safetensors").exists() and card.folder.is_dir():
+        for file in sorted(card.folder.iterdir()):
+            refuse_pickled(file, card.path.name)

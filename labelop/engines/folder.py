@@ -1,0 +1,173 @@
+"""Runs Hugging Face folders (`config.json`, `model.safetensors`, `preprocessor_config.json`), so public checkpoints too.
+
+The only module that knows torch and transformers, loaded when the first such model opens. Nothing is downloaded, no
+code of the folder is run, and weights the folder does not hold are an error, never random numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelop.catalog.cards import ModelCard
+from labelop.engines.base import ModelEngine, ModelInputs, RawOutputs
+from labelop.errors import EngineError, EngineResponseError, MissingExtraError, ModelLoadError
+
+_CLASSES = {
+    "detr": "DetrForObjectDetection",
+    "rt_detr": "RTDetrForObjectDetection",
+    "rt_detr_v2": "RTDetrV2ForObjectDetection",
+    "rtdetr_v2": "RTDetrV2ForObjectDetection",
+    "d_fine": "DFineForObjectDetection",
+    "resnet": "ResNetForImageClassification",
+    "sam2": "Sam2Model",
+}
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaling:
+    """How pixel values become model values: `(value * factor - mean) / deviation`."""
+
+    factor: float
+    """Multiplier of 0..255 values."""
+    mean: tuple[float, ...]
+    """Per channel."""
+    deviation: tuple[float, ...]
+    """Per channel, none zero."""
+
+
+class FolderEngine(ModelEngine):
+    """One checkpoint folder.
+
+    Args:
+        card: A card of format huggingface whose files are verified.
+        threads: Threads of a forward pass; torch has one number for the whole process.
+
+    Raises:
+        MissingExtraError: torch or transformers is not installed.
+        ModelLoadError: The folder is not a whole model of the card's family and classes.
+    """
+
+    name = "folder"
+
+    def __init__(self, card: ModelCard, threads: int) -> None:
+        super().__init__(card)
+        assert card.folder is not None
+        self._torch, transformers = _libraries(card)
+        self._torch.set_num_threads(threads)
+        self._scaling = _read_scaling(card, card.folder / "preprocessor_config.json")
+        self._model: Any = _load(card, card.folder, transformers)
+        # the models keep caches of their own inside forward
+        self._lock = threading.Lock()
+
+    def forward(self, inputs: ModelInputs) -> RawOutputs:
+        """Run the model; see `Engine.forward`."""
+        self._check(inputs)
+        torch, model = self._torch, self._model
+        if model is None:
+            raise EngineError(f"Model {self.card.id} is closed.")
+        try:
+            with self._lock, torch.inference_mode():
+                pixels = self._normalised(inputs)
+                if inputs.boxes is None:
+                    found = model(pixel_values=pixels)
+                    outputs = {"logits": found.logits}
+                    if self.card.task == "detection":
+                        outputs["boxes"] = found.pred_boxes
+                else:
+                    boxes = torch.from_numpy(np.ascontiguousarray(inputs.boxes, dtype=np.float32))[None]
+                    found = model(pixel_values=pixels, input_boxes=boxes, multimask_output=False)
+                    outputs = {"masks": found.pred_masks[:, :, 0], "scores": found.iou_scores[:, :, 0]}
+                return {name: value.float().numpy() for name, value in outputs.items()}
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise EngineResponseError(f"Model {self.card.id} failed: {error}", code="MODEL_FAILED") from error
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None
+
+    def _normalised(self, inputs: ModelInputs) -> Any:
+        torch, scaling = self._torch, self._scaling
+        pixels = torch.from_numpy(np.array(inputs.images)).permute(0, 3, 1, 2).float()
+        mean = torch.tensor(scaling.mean).view(1, _CHANNELS, 1, 1)
+        deviation = torch.tensor(scaling.deviation).view(1, _CHANNELS, 1, 1)
+        return (pixels * scaling.factor - mean) / deviation
+
+
+def _libraries(card: ModelCard) -> tuple[Any, Any]:
+    try:
+        import torch  # noqa: PLC0415 - takes seconds to load, and most runs need no folder
+        import transformers  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Model {card.id} is a Hugging Face folder and needs {error.name}, which is not installed.",
+            hint="Install it with: pip install 'labelop[torch]'.",
+        ) from error
+    return torch, transformers
+
+
+def _load(card: ModelCard, folder: Path, transformers: Any) -> Any:
+    kind = getattr(transformers, _CLASSES[card.family])
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, report = kind.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Model {card.id} needs a library that is not installed: {' '.join(str(error).split())[:300]}",
+            hint="Prefer a checkpoint whose backbone is a transformers model.",
+        ) from error
+    except Exception as error:
+        # the library raises whatever its parts raise; all of it means that this folder is no such model
+        raise ModelLoadError(f"Model {card.id}: the folder cannot be loaded: {_short(error)}") from error
+    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if missing:
+        raise ModelLoadError(
+            f"Model {card.id}: the folder lacks {len(missing)} weights that a {card.family} model needs, "
+            f"the first is {missing[0]}.",
+            hint="The card's family must be that of the checkpoint.",
+        )
+    _check_classes(card, model.config)
+    return model.eval()
+
+
+def _check_classes(card: ModelCard, config: Any) -> None:
+    if card.task == "segmentation":
+        return
+    names = tuple(config.id2label[index] for index in sorted(config.id2label))
+    if names != card.classes:
+        raise ModelLoadError(
+            f"Model {card.id}: the checkpoint's classes are {list(names)[:20]}, the card has {list(card.classes)[:20]}.",
+            hint="List the classes in the checkpoint's order.",
+        )
+
+
+def _read_scaling(card: ModelCard, path: Path) -> _Scaling:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        # the library's default factor; a config that turns a step off leaves the values as they are
+        factor = float(content.get("rescale_factor") or 1 / 255) if content.get("do_rescale", True) else 1.0
+        normal = bool(content.get("do_normalize", True))
+        mean = tuple(float(v) for v in content["image_mean"]) if normal else (0.0,) * _CHANNELS
+        deviation = tuple(float(v) for v in content["image_std"]) if normal else (1.0,) * _CHANNELS
+        fits = len(mean) == len(deviation) == _CHANNELS and all(deviation)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelLoadError(f"Model {card.id}: {path.name} is not usable: {_short(error)}") from error
+    if not fits:
+        raise ModelLoadError(f"Model {card.id}: {path.name} needs three channels of image_mean and image_std.")
+    return _Scaling(factor, mean, deviation)
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,0 +1,146 @@
+"""The two ways an image reaches a model: on this machine, or through the gate to a server.
+
+Everything above works on either alike. Knows no table and no routing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelop.catalog.cards import ModelCard
+from labelop.egress.gate import PAYLOAD_FORMAT, Gate, ReleaseRequest
+from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs
+from labelop.engines.remote import RemoteEngine
+from labelop.errors import PlacementForbiddenError
+
+
+@dataclass(frozen=True, slots=True)
+class ImageItem:
+    """One image to prelabel."""
+
+    image_id: str
+    """SHA-256 of the original bytes."""
+    pixels: ImageArray
+    """RGB, shape (height, width, 3), upright."""
+    level: str
+    """Sensitivity level as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One image in the form its lane runs."""
+
+    item: ImageItem
+    """The image it came from."""
+    handle: Any
+    """Pixels on this machine, or a release for a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAnswer:
+    """Raw outputs of one forward pass and what travelled for it."""
+
+    raw: RawOutputs
+    """The raw tensors of the model's task."""
+    sent_bytes: int = 0
+    """Bytes sent over the network."""
+    received_bytes: int = 0
+    """Bytes received over the network."""
+
+
+class Lane(Protocol):
+    """How images reach models."""
+
+    name: str
+    simulated: bool
+
+    def parameters(self) -> dict[str, Any]:
+        """What of this lane changes predictions, for the batch id."""
+        ...
+
+    def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
+        """Bring images into the lane's form; a refused one is answered by its error."""
+        ...
+
+    def run(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+        """Run one forward pass."""
+        ...
+
+    def close(self) -> None:
+        """Free what the lane opened."""
+        ...
+
+
+class LocalLane:
+    """Engines of this process.
+
+    Args:
+        engines: Engine by model id.
+    """
+
+    simulated = False
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+        self.name = "+".join(dict.fromkeys(engine.name for engine in engines.values()))
+
+    def parameters(self) -> dict[str, Any]:
+        """Nothing: the pixels are the originals."""
+        return {}
+
+    def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
+        """Take the pixels as they are."""
+        return [Ready(item, item.pixels) for item in items]
+
+    def run(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+        """Run one forward pass on this machine."""
+        engine = self._engines[card.id]
+        images = np.stack([engine.preprocess(one.handle) for one in ready])
+        return LaneAnswer(engine.forward(ModelInputs(images, boxes)))
+
+    def close(self) -> None:
+        """Keep the engines: the process shares them, see `close_engines`."""
+
+
+class CloudLane:
+    """A server behind the gate.
+
+    Args:
+        engine: Client of the server.
+        gate: Decides and writes down what may leave.
+        run_id: The run that asks.
+    """
+
+    def __init__(self, engine: RemoteEngine, gate: Gate, run_id: str) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._run_id = run_id
+        self.name = engine.name
+        self.simulated = engine.simulated
+
+    def parameters(self) -> dict[str, Any]:
+        """The payload's encoding: it changes pixels a little."""
+        return {"payload": PAYLOAD_FORMAT}
+
+    def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
+        """Ask the gate for each image; one durable audit write for all."""
+        requests = [ReleaseRequest(item.pixels, item.image_id, item.level) for item in items]
+        answers = self._gate.release_many(requests, self._run_id)
+        return [
+            answer if isinstance(answer, PlacementForbiddenError) else Ready(item, answer)
+            for item, answer in zip(items, answers, strict=True)
+        ]
+
+    def run(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+        """Run one forward pass on the server."""
+        answer = self._engine.forward(card, [one.handle for one in ready], boxes)
+        return LaneAnswer(answer.raw, answer.sent_bytes, answer.received_bytes)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.close()

@@ -1,0 +1,239 @@
+"""A small Open Inference Protocol v2 server: the cloud arm of the demo, and what a real one must answer.
+
+Takes encoded images, decodes and prepares them, and answers the raw model outputs; reading those is the caller's,
+so that one card gives equal predictions in both placements. Knows no policy, no dataset and no table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from labelop.catalog.cards import ModelCard, load_catalog
+from labelop.engines.base import OUTPUTS, ImageArray, ModelInputs, RawOutputs, open_engine
+from labelop.engines.wire import HEADER, InferRequest, WireError, parse_request, write_response
+from labelop.errors import EngineUnavailableError, LabelopError, ModelInputError
+from labelop.settings import Settings, load_settings
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Largest request taken."""
+MAX_IMAGES = 64
+"""Most images in one request."""
+MAX_PIXELS = 64_000_000
+"""Largest image taken."""
+
+_START_SECONDS = 20.0
+_EDGES = 4
+
+
+def create_app(catalog: Mapping[str, ModelCard], settings: Settings | None = None) -> Starlette:
+    """Build the server over the models of a catalog; engines open at their first use.
+
+    Args:
+        catalog: Cards by model id; no other model is served.
+        settings: For the engines' threads; read from the environment when None.
+    """
+    answers = _Answers(catalog, settings or load_settings())
+    return Starlette(
+        routes=[
+            Route("/v2", answers.about),
+            Route("/v2/health/live", answers.healthy),
+            Route("/v2/health/ready", answers.healthy),
+            Route("/v2/models/{name}", answers.describe),
+            Route("/v2/models/{name}/ready", answers.ready),
+            Route("/v2/models/{name}/infer", answers.infer, methods=["POST"]),
+        ]
+    )
+
+
+class _Answers:
+    """The endpoints over one catalog."""
+
+    def __init__(self, catalog: Mapping[str, ModelCard], settings: Settings) -> None:
+        self._catalog = catalog
+        self._settings = settings
+
+    async def healthy(self, _: Request) -> Response:
+        return JSONResponse({})
+
+    async def about(self, _: Request) -> Response:
+        return JSONResponse({"name": "labelop", "version": "2", "extensions": ["binary_tensor_data"]})
+
+    async def describe(self, request: Request) -> Response:
+        card = self._catalog.get(request.path_params["name"])
+        return _unknown(request) if card is None else JSONResponse(_metadata(card))
+
+    async def ready(self, request: Request) -> Response:
+        card = self._catalog.get(request.path_params["name"])
+        if card is None:
+            return _unknown(request)
+        try:
+            await run_in_threadpool(open_engine, card, self._settings)
+        except LabelopError as error:
+            return JSONResponse({"error": error.message}, 503)
+        return JSONResponse({})
+
+    async def infer(self, request: Request) -> Response:
+        card = self._catalog.get(request.path_params["name"])
+        if card is None:
+            return _unknown(request)
+        try:
+            parsed = parse_request(await _body(request), request.headers.get(HEADER))
+            raw = await run_in_threadpool(_infer, card, parsed, self._settings)
+        except (WireError, ModelInputError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except LabelopError as error:
+            return JSONResponse({"error": error.message}, 503 if error.retryable else 500)
+        answer, size = write_response(card.id, card.version, raw, parsed, {"model_digest": card.digest})
+        headers = {} if size is None else {HEADER: str(size)}
+        kind = "application/json" if size is None else "application/octet-stream"
+        return Response(answer, media_type=kind, headers=headers)
+
+
+def _unknown(request: Request) -> Response:
+    return JSONResponse({"error": f"model {request.path_params['name']!r} is not served"}, 404)
+
+
+def _metadata(card: ModelCard) -> dict[str, object]:
+    inputs: list[dict[str, object]] = [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    if card.task == "segmentation":
+        inputs.append({"name": "boxes", "datatype": "FP32", "shape": [1, -1, _EDGES]})
+    shapes = {"masks": [1, -1, -1, -1], "scores": [1, -1], "boxes": [-1, -1, _EDGES], "logits": [-1, -1, -1]}
+    if card.task == "classification":
+        shapes["logits"] = [-1, len(card.classes)]
+    return {
+        "name": card.id,
+        "versions": [card.version],
+        "platform": f"{card.format}_{card.family}",
+        "inputs": inputs,
+        "outputs": [{"name": name, "datatype": "FP32", "shape": shapes[name]} for name in OUTPUTS[card.task]],
+        "parameters": {"model_digest": card.digest},
+    }
+
+
+async def _body(request: Request) -> bytes:
+    blocks, size = [], 0
+    async for block in request.stream():
+        size += len(block)
+        if size > MAX_BODY_BYTES:
+            raise WireError(f"the request is larger than {MAX_BODY_BYTES} bytes")
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def _infer(card: ModelCard, request: InferRequest, settings: Settings) -> RawOutputs:
+    payloads = request.blobs.get("image")
+    expected = {"image", "boxes"} if card.task == "segmentation" else {"image"}
+    if not payloads or {*request.blobs, *request.floats} != expected:
+        raise WireError(f"model {card.id} takes the inputs {sorted(expected)}, with at least one image")
+    if len(payloads) > MAX_IMAGES:
+        raise WireError(f"{len(payloads)} images in one request; at most {MAX_IMAGES} are taken")
+    unknown = set(request.wanted) - set(OUTPUTS[card.task])
+    if unknown:
+        raise WireError(f"model {card.id} has no output {sorted(unknown)}; it has {list(OUTPUTS[card.task])}")
+    boxes = request.floats.get("boxes")
+    if boxes is not None and (boxes.ndim != _EDGES - 1 or boxes.shape[0] != 1 or len(payloads) != 1):
+        raise WireError(f"boxes have the shape {boxes.shape}, expected (1, b, 4) and one image")
+    engine = open_engine(card, settings)
+    images = np.stack([engine.preprocess(_decode(payload)) for payload in payloads])
+    raw = engine.forward(ModelInputs(images, None if boxes is None else boxes[0]))
+    return {name: raw[name] for name in request.wanted or OUTPUTS[card.task]}
+
+
+def _decode(payload: bytes) -> ImageArray:
+    """Decode a payload; the sender is not trusted, so this is a full check of its own."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(payload), formats=("JPEG", "PNG")) as image:
+                size = image.size
+                if size[0] * size[1] <= MAX_PIXELS:
+                    return np.asarray(image.convert("RGB"))
+    except Exception as error:
+        # Pillow raises many classes for hostile bytes; all of them mean that this is no image
+        raise WireError(f"an image is not a readable JPEG or PNG ({type(error).__name__})") from error
+    raise WireError(f"an image has {size[0]} x {size[1]} pixels; at most {MAX_PIXELS} are taken")
+
+
+@contextmanager
+def run_in_thread(
+    catalog: Mapping[str, ModelCard], settings: Settings | None = None, *, port: int = 0
+) -> Iterator[str]:
+    """Serve a catalog on a loopback port for as long as the context lasts.
+
+    Args:
+        catalog: Cards by model id.
+        settings: For the engines' threads; read from the environment when None.
+        port: The port, or 0 for a free one.
+
+    Yields:
+        The base URL, for example `http://127.0.0.1:40123`.
+
+    Raises:
+        EngineUnavailableError: The server did not start.
+    """
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        server = _server(create_app(catalog, settings))
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="inference-server", daemon=True
+        )
+        thread.start()
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while not server.started:
+                if not thread.is_alive() or time.monotonic() > deadline:
+                    raise EngineUnavailableError("The loopback inference server did not start.")
+                thread.join(0.005)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(_START_SECONDS)
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2
+        )
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the catalog of the settings until stopped: `python -m labelop.engines.serve --port N`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labelop.engines.serve", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for a free one")
+    options = parser.parse_args(arguments)
+    settings = load_settings()
+    try:
+        catalog = load_catalog(settings.catalog)
+        with socket.create_server((options.host, options.port)) as listener:
+            host, port = listener.getsockname()[:2]
+            print(f"serving {', '.join(catalog)} on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+            _server(create_app(catalog, settings)).run(sockets=[listener])
+    except (LabelopError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
