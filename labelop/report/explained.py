@@ -1,0 +1,71 @@
+"""How each number of the report is computed, in one formula and one query to run.
+
+Text only. The formulas are those of the measures the SQL follows; symbols are spelled out for readers without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One number and where it comes from."""
+
+    name: str
+    """Number as the page calls it."""
+    formula: str
+    """How it is computed."""
+    query: str
+    """Query that returns it."""
+
+
+EXPLAINED = (
+    Explained("Accounting", "discovered = landed + quarantined, counted in files", "run_summary"),
+    Explained(
+        "Corrections",
+        "cheapest set of accept, adjust, relabel, delete and add that turns the drafts into the accepted labels; a "
+        "draft and a label can be one object only when their boxes overlap by an IoU of at least 0.50; adjust and "
+        "relabel on one object count as two",
+        "effort_by_operation",
+    ),
+    Explained("Corrections per label (HER)", "corrections / max(1, accepted labels), over all images", "arm_effort"),
+    Explained("Drafts accepted", "accepted drafts / drafts; not defined without drafts", "arm_effort"),
+    Explained(
+        "Modelled seconds",
+        "base seconds per image + sum of count x seconds per operation, published times",
+        "arm_effort",
+    ),
+    Explained("From scratch", "base seconds per image + accepted labels x seconds to add one", "arm_effort"),
+    Explained("Saving", "1 - sum of modelled seconds / sum of seconds from scratch", "arm_effort"),
+    Explained(
+        "Machine cost, local",
+        "busy hours x (price - resale) / (life x busy hours a year) + busy hours x kW x PUE x price per kWh + upkeep",
+        "cost_lines",
+    ),
+    Explained(
+        "Machine cost, cloud",
+        "billed GPU seconds, rounded up to the increment and the minimum and with cold start, x price + requests + "
+        "storage + egress",
+        "cost_lines",
+    ),
+    Explained("Review cost", "active seconds / 3600 / productive fraction x loaded hourly rate", "cost_lines"),
+    Explained(
+        "Cost per accepted label",
+        "(machine cost + review cost) / accepted labels; images that still wait for review are left out on both sides",
+        "arm_cost",
+    ),
+    Explained("Machine share", "machine cost / (machine cost + review cost)", "arm_cost"),
+    Explained(
+        "Local against cloud",
+        "(cloud - local) / local, on the images that were reviewed under both arms",
+        "local_vs_cloud",
+    ),
+    Explained(
+        "AP50",
+        "average precision at IoU 0.50 against the truth of the split, as pycocotools computes it",
+        "model_quality",
+    ),
+    Explained("Images per second", "images / seconds inside the engine, as measured here", "model_quality"),
+)
+"""Every number of the page, in its order."""

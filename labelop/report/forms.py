@@ -1,0 +1,212 @@
+"""Which columns of which query become which table of the report, with headings a reader understands.
+
+Data only: the numbers come from the queries in `sql/queries`, and how they look is decided in `values`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labelop.report.values import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    field: str
+    """Name of the column in the query's result."""
+    heading: str
+    """What the reader sees; `{currency}` is replaced by the currency of the rows."""
+    kind: Kind = "text"
+    """Alignment, digits and unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One table of the report."""
+
+    query: str
+    """Name of the query; also the table's key."""
+    title: str
+    """Heading above the table."""
+    note: str
+    """One or two sentences on how to read it."""
+    columns: tuple[Column, ...]
+    """Columns in reading order."""
+
+
+_DATASET = Column("dataset", "Dataset")
+_ARM = Column("arm", "Arm")
+_MODEL = Column("model_id", "Model")
+_SIMULATED = Column("simulated", "Simulated", "flag")
+
+FORMS: tuple[Form, ...] = (
+    Form(
+        "run_summary",
+        "Where every image went",
+        "Each file found is either landed or quarantined; discovered = landed + quarantined.",
+        (
+            _DATASET,
+            Column("dataset_version", "Version", "code"),
+            Column("discovered_count", "Discovered", "count"),
+            Column("landed_count", "Landed", "count"),
+            Column("quarantined_count", "Quarantined", "count"),
+            Column("ok_count", "With drafts", "count"),
+            Column("empty_count", "Nothing found", "count"),
+            Column("failed_count", "Failed", "count"),
+            Column("withheld_count", "Withheld", "count"),
+            Column("unreadable_count", "Unreadable", "count"),
+            Column("reviewed_count", "Reviewed", "count"),
+            _SIMULATED,
+        ),
+    ),
+    Form(
+        "arm_cost",
+        "Cost per arm",
+        "Machine cost counts every attempt, failed ones too; review cost is people's paid time.",
+        (
+            _DATASET,
+            _ARM,
+            Column("images_count", "Images", "count"),
+            Column("accepted_count", "Accepted labels", "count"),
+            Column("machine_cost", "Machine ({currency})", "money"),
+            Column("review_cost", "Review ({currency})", "money"),
+            Column("total_cost", "Total ({currency})", "money"),
+            Column("cost_per_image", "Per image ({currency})", "money"),
+            Column("cost_per_label", "Per accepted label ({currency})", "money"),
+            Column("inference_share", "Machine share", "share"),
+            _SIMULATED,
+        ),
+    ),
+    Form(
+        "cost_lines",
+        "Cost lines",
+        "Quantity times unit price. Measured lines come from what ran here; the others from the price book's defaults.",
+        (
+            _DATASET,
+            _ARM,
+            Column("category", "Category"),
+            Column("item", "Item"),
+            Column("quantity", "Quantity", "number"),
+            Column("unit", "Unit"),
+            Column("unit_price", "Unit price ({currency})", "money"),
+            Column("amount", "Amount ({currency})", "money"),
+            Column("measured", "Measured", "flag"),
+            _SIMULATED,
+        ),
+    ),
+    Form(
+        "arm_effort",
+        "Correction effort per arm",
+        "Corrections per label is HER: edits divided by accepted labels; it may exceed 1. Saving compares the modelled "
+        "seconds with drawing every label from scratch.",
+        (
+            _DATASET,
+            _ARM,
+            _MODEL,
+            Column("images_count", "Images", "count"),
+            Column("predictions_count", "Drafts", "count"),
+            Column("labels_count", "Accepted labels", "count"),
+            Column("edits_count", "Corrections", "count"),
+            Column("her", "Corrections per label", "number"),
+            Column("accept_rate", "Drafts accepted", "share"),
+            Column("active_seconds_mean", "Active s per image", "seconds"),
+            Column("model_seconds_mean", "Modelled s per image", "seconds"),
+            Column("scratch_seconds_mean", "From scratch s per image", "seconds"),
+            Column("saving", "Saving", "share"),
+            Column("effort_source", "Source of seconds"),
+            _SIMULATED,
+        ),
+    ),
+    Form(
+        "effort_by_operation",
+        "Corrections by operation and class",
+        "Share is of all operations of that dataset, arm and class. Seconds are modelled from published times.",
+        (
+            _DATASET,
+            _ARM,
+            Column("label", "Class"),
+            Column("op", "Operation"),
+            Column("ops_count", "Count", "count"),
+            Column("share", "Share", "share"),
+            Column("model_seconds", "Modelled s", "seconds"),
+        ),
+    ),
+    Form(
+        "model_quality",
+        "Model quality and speed",
+        "AP50 against imported or drawn truth on the named split. Images per second as measured on this machine.",
+        (
+            _DATASET,
+            Column("split", "Split"),
+            _MODEL,
+            Column("ap50", "AP50", "number"),
+            Column("image_accuracy", "Image label accuracy", "share"),
+            Column("images_count", "Images", "count"),
+            Column("images_per_second", "Images per s", "number"),
+        ),
+    ),
+    Form(
+        "decisions",
+        "Routing decisions",
+        "Every option that was weighed, with the reason it was taken or refused. Expected cost is per image.",
+        (
+            _DATASET,
+            Column("level", "Level"),
+            _ARM,
+            Column("placement", "Placement"),
+            _MODEL,
+            Column("role", "Role"),
+            Column("allowed", "Allowed", "flag"),
+            Column("expected_cost", "Expected ({currency})", "money"),
+            Column("rule_id", "Rule", "code"),
+            Column("reason", "Reason"),
+        ),
+    ),
+    Form(
+        "levels_summary",
+        "Sensitivity levels",
+        "An image whose level is unknown is treated as restricted and stays on premises.",
+        (_DATASET, Column("level", "Level"), Column("images_count", "Images", "count")),
+    ),
+    Form(
+        "quarantine_list",
+        "Quarantine",
+        "Files and annotation records that could not be used. The originals are untouched.",
+        (
+            _DATASET,
+            Column("path", "Path", "code"),
+            Column("pointer", "Place", "code"),
+            Column("reason", "Reason", "code"),
+            Column("detail", "Detail"),
+        ),
+    ),
+)
+"""Tables of the report in the order of the page; each is also one Prefect artifact."""
+
+PROVENANCE = Form(
+    "report_provenance",
+    "What the numbers rest on",
+    "The same rows give the same page.",
+    (
+        _DATASET,
+        Column("subject", "Subject"),
+        Column("name", "Name"),
+        Column("identity", "Digest or version", "code"),
+        Column("detail", "Detail"),
+    ),
+)
+"""Versions and digests behind the page."""
+
+TABLES = Form(
+    "report_tables",
+    "Tables it was read from",
+    "Rows of the newest version of each dataset.",
+    (
+        Column("table_name", "Table", "code"),
+        Column("rows_count", "Rows", "count"),
+        Column("last_landed_at", "Last row landed (UTC)"),
+    ),
+)
+"""Tables behind the page."""

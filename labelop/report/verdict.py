@@ -1,0 +1,119 @@
+"""Say in plain words which path is cheaper and why, with the number of images behind every statement.
+
+Knows comparisons and nothing else. Claims no more than the numbers hold: no difference below the margin, no pairs no
+fair comparison, simulated numbers called simulated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labelop.report.compare import Comparison, comparisons
+from labelop.report.results import Results
+from labelop.report.values import decimals, shown
+
+MARGIN = 0.05
+"""Relative cost difference below which the arms count as equal (measures.md section 9, margin of QA)."""
+
+FEW_IMAGES = 30
+"""Below this many images a comparison is called a first hint."""
+
+_PLACES = {"local": "on premises", "cloud": "in the cloud"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reader takes away for one dataset."""
+
+    dataset: str
+    """Dataset name."""
+    headline: str
+    """One sentence: which path is cheaper and by how much."""
+    sentences: tuple[str, ...]
+    """Cost, effort and limits, one sentence each."""
+    simulated: bool
+    """Whether any number behind it is emulated or simulated."""
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Judge every dataset, in order of its name."""
+    return [_verdict(results, name) for name in results.datasets()]
+
+
+def _verdict(results: Results, dataset: str) -> Verdict:
+    simulated = any(row.get("simulated") for name in results.rows for row in results.of(name, dataset=dataset))
+    found = comparisons(results, dataset)
+    if not found:
+        return Verdict(dataset, "Local and cloud cannot be compared yet.", _alone(results, dataset), simulated)
+    return Verdict(dataset, _headline(found[0]), _sentences(results, found[0]), simulated)
+
+
+def _headline(item: Comparison) -> str:
+    local, cloud = item.pair("cost_per_label")
+    if local is None or cloud is None or max(local, cloud) <= 0:
+        return "The cost per accepted label is not known for both arms yet."
+    low, high, name = (local, cloud, "local") if local <= cloud else (cloud, local, "cloud")
+    saved = (high - low) / high
+    if saved < MARGIN:
+        return f"Local and cloud cost about the same: {shown(saved, 'share')} apart, below the {MARGIN:.0%} margin."
+    return f"The {name} path is cheaper: {shown(saved, 'share')} less per accepted label."
+
+
+def _sentences(results: Results, item: Comparison) -> tuple[str, ...]:
+    local, cloud = item.pair("cost_per_label")
+    counts = [shown(count, "count") for count in item.images()]
+    where = (
+        f"on the same {counts[0]} images"
+        if item.slice == "paired"
+        else f"over {counts[0]} images on premises and {counts[1]} in the cloud, not the same ones"
+    )
+    digits = decimals((local, cloud), "money")
+    cost = (
+        f"One accepted label costs {shown(local, 'money', digits)} {item.currency} on premises and "
+        f"{shown(cloud, 'money', digits)} {item.currency} in the cloud, {where}."
+    )
+    said = [cost]
+    her, seconds = item.pair("her"), item.pair("active_seconds_mean")
+    if None not in her:
+        said.append(
+            f"Reviewers made {shown(her[0], 'number', 2)} corrections per label after local drafts and "
+            f"{shown(her[1], 'number', 2)} after cloud drafts."
+        )
+    if None not in seconds:
+        said.append(
+            f"They spent {shown(seconds[0], 'seconds', 1)} s and {shown(seconds[1], 'seconds', 1)} s of active time "
+            "per image."
+        )
+    said += _shares(results, item.dataset)
+    fewest = min(item.images())
+    if fewest < FEW_IMAGES:
+        said.append(f"Only {fewest} images: read this as a first hint, not as a result.")
+    return tuple(said)
+
+
+def _alone(results: Results, dataset: str) -> tuple[str, ...]:
+    said = []
+    for row in results.of("arm_cost", dataset=dataset):
+        arm = str(row["arm"])
+        label = row["cost_per_label"]
+        cost = "is not known" if label is None else f"is {shown(label, 'money')} {row['currency']}"
+        said.append(
+            f"{arm.capitalize()} arm: the cost per accepted label {cost} "
+            f"({shown(row['images_count'], 'count')} images {_PLACES.get(arm, '')}".rstrip()
+            + f", {shown(row['accepted_count'], 'count')} accepted labels)."
+        )
+    said.append("A comparison needs images that were drafted and reviewed under both arms.")
+    return tuple(said)
+
+
+def _shares(results: Results, dataset: str) -> list[str]:
+    shares = {
+        str(row["arm"]): shown(row["inference_share"], "share")
+        for row in results.of("arm_cost", dataset=dataset)
+        if row["inference_share"] is not None
+    }
+    if not {"local", "cloud"} <= set(shares):
+        return []
+    return [
+        f"Machines are {shares['local']} of the local cost and {shares['cloud']} of the cloud cost; people the rest."
+    ]

@@ -1,0 +1,329 @@
+"""Small stores for the report's tests: two arms over the same images, with a reviewer's corrections, all drawn here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from labelop import schemas
+from labelop.landing.store import Store, land
+
+NOW = dt.datetime(2026, 11, 20, 3, 15, tzinfo=dt.UTC)
+SECONDS = {"accept": 1.8, "adjust": 4.9, "relabel": 3.8, "adjust_relabel": 8.7, "delete": 2.8, "add": 12.5}
+PRICES = {
+    "onprem": {
+        "machine_price": "3600",
+        "machine_salvage": "600",
+        "machine_life": "3",
+        "machine_busy": "1000",
+        "machine_power": "0.45",
+        "pue": "1",
+        "electricity": "0.146",
+        "slowdown": "0.2",
+        "blocked": "0",
+        "setup": "0",
+    },
+    "cloud": {
+        "gpu": "0.526",
+        "increment": "1",
+        "minimum": "60",
+        "cold_start": "120",
+        "keep_warm": "0",
+        "api": "0",
+        "storage": "0.023",
+        "storage_time": "1",
+        "put": "0.005",
+        "get": "0.0004",
+        "egress": "0.09",
+        "setup": "0",
+        "governance": "0",
+    },
+    "review": {"loaded_rate": "25", "productive_fraction": "0.75"},
+}
+
+Rows = dict[str, list[dict[str, Any]]]
+Photo = tuple[str, int, int, list[tuple[str, tuple[float, float, float, float]]]]
+"""Path, width and height in pixels, and the true boxes with their classes."""
+
+
+def row(table: str, **values: Any) -> dict[str, Any]:
+    """Make one row with every column of a table; what is not given is null or a plain default."""
+    base: dict[str, Any] = dict.fromkeys(schemas.table(table).schema.names)
+    for name, value in {"run_id": "r-1", "landed_at": NOW, "policy_digest": "9f2c41d0a7", "started_at": NOW}.items():
+        if name in base:
+            base[name] = value
+    return base | values
+
+
+def drawn_photos(folder: Path, count: int = 6) -> list[Photo]:
+    """Write small grey photographs with two objects each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photos: list[Photo] = []
+    for number in range(count):
+        path = f"photo-{number}.png"
+        Image.new("RGB", (120, 80), (200 - number, 210, 220)).save(folder / path)
+        photos.append((path, 120, 80, [("RBC", (10, 10, 40, 40)), ("WBC", (60, 20, 100, 60))]))
+    return photos
+
+
+@dataclass
+class World:
+    """Rows of every table, grown dataset by dataset."""
+
+    rows: Rows = field(default_factory=dict)
+
+    def put(self, table: str, **values: Any) -> None:
+        """Add one row."""
+        self.rows.setdefault(table, []).append(row(table, **values))
+
+    def land(self, store: Store) -> Store:
+        """Land everything."""
+        for table, rows in self.rows.items():
+            land(store, table, rows, key=f"test:{table}")
+        return store
+
+
+def priced(world: World) -> World:
+    """Add the price book."""
+    for placement, items in PRICES.items():
+        for item, amount in items.items():
+            world.put(
+                "prices",
+                price_book="book-1",
+                placement=placement,
+                item=item,
+                unit="1",
+                amount=Decimal(amount),
+                currency="USD",
+                as_of="2026-11-01",
+                source="test",
+            )
+    return world
+
+
+def reviewed(
+    photos: Sequence[Photo],
+    *,
+    world: World | None = None,
+    dataset: str = "bccd",
+    source_uri: str = "/nowhere",
+    level: str | None = "internal",
+    levels: Mapping[str, str] | None = None,
+    simulated: bool = True,
+    quarantined: Sequence[tuple[str, str, str]] = (),
+    wrong: Mapping[str, float] | None = None,
+    rename: Mapping[str, str] | None = None,
+) -> World:
+    """Add a dataset whose images were all drafted by both arms and reviewed under both.
+
+    Args:
+        photos: Images and their truth.
+        world: World to add to; a new one with prices when None.
+        dataset: Name.
+        source_uri: Folder of the photos.
+        level: Level of every image; None for not classified.
+        levels: Level of single images, by path.
+        simulated: Whether reviews and the cloud are marked as simulated.
+        quarantined: Path, reason and detail of files that could not be used.
+        wrong: Share of drafts that need a correction, by arm.
+        rename: Class names to use instead of the photos' own.
+    """
+    world = world or priced(World())
+    rng = random.Random(f"{dataset}-7")
+    version = {"dataset": dataset, "dataset_version": "5d0f3b7e9c2a"}
+    world.put(
+        "datasets",
+        **version,
+        ontology="cells",
+        categories=[],
+        source_uri=source_uri,
+        source_format="voc",
+        discovered_count=len(photos) + len(quarantined),
+    )
+    for path, reason, detail in quarantined:
+        world.put("images", **version, path=path, source_uri=source_uri, outcome="quarantined")
+        world.put("quarantine", **version, path=path, pointer="", reason=reason, detail=detail)
+    for number, (path, width, height, _) in enumerate(photos):
+        place = (levels or {}).get(path, level)
+        image_id = f"{dataset}-{number:04d}"
+        world.put(
+            "images",
+            **version,
+            path=path,
+            image_id=image_id,
+            source_uri=source_uri,
+            width_px=width,
+            height_px=height,
+            split="val",
+            outcome="ok",
+        )
+        if place is not None:
+            world.put("levels", **version, image_id=image_id, level=place, reason="declared")
+    for arm in ("local", "cloud"):
+        _draft(
+            world, version, photos, arm, (wrong or {"local": 0.45, "cloud": 0.18})[arm], rng, simulated, rename or {}
+        )
+    _decide(world, version, level or "restricted", len(photos))
+    return world
+
+
+def _draft(
+    world: World,
+    version: Mapping[str, str],
+    photos: Sequence[Photo],
+    arm: str,
+    wrong: float,
+    rng: random.Random,
+    simulated: bool,
+    rename: Mapping[str, str],
+) -> None:
+    placement, model = ("onprem", "cells-small") if arm == "local" else ("cloud", "cells-large")
+    dataset = version["dataset"]
+    batch_id = f"b-{dataset}-{arm}"
+    role = "chosen" if arm == "local" else "compare"
+    for number, (_, width, height, truth) in enumerate(photos):
+        image_id, review_id = f"{dataset}-{number:04d}", f"rev-{dataset}-{arm}-{number:04d}"
+        predictions: list[dict[str, Any]] = []
+        labels: list[dict[str, Any]] = []
+        for place, (name, box) in enumerate(truth):
+            _correct(world, rng, version, image_id, arm, model, review_id, place, rename.get(name, name), box, wrong,
+                     predictions, labels, simulated)  # fmt: skip
+        shared = {"batch_id": batch_id, "arm": arm, "model_id": model, "simulated": simulated}
+        world.put(
+            "prelabels",
+            **version,
+            **{**shared, "simulated": simulated and arm == "cloud"},
+            image_id=image_id,
+            role=role,
+            placement=placement,
+            model_digest=f"{model}-3f9a",
+            engine="onnx",
+            outcome="ok",
+            width_px=width,
+            height_px=height,
+            predictions=predictions,
+        )
+        world.put(
+            "reviews",
+            **version,
+            **shared,
+            review_id=review_id,
+            image_id=image_id,
+            reviewer="r1",
+            decision="approved",
+            active_seconds=8.0 + 3 * len(truth) * wrong + rng.random(),
+            effort_source="measured",
+            labels=labels,
+            tool="label_studio",
+            submitted_at=NOW,
+        )
+    world.put(
+        "usage",
+        **version,
+        attempt_id=f"a-{dataset}-{arm}",
+        batch_id=batch_id,
+        arm=arm,
+        role=role,
+        placement=placement,
+        worker="w",
+        model_id=model,
+        engine="onnx",
+        images_count=len(photos),
+        wall_seconds=len(photos) * (0.05 if arm == "local" else 0.21),
+        infer_seconds=len(photos) * (0.041 if arm == "local" else 0.192),
+        sent_bytes=0 if arm == "local" else 61_000 * len(photos),
+        received_bytes=0 if arm == "local" else 4_100 * len(photos),
+        outcome="finished",
+        simulated=simulated and arm == "cloud",
+    )
+    world.put(
+        "quality", **version, split="val", model_id=model, metric="ap50", value=0.702 if arm == "local" else 0.884,
+        images_count=len(photos),
+    )  # fmt: skip
+
+
+def _correct(
+    world: World,
+    rng: random.Random,
+    version: Mapping[str, str],
+    image_id: str,
+    arm: str,
+    model: str,
+    review_id: str,
+    place: int,
+    name: str,
+    box: tuple[float, float, float, float],
+    wrong: float,
+    predictions: list[dict[str, Any]],
+    labels: list[dict[str, Any]],
+    simulated: bool,
+) -> None:
+    op = "accept"
+    if rng.random() < wrong:
+        op = rng.choices(["adjust", "relabel", "delete", "add", "adjust_relabel"], [5, 1, 2, 3, 1])[0]
+    corners = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), map(float, box), strict=True))
+    prediction_id, label_id = f"p-{review_id}-{place}", f"l-{review_id}-{place}"
+    guess = "Platelets" if "relabel" in op else name
+    score = round(0.5 + rng.random() / 2, 3)
+    if op != "add":
+        size = box[2] - box[0]
+        shift = size * 0.15 if "adjust" in op else 0.0
+        predictions.append(
+            {"prediction_id": prediction_id, "label": guess, "score": score, "draft": True, "mask_rle": None}
+            | {key: value + shift for key, value in corners.items()}
+        )
+    if op != "delete":
+        labels.append({"label_id": label_id, "prediction_id": None, "label": name, "mask_rle": None} | corners)
+    world.put(
+        "edits",
+        **version,
+        review_id=review_id,
+        edit_id=f"e-{place:03d}",
+        image_id=image_id,
+        arm=arm,
+        model_id=model,
+        op=op,
+        prediction_id=None if op == "add" else prediction_id,
+        label_id=None if op == "delete" else label_id,
+        predicted_label=None if op == "add" else guess,
+        accepted_label=None if op == "delete" else name,
+        score=None if op == "add" else score,
+        iou=None if op in ("add", "delete") else 0.8,
+        drags_count=1,
+        model_seconds=SECONDS[op],
+        lineage=False,
+        parameter_set="literature-1",
+        simulated=simulated,
+    )
+
+
+def _decide(world: World, version: Mapping[str, str], level: str, count: int) -> None:
+    open_level = level not in ("restricted", "confidential")
+    for arm, placement, cost in (("local", "onprem", "0.1832"), ("cloud", "cloud", "0.2110")):
+        allowed = arm == "local" or open_level
+        world.put(
+            "decisions",
+            **version,
+            decision_id=f"d-{version['dataset']}-{arm}",
+            level=level,
+            role="chosen" if arm == "local" else "compare",
+            arm=arm,
+            placement=placement,
+            model_id="cells-small" if arm == "local" else "cells-large",
+            allowed=allowed,
+            reason="Lowest expected total cost per image."
+            if arm == "local"
+            else "Dearer by 15 %; runs on a share of images so that both arms can be compared.",
+            rule_id="cheapest-total" if allowed else "level-not-allowed",
+            images_count=count,
+            expected_cost=Decimal(cost) if allowed else None,
+            currency="USD",
+            expected_review_seconds=14.0,
+        )
