@@ -119,6 +119,34 @@ def looks_like_image(head: bytes) -> bool:
     return bitmap or (_is_known(head) and head[:2] != b"BM") or _is_other_raster(head)
 
 
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_stack = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings out of logs while at least one thread decodes.
+
+    `warnings.catch_warnings` alone is not safe among threads: the one that ends first would restore the filters for
+    all. So the first to enter sets the filter and the last to leave takes it away.
+    """
+    global _quiet_depth  # noqa: PLW0603 - filters are state of the whole process, and so is their count
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _quiet_stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _quiet_stack.close()
+
+
 def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
     if not data:
         raise _refused("EMPTY", "no bytes")
@@ -128,7 +156,7 @@ def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
     if not _is_known(head):
         code = "UNSUPPORTED_FORMAT" if _is_other_raster(head) else "NOT_RASTER"
         raise _refused(code, "the content is none of " + ", ".join(FORMATS))
-    with _quiet():
+    with quiet():
         try:
             # some faults (a wrong checksum inside a PNG) show in verify only, and verify spoils the image
             with Image.open(io.BytesIO(data), formats=FORMATS) as probe:
@@ -206,31 +234,3 @@ def _is_other_raster(head: bytes) -> bool:
 
 def _refused(code: str, detail: str) -> UnreadableImageError:
     return UnreadableImageError(f"The image is not usable: {code}, {detail}.", code=code, detail=detail)
-
-
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-_quiet_stack = contextlib.ExitStack()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings out of logs while at least one thread decodes.
-
-    `warnings.catch_warnings` alone is not safe among threads: the one that ends first would restore the filters for
-    all. So the first to enter sets the filter and the last to leave takes it away.
-    """
-    global _quiet_depth  # noqa: PLW0603 - filters are state of the whole process, and so is their count
-    with _quiet_lock:
-        if _quiet_depth == 0:
-            _quiet_stack.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
-            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        _quiet_depth += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_depth -= 1
-            if _quiet_depth == 0:
-                _quiet_stack.close()

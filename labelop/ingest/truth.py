@@ -1,0 +1,183 @@
+"""Labels that came with a source, in the one canonical frame, and what was wrong with the others.
+
+Shared by the readers of all annotation formats. Knows boxes and labels; must not know a format or where files lie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labelop import ids
+from labelop.errors import AnnotationError
+from labelop.geometry import Box
+from labelop.labels import AcceptedLabel
+
+_SLACK_PX = 2.0
+"""How far a box may stand out of its image and is cut: formats round and count pixels differently."""
+
+_DECIMALS = 2
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """A usable image that annotations can refer to."""
+
+    image_id: str
+    """SHA-256 of the original bytes."""
+    width_px: int
+    """Width of the upright image."""
+    height_px: int
+    """Height of the upright image."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTruth:
+    """Accepted labels of one image that came with the source."""
+
+    image_id: str
+    """SHA-256 of the original bytes."""
+    labels: tuple[AcceptedLabel, ...]
+    """Objects; empty when the source says that there are none."""
+    image_label: str | None
+    """Class of the whole image, or None."""
+    source_digest: str
+    """SHA-256 of the annotation file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One record of an annotation or side file that was not taken in."""
+
+    path: str
+    """Percent-encoded path of the file that holds the record."""
+    pointer: str
+    """Place inside it: a JSON pointer, an XML object, a line; `#` for the whole file."""
+    reason: str
+    """Code in capitals, for example BAD_BOX."""
+    detail: str
+    """What was got and expected."""
+    image_id: str | None = None
+    """Image the record is about, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Everything read from the annotation files of a source."""
+
+    categories: tuple[str, ...]
+    """Class names of objects, in the order of the source."""
+    truths: Mapping[str, ImageTruth]
+    """Labels by encoded image path."""
+    splits: Mapping[str, str]
+    """`train` or `val` by encoded image path."""
+    faults: tuple[Fault, ...]
+    """Records that were not taken in."""
+
+
+NO_ANNOTATIONS = Annotations((), {}, {}, ())
+"""What a source without annotation files has."""
+
+
+@dataclass(slots=True)
+class FaultList:
+    """Collects the faults of one file while its other records are read on."""
+
+    path: str
+    """Encoded path of the file."""
+    faults: list[Fault] = field(default_factory=list)
+    """What was found so far."""
+
+    def add(self, pointer: str, reason: str, detail: str, image_id: str | None = None) -> None:
+        """Note one record that was not taken in."""
+        self.faults.append(Fault(self.path, pointer, reason, detail, image_id))
+
+    def attempt(
+        self, pointer: str, read: Callable[[], AcceptedLabel], image_id: str | None = None
+    ) -> AcceptedLabel | None:
+        """Read one record; note it and go on when it breaks its form."""
+        try:
+            return read()
+        except AnnotationError as error:
+            self.add(pointer, str(error.context.get("code", "BAD_RECORD")), error.message, image_id)
+            return None
+
+
+def bad_record(code: str, message: str) -> AnnotationError:
+    """Make the error by which a reader refuses one record."""
+    return AnnotationError(message, code=code)
+
+
+def checked_box(edges: Sequence[Any], image: KnownImage) -> Box:
+    """Make a box from left, top, right and bottom edges in pixels of the upright image.
+
+    Args:
+        edges: Four numbers; anything else is refused.
+        image: The image they lie in; up to 2 pixels outside are cut.
+
+    Raises:
+        AnnotationError: Not four finite numbers, no area, or outside the image; code BAD_BOX.
+    """
+    values = [finite(edge) for edge in edges]
+    if len(values) != 4 or any(value is None for value in values):  # noqa: PLR2004 - a box has four edges
+        raise bad_record("BAD_BOX", f"Box {list(edges)!r:.120} is not four finite numbers.")
+    x0, y0, x1, y1 = (value for value in values if value is not None)
+    if x1 <= x0 or y1 <= y0:
+        raise bad_record("BAD_BOX", f"Box {[x0, y0, x1, y1]} has no area.")
+    if min(x0, y0) < -_SLACK_PX or x1 > image.width_px + _SLACK_PX or y1 > image.height_px + _SLACK_PX:
+        frame = f"{image.width_px} x {image.height_px}"
+        raise bad_record("BAD_BOX", f"Box {[x0, y0, x1, y1]} stands out of its image of {frame} pixels.")
+    box = Box(x0, y0, x1, y1).clipped(image.width_px, image.height_px)
+    rounded = [round(edge, _DECIMALS) for edge in box.xyxy] if box else [0.0] * 4
+    if rounded[2] <= rounded[0] or rounded[3] <= rounded[1]:
+        raise bad_record("BAD_BOX", f"Box {[x0, y0, x1, y1]} has no area inside its image.")
+    return Box(*rounded)
+
+
+def finite(value: Any) -> float | None:
+    """Take a finite number; None for everything else, also for true and false."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def checked_size(declared: tuple[Any, Any], image: KnownImage) -> None:
+    """Refuse annotations made for another frame than the upright image, since their boxes would be shifted.
+
+    A size that is absent or zero (some tools write none) is no evidence and passes.
+
+    Raises:
+        AnnotationError: The declared size is another; code SIZE_MISMATCH.
+    """
+    width, height = (finite(value) for value in declared)
+    if width and height and (width, height) != (image.width_px, image.height_px):
+        raise bad_record(
+            "SIZE_MISMATCH",
+            f"Declared size {width:g} x {height:g} is not that of the upright image, "
+            f"{image.width_px} x {image.height_px}.",
+        )
+
+
+def with_ids(image_id: str, labels: Sequence[AcceptedLabel]) -> tuple[AcceptedLabel, ...]:
+    """Give labels ids by their content; equal labels of one image are told apart by their count."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    named = []
+    for label in labels:
+        content = (label.label, label.box.xyxy if label.box else None, label.mask_rle)
+        label_id = ids.row_id("l", image_id, *content, seen[content])
+        seen[content] += 1
+        named.append(AcceptedLabel(label_id, label.label, label.box, label.mask_rle))
+    return tuple(named)
+
+
+def split_name(text: Any) -> str | None:
+    """Read `train` or `val` in the spellings in use; None for anything else, a test part among them."""
+    return _SPLITS.get(text.strip().lower()) if isinstance(text, str) else None

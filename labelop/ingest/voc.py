@@ -1,0 +1,182 @@
+"""Pascal VOC annotations: one XML file per image, splits in text files of names.
+
+Edges are taken as written, as coordinates of the pixel grid from 0 to the width: the writers in use (and the published
+blood-cell photographs) do so, although the original definition counts pixels from 1. Knows no pixels.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.ids import sha256_hex
+from labelop.ingest import names
+from labelop.ingest.sources import Source
+from labelop.ingest.truth import (
+    Annotations,
+    Fault,
+    FaultList,
+    ImageTruth,
+    KnownImage,
+    bad_record,
+    checked_box,
+    checked_size,
+    with_ids,
+)
+from labelop.labels import AcceptedLabel
+
+_MAX_XML_BYTES = 64 * 1024 * 1024
+_FOLDERS = ("annotations/", "Annotations/")
+_SPLIT_FOLDERS = ("", "ImageSets/Main/")
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_voc(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
+    """Read the XML files of `annotations/` and the lists `train.txt` and `val.txt`.
+
+    Args:
+        source: A VOC source; lists lie at its root or in `ImageSets/Main/`.
+        known: Usable images by encoded path.
+
+    Returns:
+        Labels by image path; a file or object that breaks its form is a fault and its siblings are kept.
+
+    Raises:
+        AnnotationError: The source has no XML files.
+    """
+    paths = [path for folder in _FOLDERS for path in source.below(folder, ".xml")]
+    if not paths:
+        raise AnnotationError(
+            f"Source {source.root_uri} has no annotations/*.xml.", hint="Use --source-format folder for bare images."
+        )
+    found = [file.path for file in source.found()]
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for path in found:
+        by_stem[PurePosixPath(path).stem].append(path)
+    truths: dict[str, ImageTruth] = {}
+    faults: list[Fault] = []
+    for path in paths:
+        notes = FaultList(path)
+        _read_file(source, by_stem, known, truths, notes)
+        faults += notes.faults
+    splits = _splits(source, by_stem, faults)
+    categories = sorted({label.label for truth in truths.values() for label in truth.labels})
+    return Annotations(tuple(categories), truths, splits, tuple(faults))
+
+
+def _read_file(
+    source: Source,
+    by_stem: Mapping[str, list[str]],
+    known: Mapping[str, KnownImage],
+    truths: dict[str, ImageTruth],
+    faults: FaultList,
+) -> None:
+    path = faults.path
+    try:
+        data = source.read(path)
+        root = _parse(data)
+    except (AnnotationError, UnreadableImageError) as error:
+        faults.add("#", "BAD_ANNOTATIONS", error.message)
+        return
+    image_path = _image_of(path, root, by_stem)
+    if image_path is None:
+        faults.add("#", "MISSING_IMAGE", f"No single image of the source is called {PurePosixPath(path).stem}.")
+        return
+    image = known.get(image_path)
+    if image is None:
+        faults.add("#", "IMAGE_QUARANTINED", f"Labels of {image_path} are not used since the image is not.")
+        return
+    if image_path in truths:
+        faults.add("#", "BAD_RECORD", f"Another file holds the labels of {image_path}.", image.image_id)
+        return
+    try:
+        checked_size((_number(root, "size/width"), _number(root, "size/height")), image)
+    except AnnotationError as error:
+        faults.add("/annotation/size", error.context["code"], error.message, image.image_id)
+        return
+    objects = [
+        faults.attempt(f"/annotation/object[{number}]", partial(_label, node, image), image.image_id)
+        for number, node in enumerate(root.findall("object"), start=1)
+    ]
+    labels = with_ids(image.image_id, [label for label in objects if label is not None])
+    truths[image_path] = ImageTruth(image.image_id, labels, None, sha256_hex(data))
+
+
+def _parse(data: bytes) -> Element:
+    if len(data) > _MAX_XML_BYTES:
+        raise AnnotationError(f"The file has {len(data)} bytes, allowed are {_MAX_XML_BYTES}.")
+    try:
+        root: Element = fromstring(data, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, RecursionError, ValueError, LookupError) as error:
+        raise AnnotationError(f"The file is no plain XML: {type(error).__name__}.") from error
+    if root.tag != "annotation":
+        raise AnnotationError(f"The file holds <{root.tag:.40}>, expected <annotation>.")
+    return root
+
+
+def _image_of(path: str, root: Element, by_stem: Mapping[str, list[str]]) -> str | None:
+    """Pair by the file's own name; its `filename` only chooses where several images share that name."""
+    candidates = by_stem.get(PurePosixPath(path).stem, [])
+    if len(candidates) > 1:
+        wanted = names.encode((root.findtext("filename") or "").encode("utf-8", "surrogateescape"))
+        candidates = [candidate for candidate in candidates if PurePosixPath(candidate).name == wanted]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _label(node: Element, image: KnownImage) -> AcceptedLabel:
+    name = (node.findtext("name") or "").strip()
+    if not name:
+        raise bad_record("BAD_RECORD", "The object has no name.")
+    box = checked_box([_number(node, f"bndbox/{edge}") for edge in _EDGES], image)
+    return AcceptedLabel("", name, box)
+
+
+def _number(node: Element, path: str) -> Any:
+    text = node.findtext(path)
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return text  # shown as it is by the check that refuses it
+
+
+def _splits(source: Source, by_stem: Mapping[str, list[str]], faults: list[Fault]) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    listed = [
+        (split, path)
+        for folder in _SPLIT_FOLDERS
+        for split in ("train", "val")
+        for path in source.side_files(f"{folder}{split}.txt")
+    ]
+    for split, path in listed:
+        notes = FaultList(path)
+        for number, stem in _lines(source, path, notes):
+            images = by_stem.get(stem, [])
+            if not images:
+                notes.add(f"line {number}", "MISSING_IMAGE", f"No image of the source is called {stem:.200}.")
+            for image in images:
+                if splits.get(image, split) != split:
+                    # held-out wins: training on it would make every measured quality a lie
+                    notes.add(f"line {number}", "SPLIT_CONFLICT", f"{image} is in both parts; taken as val.")
+                splits[image] = split
+        faults += notes.faults
+    return splits
+
+
+def _lines(source: Source, path: str, faults: FaultList) -> Iterable[tuple[int, str]]:
+    try:
+        lines = source.read(path).split(b"\n")
+    except UnreadableImageError as error:
+        faults.add("#", "BAD_ANNOTATIONS", error.message)
+        return
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if words:
+            yield number, names.encode(words[0])

@@ -1,0 +1,82 @@
+"""Foreign JSON and YAML, read without the kindness that hides mistakes and attacks.
+
+Python's readers take NaN, doubled keys, aliases that grow without bound and any size. Knows no schema: what the
+values mean is checked by whoever asked for them. Raises ValueError, which callers turn into their own error.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import yaml
+
+MAX_JSON_BYTES = 512 * 1024 * 1024
+"""Largest annotation file; COCO's own largest is about 450 MB."""
+
+MAX_YAML_BYTES = 1024 * 1024
+"""Largest configuration file."""
+
+
+def read_json(data: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read one JSON document.
+
+    Raises:
+        ValueError: Too large, too deep, not UTF-8, NaN or infinity, or no JSON; says what and where.
+    """
+    _check_bytes(data, max_bytes)
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+
+
+def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
+    """Read one YAML document of plain values.
+
+    Raises:
+        ValueError: Too large, too deep, a doubled key, an alias, a tag for an object, or no YAML; says what and where.
+    """
+    _check_bytes(data, max_bytes)
+    try:
+        return yaml.load(data.decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 at byte {error.start}") from None
+    except yaml.MarkedYAMLError as error:
+        where = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"is no plain YAML{where}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"is no plain YAML: {type(error).__name__}") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is written twice", key.start_mark
+                )
+            seen.add(getattr(key, "value", None) if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def _check_bytes(data: bytes, max_bytes: int) -> None:
+    if len(data) > max_bytes:
+        raise ValueError(f"has {len(data)} bytes, allowed are {max_bytes}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"holds {name}, which is no JSON number")
