@@ -1,21 +1,54 @@
--- What the numbers rest on: version, models, policy, price book and parameter set, by digest.
+-- What the numbers rest on: versions, models, policies, price book and parameters by their digests, and the data's age.
 -- Params: dataset text = null
--- Grain: dataset, kind, name, digest
-WITH fact AS (
-    SELECT dataset, dataset_version, 'dataset version' AS kind, dataset AS name, dataset_version AS digest
+-- Grain: subject, dataset, name, identity
+WITH run AS (
+    SELECT dataset, dataset_version, max(landed_at) AS landed_at
+    FROM (
+        SELECT dataset, dataset_version, landed_at FROM images
+        UNION ALL
+        SELECT dataset, dataset_version, landed_at FROM prelabels
+        UNION ALL
+        SELECT dataset, dataset_version, landed_at FROM reviews
+    )
+    GROUP BY dataset, dataset_version
+),
+fact AS (
+    SELECT
+        'dataset version' AS subject, dataset, dataset_version, dataset AS name, dataset_version AS identity,
+        'all numbers are of this version' AS detail
     FROM v_current
     UNION
-    SELECT dataset, dataset_version, 'model', model_id, model_digest FROM prelabels
+    SELECT 'model', dataset, dataset_version, model_id, model_digest, 'digest over weights and cards of the arm'
+    FROM prelabels
     UNION
-    SELECT dataset, dataset_version, 'policy', 'sensitivity policy', policy_digest FROM prelabels
+    SELECT
+        'sensitivity policy', dataset, dataset_version, 'policy.yaml', policy_digest,
+        'levels and placements were decided by it'
+    FROM prelabels
     UNION
-    SELECT dataset, dataset_version, 'parameter set', 'effort parameters', parameter_set FROM edits
+    SELECT
+        'effort parameters', dataset, dataset_version, 'seconds per operation', parameter_set,
+        'modelled seconds were computed with them'
+    FROM edits
     UNION
-    SELECT v.dataset, v.dataset_version, 'price book', 'price book', p.price_book
+    SELECT
+        'price book', v.dataset, v.dataset_version, 'prices.yaml', p.price_book,
+        'landed last; all amounts are in ' || p.currency
     FROM v_current AS v CROSS JOIN v_price AS p
+),
+wanted AS (
+    SELECT fact.* EXCLUDE (dataset_version)
+    FROM fact
+    SEMI JOIN v_current USING (dataset, dataset_version)
+    WHERE fact.identity IS NOT NULL AND ($dataset::VARCHAR IS NULL OR fact.dataset = $dataset::VARCHAR)
+    UNION ALL
+    SELECT
+        'data as of', NULL, 'last landed', left(max(landed_at)::VARCHAR, 19) || ' UTC', 'newest row behind these numbers'
+    FROM run
+    SEMI JOIN v_current USING (dataset, dataset_version)
+    WHERE ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
+    HAVING count(*) > 0
 )
-SELECT dataset, kind, name, digest
-FROM fact
-SEMI JOIN v_current USING (dataset, dataset_version)
-WHERE ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR) AND digest IS NOT NULL
-ORDER BY dataset, kind, name, digest;
+SELECT subject, dataset, name, identity, detail
+FROM wanted
+ORDER BY dataset NULLS FIRST, subject, name, identity;
