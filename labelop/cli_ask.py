@@ -1,0 +1,104 @@
+"""Commands that ask: queries, one image, the report, the models, the installation. None of them changes a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labelop.cli_common import FormatOption, StoreOption, running, show_query
+from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, show_sections
+from labelop.settings import load_settings
+
+ask_app = typer.Typer()
+models_app = typer.Typer(no_args_is_help=True, help="Look at the model catalog.")
+
+
+@ask_app.command()
+def query(
+    name: Annotated[str | None, typer.Argument(help="Name of the query; all are listed when empty.")] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", help="key=value; may be given several times.")] = None,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Run a question of sql/queries over the tables."""
+    from labelop.queries import list_queries  # noqa: PLC0415
+
+    params: dict[str, str] = {}
+    for text in param or []:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise typer.BadParameter(f"{text!r} is not key=value", param_hint="--param")
+        params[key] = value
+    with running(store, quiet=True) as (_, tables):
+        if name is None:
+            rows = [
+                {"query": q.name, "purpose": q.purpose, "params": ", ".join(p.name for p in q.params)}
+                for q in list_queries()
+            ]
+            show_rows(rows, output)
+            return
+        show_query(tables, name, params, output)
+
+
+@ask_app.command()
+def explain(
+    image_id: Annotated[str, typer.Argument(help="Image id, or enough of its first digits.")],
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Tell everything the tables know about one image: evidence, level, decisions, predictions, corrections."""
+    from labelop.explain import explain_image  # noqa: PLC0415
+
+    with running(store, quiet=True) as (_, tables):
+        show_sections(explain_image(tables, image_id), output)
+
+
+@ask_app.command()
+def report(
+    target: Annotated[Path | None, typer.Option("--output", help="File of the page.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only this dataset.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write the self-contained report page."""
+    from labelop.report.page import write_report  # noqa: PLC0415
+
+    with running(store) as (settings, tables):
+        page = write_report(tables, target or settings.report_path, dataset=dataset, settings=settings)
+        typer.echo(f"Report: {page}")
+
+
+@models_app.command("list")
+def models_list(output: FormatOption = OutputFormat.TABLE) -> None:
+    """List the model cards with their measured quality."""
+    from labelop.catalog.cards import describe_catalog, load_catalog  # noqa: PLC0415
+
+    with failing_in_one_line():
+        show_rows(describe_catalog(load_catalog(load_settings().catalog)), output, title="Models")
+
+
+@models_app.command("verify")
+def models_verify(output: FormatOption = OutputFormat.TABLE) -> None:
+    """Check every model file against the digest of its card."""
+    from labelop.catalog.cards import load_catalog, verify  # noqa: PLC0415
+
+    with failing_in_one_line():
+        rows = []
+        for card in load_catalog(load_settings().catalog).values():
+            verify(card)
+            rows.append({"model_id": card.id, "digest": card.digest, "verified": True})
+        show_rows(rows, output, title="Models")
+
+
+@ask_app.command()
+def doctor(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
+    """Check settings, configuration files, models and the store, and say what is wrong."""
+    from labelop.doctor import examine  # noqa: PLC0415
+
+    with failing_in_one_line():
+        findings = examine(store)
+        show_rows([asdict(finding) for finding in findings], output, title="Doctor")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)

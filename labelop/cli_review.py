@@ -1,0 +1,50 @@
+"""Commands that exchange drafts and corrections with labelling tools."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
+from labelop.cli_output import OutputFormat, show_rows
+from labelop.review.task_export import LOCAL_FILES_PREFIX
+
+review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
+
+
+@review_app.command("export")
+def review_export(
+    dataset: DatasetOption,
+    target: Annotated[Path, typer.Option("--output", help="Folder for tasks.json and labelling-config.xml.")],
+    prefix: Annotated[str, typer.Option("--prefix", help="What stands before an image path.")] = LOCAL_FILES_PREFIX,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Export at most this many tasks.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write drafts as Label Studio tasks, with the labelling configuration beside them."""
+    from labelop.review.label_studio import export_review  # noqa: PLC0415
+
+    with running(store) as (_, tables):
+        result = export_review(tables, dataset, target, prefix=prefix, limit=limit)
+        typer.echo(f"{result.tasks_count} tasks in {result.tasks_path}, configuration in {result.config_path}")
+
+
+@review_app.command("import")
+def review_import(
+    file: Annotated[
+        Path, typer.Argument(help="Export of the tool: Label Studio JSON, COCO JSON, or a folder of VOC XML.")
+    ],
+    dataset: DatasetOption,
+    tool: Annotated[str, typer.Option("--tool", help="label-studio, coco or voc.")] = "label-studio",
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Bring corrections back; bad records are quarantined, their siblings are kept."""
+    from labelop.review.exchange import import_file  # noqa: PLC0415
+    from labelop.runs import new_run_id  # noqa: PLC0415
+
+    with running(store) as (_, tables):
+        result = import_file(tables, file, dataset=dataset, tool=tool, run_id=new_run_id("review"))
+        show_rows([asdict(result)], output, title=f"Import of {file.name}")
