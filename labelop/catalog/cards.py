@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labelop.catalog.files import external_locations, inside, refuse_pickled, sha256_of_file
 from labelop.catalog.form import FOLDER_FILES, CardForm, parse_card
@@ -184,6 +185,28 @@ def load_catalog(folder: Path) -> dict[str, ModelCard]:
             raise CatalogError(f"Cards {catalog[card.id].path.name} and {path.name} both have the id {card.id!r}.")
         catalog[card.id] = card
     return catalog
+
+
+def describe_catalog(catalog: Mapping[str, ModelCard]) -> list[dict[str, Any]]:
+    """List a catalog as rows for people: one per model, its measured figures as `dataset/split metric = value`."""
+    return [
+        {
+            "model_id": card.id,
+            "task": card.task,
+            "family": card.family,
+            "ontology": card.ontology,
+            "input_px": f"{card.width_px}x{card.height_px}",
+            "parameters_count": card.parameters_count,
+            "size_bytes": card.size_bytes,
+            "licence": card.licence,
+            # figures per class stay in the card
+            "quality": "; ".join(
+                f"{q.dataset}/{q.split} {q.metric} = {q.value:g}" for q in card.quality if ":" not in q.metric
+            ),
+            "digest": card.digest,
+        }
+        for card in catalog.values()
+    ]
 
 
 def verify(card: ModelCard) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from labelop.egress.audit import AuditLog
 from labelop.errors import LabelopError, PlacementForbiddenError
 from labelop.ids import sha256_hex
+from labelop.sensitivity.levels import LEVEL_TEXTS, Level
 
 PAYLOAD_FORMAT = "jpeg95-444"
 """How pixels are encoded: JPEG, quality 95, no chroma subsampling; part of a cloud batch's parameters."""
@@ -33,8 +34,8 @@ class EgressPolicy(Protocol):
         """Names the policy's content."""
         ...
 
-    def allowed_placements(self, level: Any) -> frozenset[str]:
-        """List the placements a level may run in; raises or answers nothing for an unknown level."""
+    def allowed_placements(self, level: Level) -> frozenset[str]:
+        """List the placements a level may run in."""
         ...
 
 
@@ -179,10 +180,13 @@ class Gate:
         return answers
 
     def _allowed(self, level: str) -> bool:
+        if level not in LEVEL_TEXTS:
+            # not merely restricted: text that is no level is a fault upstream, whatever restricted may do
+            return False
         try:
-            return self.placement in self.policy.allowed_placements(level)
-        except (LabelopError, LookupError, ValueError, TypeError, AttributeError):
-            # an unknown level, or one the policy cannot answer for, stays on the premises
+            return self.placement in self.policy.allowed_placements(Level.from_text(level))
+        except (LabelopError, LookupError):
+            # a policy that cannot answer has not allowed anything
             return False
 
 

@@ -1,4 +1,4 @@
-"""Runs Hugging Face folders (`config.json`, `model.safetensors`, `preprocessor_config.json`), so public checkpoints too.
+"""Runs Hugging Face folders (`config.json`, `model.safetensors`, `preprocessor_config.json`), public checkpoints too.
 
 The only module that knows torch and transformers, loaded when the first such model opens. Nothing is downloaded, no
 code of the folder is run, and weights the folder does not hold are an error, never random numbers.
@@ -148,7 +148,7 @@ def _check_classes(card: ModelCard, config: Any) -> None:
     names = tuple(config.id2label[index] for index in sorted(config.id2label))
     if names != card.classes:
         raise ModelLoadError(
-            f"Model {card.id}: the checkpoint's classes are {list(names)[:20]}, the card has {list(card.classes)[:20]}.",
+            f"Model {card.id}: the checkpoint's classes are {list(names)[:9]}, the card has {list(card.classes)[:9]}.",
             hint="List the classes in the checkpoint's order.",
         )
 
