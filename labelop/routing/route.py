@@ -1,0 +1,137 @@
+"""Decide for every level of a dataset version which arm prelabels it, once, and land each option with its reason.
+
+Decisions are landed per dataset version and never made twice for the same inputs: a repeated run must not change its
+mind half way. Knows no engine and no orchestrator.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import pyarrow.compute as pc
+
+from labelop.catalog.cards import ModelCard
+from labelop.cost.prices import PriceBook
+from labelop.errors import ManifestError
+from labelop.ids import digest_of, row_id
+from labelop.landing.store import Store, is_landed, land, read_rows
+from labelop.queries import open_session, run_query, sql_root
+from labelop.routing.decide import Decision, decide, explain
+from labelop.routing.expect import Evidence, Workload
+from labelop.routing.policy import RoutingPolicy
+from labelop.routing.rules import LevelPolicy
+from labelop.schemas import utc_now
+from labelop.sensitivity.levels import Level
+from labelop.settings import Settings
+
+__all__ = ["Decision", "explain", "route_dataset"]
+
+
+def route_dataset(
+    store: Store,
+    dataset: str,
+    dataset_version: str,
+    *,
+    routing: RoutingPolicy,
+    policy: LevelPolicy,
+    catalog: Mapping[str, ModelCard],
+    prices: PriceBook,
+    settings: Settings,
+    run_id: str,
+) -> list[Decision]:
+    """Decide where each level of a dataset version is prelabelled, and land the decisions.
+
+    Args:
+        store: Where the tables are; `datasets`, `images` and `levels` of this version are read.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+        routing: Placements, arms and refusals.
+        policy: What each level allows.
+        catalog: Model cards by id.
+        prices: Prices.
+        settings: Where the SQL files are.
+        run_id: Run that decides, for provenance only.
+
+    Returns:
+        One decision per level and arm. Where they have landed for these inputs they are read, not made again.
+
+    Raises:
+        ManifestError: The dataset version is not registered, or no image of it has a level under this policy.
+    """
+    where = (pc.field("dataset") == dataset) & (pc.field("dataset_version") == dataset_version)
+    cards = {name: catalog[name].digest for arm in routing.arms for name in arm.cards if name in catalog}
+    inputs = digest_of([policy.digest, routing.digest, prices.digest, cards])
+    key = f"decisions:{dataset}:{dataset_version}:{inputs}"
+    if not is_landed(store, "decisions", key):
+        counts, size_bytes, ontology = _images(store, dataset, dataset_version, where, policy.digest)
+        work = Workload(dataset, sum(counts.values()), size_bytes, routing.labels_per_image.get(ontology, 1.0))
+        evidence = _evidence(store, settings, dataset, dataset_version)
+        rows: list[dict[str, Any]] = []
+        for level, images_count in sorted(counts.items()):
+            made = decide(
+                level,
+                work,
+                ontology,
+                routing=routing,
+                policy=policy,
+                catalog=catalog,
+                evidence=evidence,
+                prices=prices,
+            )
+            rows += [
+                {
+                    **option,
+                    "decision_id": row_id("d", key, level.text, option["arm"]),
+                    "dataset": dataset,
+                    "dataset_version": dataset_version,
+                    "level": level.text,
+                    "images_count": images_count,
+                    "currency": prices.currency,
+                    "policy_digest": policy.digest,
+                    "run_id": run_id,
+                    "landed_at": utc_now(),
+                }
+                for option in made
+            ]
+        land(store, "decisions", rows, key)
+    # another run may have landed them first: what is in the table is what was decided
+    names = {field.name for field in fields(Decision)}
+    options = sorted({arm.arm for arm in routing.arms})
+    wanted = {row_id("d", key, level.text, option) for level in Level for option in options}
+    landed = [row for row in read_rows(store, "decisions", filters=where) if row["decision_id"] in wanted]
+    landed.sort(key=lambda row: (Level.from_text(row["level"]), row["arm"]))
+    return [Decision(**{name: row[name] for name in names}) for row in landed]
+
+
+def _images(
+    store: Store, dataset: str, dataset_version: str, where: Any, policy_digest: str
+) -> tuple[dict[Level, int], int, str]:
+    """Count distinct images by level and their bytes, and find the dataset's ontology."""
+    registered = read_rows(store, "datasets", columns=["ontology"], filters=where)
+    if not registered:
+        raise ManifestError(
+            f"Dataset {dataset} {dataset_version} is not registered.", hint=f"Run `labelop ingest` for {dataset} first."
+        )
+    found = read_rows(store, "images", columns=["image_id", "size_bytes", "outcome"], filters=where)
+    size_of = {row["image_id"]: row["size_bytes"] or 0 for row in found if row["outcome"] == "ok"}
+    ruled = where & (pc.field("policy_digest") == policy_digest)
+    counts: dict[Level, int] = defaultdict(int)
+    for row in read_rows(store, "levels", columns=["image_id", "level"], filters=ruled):
+        if row["image_id"] in size_of:
+            counts[Level.from_text(row["level"])] += 1
+    if size_of and not counts:
+        raise ManifestError(
+            f"No image of {dataset} {dataset_version} has a level under policy {policy_digest[:12]}.",
+            hint=f"Run `labelop classify --dataset {dataset}` first.",
+        )
+    return dict(counts), sum(size_of.values()), str(registered[0]["ontology"])
+
+
+def _evidence(store: Store, settings: Settings, dataset: str, dataset_version: str) -> dict[tuple[str, str], Evidence]:
+    session = open_session(store, root=sql_root(settings))
+    params = {"dataset": dataset, "dataset_version": dataset_version}
+    rows = run_query(session, "routing_evidence", params).to_pylist()
+    return {(row["arm"], row["model_id"]): Evidence(row["machine_seconds"], row["review_seconds"]) for row in rows}
