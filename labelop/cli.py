@@ -116,7 +116,7 @@ def classify(dataset: DatasetOption, store: StoreOption = None, output: FormatOp
 @app.command()
 def route(
     dataset: DatasetOption,
-    explain: Annotated[
+    explained: Annotated[
         bool, typer.Option("--explain", help="Say in sentences why each option was chosen or refused.")
     ] = False,
     store: StoreOption = None,
@@ -126,7 +126,7 @@ def route(
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
     from labelop.cost.prices import load_prices  # noqa: PLC0415
     from labelop.routing.policy import load_routing  # noqa: PLC0415
-    from labelop.routing.route import explain_decisions, route_dataset  # noqa: PLC0415
+    from labelop.routing.route import explain, route_dataset  # noqa: PLC0415
     from labelop.runs import latest_version, new_run_id  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
@@ -142,8 +142,8 @@ def route(
             settings=settings,
             run_id=new_run_id("route"),
         )
-        if explain and output is OutputFormat.TABLE:
-            typer.echo(explain_decisions(decisions))
+        if explained and output is OutputFormat.TABLE:
+            typer.echo(explain(decisions))
             return
         show_query(tables, "decisions", {"dataset": dataset}, output)
 

@@ -23,6 +23,9 @@ from labelop.errors import ConfigurationError, LabelopError
 
 Row = Mapping[str, object]
 
+_FOUR_DIGITS = 1000
+"""Below this, four significant digits say more than one decimal."""
+
 
 class OutputFormat(StrEnum):
     """How rows are written."""
@@ -76,7 +79,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float | Decimal):
-        return f"{value:,.4g}" if abs(value) < 100 else f"{value:,.1f}"  # noqa: PLR2004 - digits a reader wants
+        number = float(value)
+        return f"{number:,.4g}" if abs(number) < _FOUR_DIGITS else f"{number:,.1f}"
     # control characters in a hostile name could rewrite the terminal
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 

@@ -81,11 +81,14 @@ def run_children(children: Sequence[Child]) -> list[str]:
         return ["Completed"] * len(children)
     if FlowRunContext.get() is None:
         raise RunFailedError("Children can be started inside a flow run or an embedded run only.")
-    runs = [
-        run_deployment(child.address, parameters=dict(child.parameters), timeout=0, idempotency_key=child.key)
-        for child in children
-    ]
-    return _wait(runs, children)
+    return _wait([_start(child) for child in children], children)
+
+
+def _start(child: Child) -> FlowRun:
+    run = run_deployment(child.address, parameters=dict(child.parameters), timeout=0, idempotency_key=child.key)
+    if not isinstance(run, FlowRun):  # a coroutine where an event loop runs; our flows have none
+        raise TypeError(f"starting {child.address} gave {type(run).__name__}, expected a flow run")
+    return run
 
 
 def _wait(runs: Sequence[FlowRun], children: Sequence[Child]) -> list[str]:
