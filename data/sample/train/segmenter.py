@@ -100,9 +100,12 @@ class Segmenter(torch.nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One feature set and one xyxy box [n, 4] per mask; gives logits [n, grid, grid] and expected IoU [n]."""
         sparse, dense = self.net.prompt_encoder(None, None, boxes[:, None], self._filled(boxes))
+        places = self.net.get_image_wide_positional_embeddings().expand(boxes.shape[0], -1, -1, -1)
         masks, quality, _, _ = self.net.mask_decoder(
             image_embeddings=coarse,
-            image_positional_embeddings=self.net.get_image_wide_positional_embeddings().expand(len(boxes), -1, -1, -1),
+            image_positional_embeddings=self.net.get_image_wide_positional_embeddings().expand(
+                boxes.shape[0], -1, -1, -1
+            ),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=False,
