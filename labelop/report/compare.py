@@ -85,8 +85,11 @@ def comparisons(results: Results, dataset: str | None = None) -> list[Comparison
 
 def lines(comparison: Comparison) -> list[tuple[Value, ...]]:
     """Write a comparison as rows of measure, local, cloud, cloud against local."""
-    local_images, cloud_images = (shown(count, "count") for count in comparison.images())
-    rows: list[tuple[Value, ...]] = [("Images reviewed", local_images, cloud_images, "")]
+    same = "the same" if comparison.slice == "paired" else "each arm's own"
+    rows: list[tuple[Value, ...]] = [
+        ("Images reviewed", *(shown(count, "count") for count in comparison.images()), same),
+        ("Accepted labels", *(shown(value, "count") for value in comparison.pair("accepted_count")), ""),
+    ]
     for measure in MEASURES:
         values = comparison.pair(measure.field)
         digits = decimals(values, measure.kind)

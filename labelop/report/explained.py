@@ -40,13 +40,14 @@ EXPLAINED = (
     Explained("Saving", "1 - sum of modelled seconds / sum of seconds from scratch", "arm_effort"),
     Explained(
         "Machine cost, local",
-        "busy hours x (price - resale) / (life x busy hours a year) + busy hours x kW x PUE x price per kWh + upkeep",
+        "busy hours x (price - resale) / (life x busy hours a year) + busy hours x kW x PUE x price per kWh + "
+        "people's hours lost or spent on setup x loaded hourly rate",
         "cost_lines",
     ),
     Explained(
         "Machine cost, cloud",
         "billed GPU seconds, rounded up to the increment and the minimum and with cold start, x price + requests + "
-        "storage + egress",
+        "storage + egress + people's hours for setup and approval x loaded hourly rate",
         "cost_lines",
     ),
     Explained("Review cost", "active seconds / 3600 / productive fraction x loaded hourly rate", "cost_lines"),

@@ -90,7 +90,7 @@ FORMS: tuple[Form, ...] = (
             Column("item", "Item"),
             Column("quantity", "Quantity", "number"),
             Column("unit", "Unit"),
-            Column("unit_price", "Unit price ({currency})", "money"),
+            Column("unit_price", "Unit price ({currency})", "price"),
             Column("amount", "Amount ({currency})", "money"),
             Column("measured", "Measured", "flag"),
             _SIMULATED,

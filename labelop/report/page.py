@@ -200,7 +200,8 @@ def _gallery_note(gallery: Gallery) -> str:
         return "No reviewed image yet."
     note = (
         f"{len(gallery.pictures)} reviews out of {gallery.reviewed_count:,} reviewed images, chosen to show many kinds "
-        "of corrections; not a random sample. Hold the pointer over a box to read its class."
+        "of corrections and, where there is one, the same image under both arms; not a random sample. Hold the pointer "
+        "over a box to read its class."
     )
     if gallery.withheld_count:
         note += (

@@ -84,7 +84,7 @@ class Gallery:
 
 
 def choose(rows: Sequence[Row], *, limit: int = LIMIT, include_restricted: bool = False) -> tuple[list[Row], int]:
-    """Choose reviews to show: least sensitive first, datasets and arms in turn, many kinds of corrections first.
+    """Choose reviews to show: least sensitive first, then images seen under both arms, then many kinds of corrections.
 
     Args:
         rows: Rows of the query `picture_list`, one per review.
@@ -96,16 +96,28 @@ def choose(rows: Sequence[Row], *, limit: int = LIMIT, include_restricted: bool 
     """
     open_rows = [row for row in rows if include_restricted or _rank(row) < len(_LEVELS) - 1]
     shut = {row["image_id"] for row in rows} - {row["image_id"] for row in open_rows}
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in sorted(open_rows, key=lambda row: (_rank(row), -_number(row, "kinds_count"), str(row["review_id"]))):
-        groups.setdefault((str(row["arm"]), str(row["dataset"])), []).append(row)
-    # one from each group in turn, so that every dataset and arm is seen
-    queues = [groups[key] for key in sorted(groups, key=lambda key: (key[1], key[0] != "local"))]
-    chosen: list[Row] = []
-    while len(chosen) < limit and any(queues):
-        chosen += [queue.pop(0) for queue in queues if queue][: limit - len(chosen)]
-    chosen.sort(key=lambda row: (str(row["dataset"]), row["arm"] != "local", str(row["path"])))
+    images: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(open_rows, key=lambda row: (row["arm"] != "local", str(row["review_id"]))):
+        images.setdefault((str(row["dataset"]), str(row["image_id"])), []).append(row)
+    queues: dict[str, list[list[Row]]] = {}
+    for (dataset, _), reviews in sorted(images.items(), key=lambda item: (*_worth(item[1]), item[0])):
+        queues.setdefault(dataset, []).append(reviews)
+    # one image from each dataset in turn, so that every dataset is seen
+    taken: list[Row] = []
+    while len(taken) < limit and any(queues.values()):
+        for queue in queues.values():
+            taken += queue.pop(0) if queue else []
+    chosen = sorted(taken[:limit], key=lambda row: (str(row["dataset"]), str(row["path"]), row["arm"] != "local"))
     return chosen, len(shut)
+
+
+def _worth(reviews: Sequence[Row]) -> tuple[int, int, float]:
+    """Sort key of one image: least sensitive, then seen under both arms, then many kinds of corrections."""
+    return (
+        _rank(reviews[0]),
+        -len({row["arm"] for row in reviews}),
+        -sum(_number(row, "kinds_count") for row in reviews),
+    )
 
 
 def picture(row: Row, edits: Sequence[Row], read: Read) -> Picture:
@@ -116,8 +128,8 @@ def picture(row: Row, edits: Sequence[Row], read: Read) -> Picture:
         edits: Rows of `picture_marks` of the same review.
         read: Gives the pixels.
     """
-    counts = {style.op: sum(edit["op"] == style.op for edit in edits) for style in BY_OP.values()}
-    told = ", ".join(f"{count} {op.replace('_', ' and ')}" for op, count in counts.items() if count) or "no labels"
+    counts = {style.name: sum(edit["op"] == style.op for edit in edits) for style in BY_OP.values()}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no labels"
     try:
         source = encode(read(row))
         lost = ""

@@ -13,13 +13,14 @@ from xml.etree.ElementTree import Element, register_namespace, tostring
 from defusedxml.ElementTree import fromstring
 
 from labelop.report.results import Results, Row, currency_of
-from labelop.report.styles import COST_COLOURS, OTHER_COLOUR, STYLES
+from labelop.report.styles import BY_OP, COST_COLOURS, OTHER_COLOUR, STYLES
 from labelop.report.values import plain
 
 _SVG = "http://www.w3.org/2000/svg"
 _ELEMENTS = frozenset({"svg", "g", "path", "rect", "line", "circle", "text", "tspan", "defs", "clipPath"})
 _DROPPED_ATTRIBUTES = ("on", "href", "{", "style", "aria-", "role", "class", "pointer-events")
 _FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+_WIDTH_PX = 640
 _AXIS = {
     "labelFontSize": 12,
     "titleFontSize": 12,
@@ -89,7 +90,7 @@ def effort_by_class(results: Results, dataset: str, number: int) -> str | None:
         {
             "arm": plain(str(row["arm"])),
             "label": plain(str(row["label"])),
-            "op": str(row["op"]),
+            "op": BY_OP[row["op"]].name,
             "seconds": row["model_seconds"] / images[row["arm"]],
             "order": [style.op for style in STYLES].index(row["op"]),
         }
@@ -98,12 +99,12 @@ def effort_by_class(results: Results, dataset: str, number: int) -> str | None:
     ]
     if not values:
         return None
-    used = [style for style in STYLES if any(value["op"] == style.op for value in values)]
+    used = [style for style in STYLES if any(value["op"] == style.name for value in values)]
     spec = {
         "data": {"values": values},
         "facet": {"row": {"field": "arm", "type": "nominal", "title": None, "sort": "descending"}},
         "spec": {
-            "width": 470,
+            "width": _WIDTH_PX,
             "height": {"step": 24},
             "mark": {"type": "bar", "height": 15},
             "encoding": {
@@ -118,7 +119,7 @@ def effort_by_class(results: Results, dataset: str, number: int) -> str | None:
                     "field": "op",
                     "type": "nominal",
                     "title": "Operation",
-                    "scale": {"domain": [s.op for s in used], "range": [s.colour for s in used]},
+                    "scale": {"domain": [s.name for s in used], "range": [s.colour for s in used]},
                 },
                 "order": {"field": "order", "type": "quantitative"},
             },
@@ -160,7 +161,7 @@ def quality(results: Results) -> str | None:
     }
     spec = {
         "data": {"values": values},
-        "width": 470,
+        "width": _WIDTH_PX,
         "height": 220,
         "layer": [
             {
@@ -229,6 +230,8 @@ def _cost_values(results: Results) -> list[dict[str, Any]]:
     rows: list[Any] = results.of("cost_lines")
     return [
         {
+            "dataset": plain(str(row["dataset"])),
+            "arm": row["arm"],
             "bar": plain(f"{row['dataset']}, {row['arm']}"),
             "category": plain(str(row["category"])),
             "amount": row["amount"] / images[row["dataset"], row["arm"]],
@@ -239,14 +242,22 @@ def _cost_values(results: Results) -> list[dict[str, Any]]:
 
 
 def _bars(values: Sequence[dict[str, Any]], colour: dict[str, Any], title: str, unit: str) -> dict[str, Any]:
+    # local above cloud, dataset by dataset; the values come in the order dataset, arm
+    order = sorted({(value["dataset"], value["arm"] != "local", value["bar"]) for value in values})
     return {
         "title": title,
         "data": {"values": list(values)},
-        "width": 470,
+        "width": _WIDTH_PX,
         "height": {"step": 28},
         "mark": {"type": "bar", "height": 17},
         "encoding": {
-            "y": {"field": "bar", "type": "nominal", "title": None, "axis": {"ticks": False}},
+            "y": {
+                "field": "bar",
+                "type": "nominal",
+                "sort": [bar for _, _, bar in order],
+                "title": None,
+                "axis": {"ticks": False},
+            },
             "x": {
                 "field": "amount",
                 "aggregate": "sum",

@@ -15,6 +15,8 @@ class Style:
 
     op: str
     """Operation of the edit script."""
+    name: str
+    """What happened to a box, one word where one is enough."""
     meaning: str
     """What it says to a reader."""
     colour: str
@@ -26,12 +28,12 @@ class Style:
 
 
 STYLES = (
-    Style("accept", "accepted as drafted", "#009e73", "", 2.0),
-    Style("adjust", "box adjusted (thin: the draft)", "#0072b2", "9 3", 2.5),
-    Style("relabel", "class changed", "#e69f00", "2 3", 3.0),
-    Style("adjust_relabel", "box and class changed", "#8c510a", "9 3 2 3", 3.0),
-    Style("delete", "deleted by the reviewer", "#d55e00", "4 4", 2.0),
-    Style("add", "added by the reviewer", "#cc3f9b", "", 4.0),
+    Style("accept", "accepted", "accepted as drafted", "#009e73", "", 2.0),
+    Style("adjust", "adjusted", "box adjusted (thin: the draft)", "#0072b2", "9 3", 2.5),
+    Style("relabel", "relabelled", "class changed", "#1a1a1a", "2 3", 3.0),
+    Style("adjust_relabel", "adjusted and relabelled", "box and class changed", "#8c510a", "9 3 2 3", 3.0),
+    Style("delete", "deleted", "deleted by the reviewer", "#d55e00", "4 4", 2.0),
+    Style("add", "added", "added by the reviewer", "#cc3f9b", "", 4.0),
 )
 """One style per operation, in the order of the legend."""
 

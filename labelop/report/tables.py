@@ -13,21 +13,11 @@ from labelop.queries import Session
 from labelop.report.compare import Comparison, comparisons, lines
 from labelop.report.forms import FORMS, Form
 from labelop.report.results import Results, Row, currency_of, gather
-from labelop.report.styles import STYLES
+from labelop.report.styles import BY_OP, STYLES
 from labelop.report.values import Kind, Value, plain, shown
 
 LONGEST = 300
 """Rows a table of the page holds at most; the query itself returns all."""
-
-
-_OPERATIONS = {
-    "accept": "Accepted",
-    "adjust": "Adjusted",
-    "relabel": "Relabelled",
-    "adjust_relabel": "Adjusted and relabelled",
-    "delete": "Deleted",
-    "add": "Added",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +76,7 @@ def operations_table(results: Results) -> ReportTable:
     counts: list[Kind] = ["count"] * len(used)
     return ReportTable(
         title=form.title,
-        columns=("Dataset", "Arm", "Class", *(_OPERATIONS[op] for op in used), "Modelled s"),
+        columns=("Dataset", "Arm", "Class", *(BY_OP[op].name.capitalize() for op in used), "Modelled s"),
         rows=tuple(
             (*key, *(_count_and_share(ops.get(op)) for op in used), _seconds(ops)) for key, ops in cells.items()
         ),

@@ -13,7 +13,7 @@ from typing import Literal
 Value = str | int | float | bool | None
 """What a cell may hold."""
 
-Kind = Literal["text", "code", "count", "number", "seconds", "share", "money", "flag"]
+Kind = Literal["text", "code", "count", "number", "seconds", "share", "money", "price", "flag"]
 """How a column is read: its alignment, its digits and its unit."""
 
 DASH = "\u2013"
@@ -22,8 +22,11 @@ DASH = "\u2013"
 MINUS = "\u2212"
 """Typographic minus, as wide as a digit."""
 
-NUMERIC: frozenset[Kind] = frozenset({"count", "number", "seconds", "share", "money"})
+NUMERIC: frozenset[Kind] = frozenset({"count", "number", "seconds", "share", "money", "price"})
 """Kinds that are aligned right."""
+
+_FAR_APART = 1000
+"""Ratio of the largest to the smallest value from which a column gives up one number of decimals for all."""
 
 _FEWEST: dict[Kind, int] = {"number": 1, "seconds": 1, "money": 2}
 _MOST: dict[Kind, int] = {"number": 4, "seconds": 3, "money": 6}
@@ -41,8 +44,8 @@ def plain(text: str) -> str:
     )
 
 
-def decimals(values: Iterable[Value], kind: Kind) -> int:
-    """Choose how many decimals a column needs.
+def decimals(values: Iterable[Value], kind: Kind) -> int | None:
+    """Choose how many decimals all values of a column are written with.
 
     Args:
         values: The column's values; null and text are ignored.
@@ -50,7 +53,8 @@ def decimals(values: Iterable[Value], kind: Kind) -> int:
 
     Returns:
         Decimals that show at least two significant digits of the smallest value that is not zero, within the
-        limits of the kind; 0 for counts and 1 for shares (which are shown in percent).
+        limits of the kind; 0 for counts and 1 for shares (which are shown in percent). None when the values are so
+        far apart that each needs its own.
     """
     if kind not in _FEWEST:
         return 1 if kind == "share" else 0
@@ -58,8 +62,22 @@ def decimals(values: Iterable[Value], kind: Kind) -> int:
     sizes = [abs(value) for value in numbers if value != 0 and math.isfinite(value)]
     if not sizes:
         return _FEWEST[kind]
-    needed = 1 - math.floor(math.log10(min(sizes)))
-    return min(_MOST[kind], max(_FEWEST[kind], needed))
+    if max(sizes) > _FAR_APART * min(sizes):
+        return None
+    return _needed(min(sizes), kind, significant=2)
+
+
+def _needed(size: float, kind: Kind, *, significant: int) -> int:
+    return min(_MOST[kind], max(_FEWEST[kind], significant - 1 - math.floor(math.log10(size))))
+
+
+def _own(value: float, kind: Kind) -> int:
+    """Choose the decimals of a value that stands alone; a unit price is written in full, so that it can be used."""
+    if kind == "price":
+        return max(2, len(f"{value:.6f}".rstrip("0").partition(".")[2]))
+    if kind not in _FEWEST:
+        return 1 if kind == "share" else 0
+    return _FEWEST[kind] if value == 0 or not math.isfinite(value) else _needed(abs(value), kind, significant=3)
 
 
 def shown(value: Value, kind: Kind = "text", digits: int | None = None) -> str:
@@ -68,7 +86,7 @@ def shown(value: Value, kind: Kind = "text", digits: int | None = None) -> str:
     Args:
         value: The value; None and NaN become a dash.
         kind: How to read it; a share 0..1 is written in percent.
-        digits: Decimals; chosen from the value alone when None.
+        digits: Decimals; chosen from the value alone when None, three significant digits or more.
 
     >>> shown(12345, "count"), shown(0.1234, "share"), shown(True, "flag")
     ('12,345', '12.3 %', 'yes')
@@ -81,11 +99,10 @@ def shown(value: Value, kind: Kind = "text", digits: int | None = None) -> str:
         return DASH
     if kind not in NUMERIC:
         return str(value)
-    places = decimals((value,), kind) if digits is None else digits
-    if kind == "share":
-        return f"{100 * value:,.{places}f} %".replace("-", MINUS)
-    text = f"{value:,.{places}f}"
+    places = _own(value, kind) if digits is None or kind == "price" else digits
+    size, unit = (100 * value, " %") if kind == "share" else (value, "")
+    text = f"{size:,.{places}f}"
     if value != 0 and not text.strip("-0.,"):
         # a value that is not zero must not be read as zero
         text = f"<{10**-places:.{places}f}" if value > 0 else f">-{10**-places:.{places}f}"
-    return text.replace("-", MINUS)
+    return text.replace("-", MINUS) + unit

@@ -84,6 +84,10 @@ def _sentences(results: Results, item: Comparison) -> tuple[str, ...]:
             f"They spent {shown(seconds[0], 'seconds', 1)} s and {shown(seconds[1], 'seconds', 1)} s of active time "
             "per image."
         )
+    else:
+        said.append(
+            "Reviewers' time was not measured in both arms; unmeasured time is modelled from published seconds."
+        )
     said += _shares(results, item.dataset)
     fewest = min(item.images())
     if fewest < FEW_IMAGES:
