@@ -40,11 +40,11 @@ PLANS: dict[str, tuple[Stage, ...]] = {
         Stage("cells-real-160", 160, 128, 2200, 1e-3, drawn=3),
     ),
     "cells-large": (
-        Stage("cells-real-256", 256, 192, 2000, 8e-4, drawn=2),
-        Stage("cells-real-320", 320, 256, 2000, 6e-4, drawn=2, low=0.7),
+        Stage("cells-real-256", 256, 192, 1400, 8e-4, drawn=2),
+        Stage("cells-real-320", 320, 256, 1200, 6e-4, drawn=2, low=0.7),
     ),
-    "parcels-small": (Stage("parcels-128", 128, 128, 2200, 1e-3, drawn=8),),
-    "parcels-large": (Stage("parcels-224", 224, 224, 2000, 8e-4, drawn=8),),
+    "parcels-small": (Stage("parcels-128", 128, 128, 2000, 1e-3, drawn=8),),
+    "parcels-large": (Stage("parcels-224", 224, 224, 1500, 8e-4, drawn=8),),
 }
 BEFORE = {"cells-large": "cells-small", "parcels-large": "parcels-small"}  # whose weights a model begins with
 SCENES = {"cells": 1200, "parcels": 1500}  # drawn training scenes

@@ -103,9 +103,7 @@ class Segmenter(torch.nn.Module):
         places = self.net.get_image_wide_positional_embeddings().expand(boxes.shape[0], -1, -1, -1)
         masks, quality, _, _ = self.net.mask_decoder(
             image_embeddings=coarse,
-            image_positional_embeddings=self.net.get_image_wide_positional_embeddings().expand(
-                boxes.shape[0], -1, -1, -1
-            ),
+            image_positional_embeddings=places,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=False,
