@@ -112,11 +112,11 @@ def quality_rows(store: Store, dataset: str, dataset_version: str, run_id: str) 
     for row in sorted(images, key=lambda r: str(r["path"])):
         split_of.setdefault(row["image_id"], row["split"] or _NO_SPLIT)
     groups: dict[tuple[str, str], list[tuple[list[Prediction], list[AcceptedLabel]]]] = defaultdict(list)
-    for row in _one_per_model(read_rows(store, "prelabels", filters=where)):
-        if row["image_id"] in truth:
-            predictions = [prediction_of(value) for value in row["predictions"] or []]
-            groups[split_of.get(row["image_id"], _NO_SPLIT), row["model_id"]].append(
-                (predictions, truth[row["image_id"]])
+    for prelabel in _one_per_model(read_rows(store, "prelabels", filters=where)):
+        if prelabel["image_id"] in truth:
+            predictions = [prediction_of(value) for value in prelabel["predictions"] or []]
+            groups[split_of.get(prelabel["image_id"], _NO_SPLIT), prelabel["model_id"]].append(
+                (predictions, truth[prelabel["image_id"]])
             )
     return [
         {

@@ -6,7 +6,8 @@ arm or model drafted it.
 
 from __future__ import annotations
 
-from labelop.review.annotation_import import ImportResult, import_reviews
+from labelop.review.annotation_import import import_reviews
+from labelop.review.intake import ImportResult
 from labelop.review.task_export import ExportResult, export_review, export_tasks, labelling_config
 
 __all__ = ["ExportResult", "ImportResult", "export_review", "export_tasks", "import_reviews", "labelling_config"]

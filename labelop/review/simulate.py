@@ -26,7 +26,8 @@ from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
-from labelop.review.annotation_import import ImportResult, import_reviews, load_context
+from labelop.review.annotation_import import import_reviews
+from labelop.review.intake import ImportResult, load_context
 from labelop.review.rows import label_of
 from labelop.review.task_export import draft_region, task_form
 from labelop.review.tasks import ReviewTask

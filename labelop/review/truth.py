@@ -34,7 +34,7 @@ def land_truths(store: Store, manifest: Manifest, tool: str, run_id: str) -> boo
         chosen.setdefault(truth.image_id, truth)
     rows = []
     for truth in chosen.values():
-        review_id = row_id("r", manifest.dataset_version, truth.image_id, IMPORT_ARM, tool)
+        review_id = truth_review_id(manifest.dataset_version, truth.image_id)
         rows.append(
             review_row(
                 review_id=review_id,
@@ -51,6 +51,11 @@ def land_truths(store: Store, manifest: Manifest, tool: str, run_id: str) -> boo
     return bool(rows) and land(
         store, "reviews", rows, key=f"truths:{manifest.dataset}:{manifest.dataset_version}:{tool}"
     )
+
+
+def truth_review_id(dataset_version: str, image_id: str) -> str:
+    """Name the imported review of an image; without the tool, since an image has one truth."""
+    return row_id("r", dataset_version, image_id, IMPORT_ARM)
 
 
 def truth_labels(truth: ImageTruth, review_id: str) -> tuple[AcceptedLabel, ...]:

@@ -1,0 +1,171 @@
+"""Labels that people finished in some other tool come in as COCO or VOC files and land as reviews.
+
+The files are read by the readers of ingest, against the images the store knows: no image is opened. Such a file tells
+neither time nor lineage, so the edits of its reviews come from geometry and its seconds from the literature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from labelop.errors import ReviewError, ReviewFormatError, UnreadableImageError
+from labelop.ids import row_id
+from labelop.ingest.coco import read_coco
+from labelop.ingest.places import Entry
+from labelop.ingest.sources import Source
+from labelop.ingest.truth import ImageTruth, KnownImage
+from labelop.ingest.voc import read_voc
+from labelop.landing.filters import equal
+from labelop.landing.store import Store, read_rows
+from labelop.review.annotation_forms import RecordError
+from labelop.review.intake import ImportResult, Reading, encoded_name
+from labelop.review.rows import review_row
+from labelop.review.tasks import ReviewTask, current_version, load_tasks
+from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
+
+AcceptedFormat = Literal["coco", "voc"]
+"""Formats of finished labels."""
+
+_READERS = {"coco": read_coco, "voc": read_voc}
+
+
+def import_accepted(
+    store: Store,
+    path: Path,
+    dataset: str,
+    run_id: str,
+    *,
+    source_format: AcceptedFormat,
+    dataset_version: str | None = None,
+    arm: str = IMPORT_ARM,
+    reviewer: str | None = None,
+    tool_version: str | None = None,
+) -> ImportResult:
+    """Land the labels of a COCO or VOC file as approved reviews.
+
+    Args:
+        store: Where.
+        path: A COCO JSON file; a VOC XML file or a folder of them.
+        dataset: Dataset whose images the labels belong to.
+        run_id: Run that lands them.
+        source_format: `coco` or `voc`.
+        dataset_version: Dataset version; the one landed last when None.
+        arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
+            corrected, and then every image needs such a draft.
+        reviewer: Pseudonym of who corrected them.
+        tool_version: Version of the tool that wrote the file.
+
+    Returns:
+        Counts. Records that cannot be used are in `quarantine`; an image whose truth is landed already with other
+        labels is one of them. The same file a second time lands nothing.
+
+    Raises:
+        ReviewError: The dataset has no images, or the format is unknown.
+        ReviewFormatError: There is nothing to read at the path.
+    """
+    if source_format not in _READERS:
+        raise ReviewError(f"Format {source_format!r} of accepted labels is unknown, expected coco or voc.")
+    version = dataset_version or current_version(store, dataset)
+    known = _known_images(store, dataset, version)
+    source = Source(place := _place(path, source_format), source_format, place.entries(known))
+    annotations = _READERS[source_format](source, known)
+    tasks = {t.image_id: t for t in load_tasks(store, dataset, version) if t.arm == arm} if arm != IMPORT_ARM else None
+    reading = Reading(dataset, version, encoded_name(path), run_id)
+    for fault in annotations.faults:
+        error = RecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
+        reading.refuse(error, fault.image_id, encoded_name(place.files[fault.path]))
+    for image_path, truth in annotations.truths.items():
+        try:
+            task = _task_for(truth, tasks, arm)
+            review_id = _review_id(version, truth, task, reviewer, source_format)
+            reading.take(
+                review_row(
+                    review_id=review_id,
+                    dataset=dataset,
+                    dataset_version=version,
+                    image_id=truth.image_id,
+                    arm=arm,
+                    batch_id=task.batch_id if task else None,
+                    model_id=task.model_id if task else None,
+                    reviewer=reviewer,
+                    labels=truth_labels(truth, review_id),
+                    effort_source="literature" if task else "none",
+                    tool=source_format,
+                    tool_version=tool_version,
+                    source_digest=truth.source_digest,
+                    run_id=run_id,
+                )
+            )
+        except RecordError as error:
+            reading.refuse(error.below(f"#{image_path}"), truth.image_id)
+    return reading.land(store)
+
+
+def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownImage]:
+    rows = read_rows(
+        store,
+        "images",
+        columns=["path", "image_id", "width_px", "height_px"],
+        filters=equal(dataset=dataset, dataset_version=version, outcome="ok"),
+    )
+    return {
+        row["path"]: KnownImage(row["image_id"], row["width_px"], row["height_px"])
+        for row in sorted(rows, key=lambda r: str(r["path"]))
+    }
+
+
+def _task_for(truth: ImageTruth, tasks: dict[str, ReviewTask] | None, arm: str) -> ReviewTask | None:
+    if tasks is None:
+        return None
+    task = tasks.get(truth.image_id)
+    if task is None:
+        raise RecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
+    return task
+
+
+def _review_id(version: str, truth: ImageTruth, task: ReviewTask | None, reviewer: str | None, tool: str) -> str:
+    if task is None:
+        return truth_review_id(version, truth.image_id)
+    return row_id("r", task.task_uid, reviewer, tool)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReviewPlace:
+    """The images of the manifest by name only, and the label files where the readers look for them."""
+
+    root_uri: str
+    files: dict[str, Path]
+
+    def entries(self, images: dict[str, KnownImage]) -> tuple[Entry, ...]:
+        return tuple(Entry(path, 0, regular=True) for path in (*images, *self.files))
+
+    def walk(self) -> Iterator[Entry]:
+        yield from self.entries({})
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        file = self.files[path]
+        try:
+            if file.stat().st_size > max_bytes:
+                raise UnreadableImageError(f"The file has more than {max_bytes} bytes.", code="TOO_LARGE")
+            return file.read_bytes()
+        except OSError as error:
+            raise UnreadableImageError(f"The file cannot be read: {error.strerror}.", code="UNREADABLE") from error
+
+    def head(self, path: str, count: int) -> bytes:
+        del path, count  # label files are no images, and images are never opened here
+        return b""
+
+
+def _place(path: Path, source_format: AcceptedFormat) -> _ReviewPlace:
+    files = sorted(path.glob("*.xml")) if path.is_dir() else [path] if path.is_file() else []
+    if not files or (source_format == "coco" and path.is_dir()):
+        raise ReviewFormatError(
+            f"There are no {source_format} labels at {path.name!r}.",
+            hint="Give a COCO JSON file, a VOC XML file or a folder of VOC XML files.",
+        )
+    if source_format == "coco":
+        return _ReviewPlace(path.name, {"annotations.json": path})
+    return _ReviewPlace(path.name, {f"annotations/{encoded_name(file)}": file for file in files})

@@ -1,0 +1,159 @@
+"""What every import of reviews shares: collect rows and refusals of one file, then land what is new.
+
+Knows the tables `reviews` and `quarantine`; must not know a file format.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from labelop.ids import digest_of
+from labelop.landing.filters import equal
+from labelop.landing.store import Store, land, read_rows
+from labelop.review.annotation_forms import RecordError
+from labelop.review.rows import landed_values
+from labelop.review.tasks import Ontology, ReviewTask, current_version, load_ontology, load_tasks
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What became of the reviews of one file; the three counts together are all of them."""
+
+    landed: int
+    """Reviews landed by this call."""
+    quarantined: int
+    """Records that could not be used; each has a row in `quarantine`."""
+    skipped: int
+    """Reviews that were landed before."""
+
+    def __add__(self, other: ImportResult) -> ImportResult:
+        return ImportResult(
+            self.landed + other.landed, self.quarantined + other.quarantined, self.skipped + other.skipped
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportContext:
+    """What the tables know about the dataset a file is about; read once for many files."""
+
+    dataset: str
+    """Dataset name."""
+    dataset_version: str
+    """Dataset version."""
+    tasks: Mapping[str, ReviewTask]
+    """Tasks by name."""
+    ontology: Ontology
+    """Classes that may be used."""
+
+
+def load_context(store: Store, dataset: str, dataset_version: str | None = None) -> ImportContext:
+    """Read what an import needs to know about a dataset.
+
+    Raises:
+        ReviewError: The dataset has no images.
+    """
+    version = dataset_version or current_version(store, dataset)
+    tasks = {task.task_uid: task for task in load_tasks(store, dataset, version)}
+    return ImportContext(dataset, version, tasks, load_ontology(store, dataset, version))
+
+
+def encoded_name(path: Path) -> str:
+    """Percent-encode a file's name, whatever bytes it holds."""
+    return quote(path.name, errors="surrogateescape")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one import has read so far."""
+
+    dataset: str
+    """Dataset name."""
+    dataset_version: str
+    """Dataset version."""
+    path: str
+    """Percent-encoded name of the file that is read."""
+    run_id: str
+    """Run that imports it."""
+    reviews: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Rows of `reviews` by review id."""
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of `quarantine`."""
+
+    def take(self, row: dict[str, Any]) -> None:
+        """Keep one review.
+
+        Raises:
+            RecordError: The file holds this review already.
+        """
+        if row["review_id"] in self.reviews:
+            raise RecordError(f"review {row['review_id']} is in this file already", code="DUPLICATE")
+        self.reviews[row["review_id"]] = row
+
+    def refuse(self, error: RecordError, image_id: str | None = None, path: str | None = None) -> None:
+        """Note one record that cannot be used, and go on."""
+        self.problems.append(
+            {
+                "dataset": self.dataset,
+                "dataset_version": self.dataset_version,
+                "path": path or self.path,
+                "pointer": error.pointer,
+                "image_id": image_id,
+                "reason": error.code,
+                "detail": error.detail,
+                **landed_values(self.run_id),
+            }
+        )
+
+    def land(self, store: Store) -> ImportResult:
+        """Land what is new; a review that was changed after its import is refused, never taken or dropped silently.
+
+        Raises:
+            LandingError: The store did not take the rows.
+        """
+        fresh, skipped = self._fresh(store)
+        _set_positions(fresh)
+        quarantined = len(self.problems)
+        if quarantined:
+            content = [(p["path"], p["pointer"], p["reason"], p["detail"]) for p in self.problems]
+            land(store, "quarantine", self.problems, key=f"reviews:{digest_of([self.dataset_version, content])}")
+        key = f"reviews:{digest_of(sorted(row['review_id'] for row in fresh))}"
+        if fresh and not land(store, "reviews", fresh, key=key):
+            # another process landed the same reviews meanwhile
+            return ImportResult(0, quarantined, skipped + len(fresh))
+        return ImportResult(len(fresh), quarantined, skipped)
+
+    def _fresh(self, store: Store) -> tuple[list[dict[str, Any]], int]:
+        where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
+        columns = ["review_id", "labels", "decision"]
+        before = {row["review_id"]: row for row in read_rows(store, "reviews", columns=columns, filters=where)}
+        fresh, skipped = [], 0
+        for review_id, row in self.reviews.items():
+            earlier = before.get(review_id)
+            if earlier is None:
+                fresh.append(row)
+            elif (earlier["labels"], earlier["decision"]) == (row["labels"], row["decision"]):
+                skipped += 1
+            else:
+                error = RecordError(f"review {review_id} is landed with other labels", code="CHANGED_AFTER_IMPORT")
+                self.refuse(error.below(f"/review/{review_id}"), row["image_id"])
+        return fresh, skipped
+
+
+def _set_positions(rows: Iterable[dict[str, Any]]) -> None:
+    """Number the reviews of each reviewer in order of submission; unknown times leave it null."""
+    of_reviewer: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["submitted_at"] is not None and row["reviewer"] is not None:
+            of_reviewer[row["reviewer"]].append(row)
+    for own in of_reviewer.values():
+        _number(sorted(own, key=lambda row: (row["submitted_at"], row["review_id"])))
+
+
+def _number(rows: Sequence[dict[str, Any]]) -> None:
+    for position, row in enumerate(rows):
+        row["position_in_batch"] = position

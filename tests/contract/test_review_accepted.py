@@ -1,0 +1,156 @@
+"""Finished COCO and VOC labels land as reviews of the right images, once, and real photographs with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelop.effort.ledger import land_edits
+from labelop.errors import ReviewError, ReviewFormatError
+from labelop.ingest.manifest import Manifest, build_manifest, land_manifest
+from labelop.landing.store import Store, land, read_rows
+from labelop.review.accepted import import_accepted
+from labelop.review.truth import land_truths
+from labelop.settings import Settings
+from tests.unit.review_rows import VERSION, filled_store, image_id, imported, prelabel_row, written
+
+BCCD = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "bccd"
+
+
+def coco(count: int = 2, **changes: Any) -> dict[str, Any]:
+    """Write COCO labels of the factory's images: the first draft box as it was, nothing else."""
+    return {
+        "categories": [{"id": 1, "name": "RBC"}],
+        "images": [{"id": n, "file_name": f"a {n}.jpg", "width": 320, "height": 256} for n in range(count)],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "bbox": [10.33, 20.17, 50.58, 49.86]} for n in range(count)
+        ],
+        **changes,
+    }
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> tuple[Store, Manifest, Path]:
+    """Take six real photographs with their VOC labels into a store."""
+    source = tmp_path / "bccd"
+    for name in ("images", "annotations"):
+        (source / name).mkdir(parents=True)
+    for xml in sorted((BCCD / "annotations").glob("*.xml"))[:6]:
+        shutil.copy(xml, source / "annotations")
+        shutil.copy(BCCD / "images" / f"{xml.stem}.jpg", source / "images")
+    store = Store(str(tmp_path / "store"))
+    manifest = build_manifest(str(source), "bccd", "voc", settings=Settings())
+    land_manifest(store, manifest, "run")
+    return store, manifest, source
+
+
+def test_truth_of_photographs_lands_once(photographs: tuple[Store, Manifest, Path]) -> None:
+    """Each photograph's boxes become one imported review that cost nobody anything; a second landing adds nothing."""
+    store, manifest, _ = photographs
+    assert land_truths(store, manifest, "voc", "run")
+    assert not land_truths(store, manifest, "voc", "again")
+    rows = read_rows(store, "reviews")
+    assert len(rows) == 6
+    assert {(r["arm"], r["tool"], r["decision"], r["effort_source"], r["active_seconds"]) for r in rows} == {
+        ("import", "voc", "approved", "none", None)
+    }
+    assert {r["image_id"]: len(r["labels"]) for r in rows} == {t.image_id: len(t.labels) for t in manifest.truths}
+    assert all(r["submitted_at"] is None and r["batch_id"] is None for r in rows)
+
+
+def test_a_manifest_without_labels_lands_no_truth(tmp_path: Path) -> None:
+    """A source that brought no labels makes no reviews."""
+    assert not land_truths(Store(str(tmp_path)), Manifest("d", "v", (), (), (), ()), "coco", "run")
+
+
+def test_the_source_imported_by_hand_is_nothing_new(photographs: tuple[Store, Manifest, Path]) -> None:
+    """VOC files imported as accepted labels equal the truth that came with the source, wherever they lie."""
+    store, manifest, source = photographs
+    fresh = import_accepted(store, source / "annotations", "bccd", "run", source_format="voc")
+    assert (fresh.landed, fresh.skipped) == (6, 0)
+    rows = read_rows(store, "reviews")
+    assert {r["image_id"]: [v["label_id"] for v in r["labels"]] for r in rows} == {
+        t.image_id: sorted(label.label_id for label in t.labels) for t in manifest.truths
+    }
+    again = import_accepted(store, source / "annotations", "bccd", "again", source_format="voc")
+    assert (again.landed, again.skipped) == (0, 6)
+
+
+def test_corrected_drafts_are_compared_by_geometry(tmp_path: Path) -> None:
+    """COCO labels of an arm belong to its drafts; without lineage the edits come from overlap."""
+    store = filled_store(tmp_path / "store")
+    path = written(tmp_path / "done.json", coco())
+    result = import_accepted(store, path, "cells", "run", source_format="coco", arm="local", reviewer="r-1")
+    assert (result.landed, result.quarantined) == (2, 0)
+    row = imported(store)[0]
+    assert (row["batch_id"], row["model_id"], row["effort_source"]) == ("b-local", "m-local", "literature")
+    assert land_edits(store, "run") == 6
+    edits = read_rows(store, "edits")
+    assert Counter(edit["op"] for edit in edits) == {"accept": 2, "delete": 4}
+    assert not any(edit["lineage"] for edit in edits)
+    again = import_accepted(store, path, "cells", "run", source_format="coco", arm="local", reviewer="r-1")
+    assert (again.landed, again.skipped) == (0, 2)
+
+
+def test_labels_without_a_draft_cannot_correct_it(tmp_path: Path) -> None:
+    """An image that the arm never drafted is named in quarantine and its sibling lands."""
+    store = filled_store(tmp_path / "store", compare=1)
+    path = written(tmp_path / "done.json", coco())
+    result = import_accepted(store, path, "cells", "run", source_format="coco", arm="cloud")
+    assert (result.landed, result.quarantined) == (1, 1)
+    row = read_rows(store, "quarantine")[0]
+    assert (row["reason"], row["image_id"], row["pointer"]) == ("UNKNOWN_TASK", image_id(1), "#images/a%201.jpg")
+
+
+def test_another_truth_does_not_replace_the_first(tmp_path: Path) -> None:
+    """An image has one truth: labels that contradict it are listed and not taken."""
+    store = filled_store(tmp_path / "store", truth=False)
+    first = import_accepted(store, written(tmp_path / "a.json", coco()), "cells", "run", source_format="coco")
+    other = import_accepted(
+        store, written(tmp_path / "b.json", coco(annotations=[])), "cells", "run", source_format="coco"
+    )
+    assert (first.landed, other.landed, other.quarantined) == (2, 0, 2)
+    assert {row["reason"] for row in read_rows(store, "quarantine")} == {"CHANGED_AFTER_IMPORT"}
+
+
+def test_bad_records_keep_their_siblings(tmp_path: Path) -> None:
+    """Foreign images and hopeless boxes are named with their place; the rest lands."""
+    records = coco(3)
+    records["images"][2]["file_name"] = "../../etc/passwd"
+    records["annotations"][0]["bbox"] = [1, 1, 0, 5]
+    store = filled_store(tmp_path / "store")
+    result = import_accepted(store, written(tmp_path / "d.json", records), "cells", "run", source_format="coco")
+    assert (result.landed, result.quarantined) == (2, 2)
+    found = {row["pointer"]: (row["reason"], row["path"]) for row in read_rows(store, "quarantine")}
+    assert found == {"/images/2": ("MISSING_IMAGE", "d.json"), "/annotations/0": ("BAD_BOX", "d.json")}
+
+
+def test_nothing_to_import_is_told(tmp_path: Path) -> None:
+    """A path without labels, an unknown format and a file that is no JSON are never an empty success."""
+    store = filled_store(tmp_path / "store")
+    with pytest.raises(ReviewFormatError, match="no voc labels"):
+        import_accepted(store, tmp_path / "gone", "cells", "run", source_format="voc")
+    with pytest.raises(ReviewError, match="'yolo'"):
+        import_accepted(store, tmp_path, "cells", "run", source_format="yolo")  # type: ignore[arg-type]
+    path = written(tmp_path / "d.json", json.dumps(coco()) + "]")
+    result = import_accepted(store, path, "cells", "run", source_format="coco")
+    assert (result.landed, result.quarantined) == (0, 1)
+    assert read_rows(store, "quarantine")[0]["reason"] == "BAD_ANNOTATIONS"
+
+
+def test_edits_of_lost_prelabels_are_not_invented(tmp_path: Path) -> None:
+    """A review whose prelabel is not in the store gets no edits instead of a wrong script."""
+    store = filled_store(tmp_path / "store")
+    path = written(tmp_path / "done.json", coco(1))
+    import_accepted(store, path, "cells", "run", source_format="coco", arm="local")
+    bare = Store(str(tmp_path / "bare"))
+    land(bare, "reviews", read_rows(store, "reviews"), key="k")
+    land(bare, "prelabels", [prelabel_row(2)], key="k")
+    assert land_edits(bare, "run") == 0
+    assert land_edits(store, "run", dataset="other") == 0
+    assert read_rows(bare, "reviews")[0]["dataset_version"] == VERSION

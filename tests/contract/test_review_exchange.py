@@ -1,0 +1,164 @@
+"""What leaves for review comes back as it was, and what people corrected lands once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+
+from labelop.effort.ledger import land_edits
+from labelop.errors import ReviewError, ReviewFormatError
+from labelop.labels import AcceptedLabel
+from labelop.landing.store import Store, land, read_rows
+from labelop.review.label_studio import export_review, export_tasks, import_reviews, labelling_config
+from labelop.review.rows import label_values
+from labelop.review.tasks import Ontology, load_ontology
+from tests.unit.review_rows import VERSION, annotated, filled_store, imported, prelabel_row, written
+
+
+def test_export_names_neither_arm_nor_model(tmp_path: Path) -> None:
+    """A task shows drafts only, of chosen and compared prelabels only, and hides what a reviewer must not know."""
+    tasks = export_tasks(filled_store(tmp_path, compare=1), "cells")
+    text = json.dumps(tasks)
+    assert len(tasks) == 4
+    assert all(word not in text.replace("/data/local-files", "").replace("p-local", "").replace("p-cloud", "")
+               for word in ("local", "cloud", "m-local", "nowhere"))  # fmt: skip
+    assert {len(task["predictions"][0]["result"]) for task in tasks} == {3}
+    assert {task["data"]["image"] for task in tasks} == {f"/data/local-files/?d=images/a%20{n}.jpg" for n in range(3)}
+
+
+def test_export_is_the_same_every_time(tmp_path: Path) -> None:
+    """Two exports of equal tables are equal bytes, and a limit takes the front of the same order."""
+    store = filled_store(tmp_path / "store")
+    first, second = (export_review(store, "cells", tmp_path / name, prefix="s3://b/") for name in ("a", "b"))
+    assert first.tasks_path.read_bytes() == second.tasks_path.read_bytes()
+    assert first.tasks_count == 3
+    assert export_tasks(store, "cells", prefix="s3://b/", limit=2) == json.loads(first.tasks_path.read_text())[:2]
+    assert '<Label value="WBC" />' in first.config_path.read_text()
+    assert '<Choice value="thick" />' in first.config_path.read_text()
+
+
+def test_labelling_config_escapes_names() -> None:
+    """A class name cannot break out of the configuration."""
+    assert 'value="&lt;a&gt; &quot;b&quot;"' in labelling_config(Ontology(('<a> "b"',), ()))
+    assert "Choices" not in labelling_config(Ontology(("a",), ()))
+
+
+def test_accepting_everything_needs_no_edit(tmp_path: Path) -> None:
+    """import(export(x)) gives every draft back to the last digit, with lineage, mask and time, and zero edits."""
+    store = filled_store(tmp_path / "store")
+    path = written(tmp_path / "e.json", [annotated(task) for task in export_tasks(store, "cells")])
+    result = import_reviews(store, path, "cells", "run")
+    assert (result.landed, result.quarantined, result.skipped) == (3, 0, 0)
+    drafts = {p["prediction_id"]: p for row in read_rows(store, "prelabels") for p in row["predictions"]}
+    for row in imported(store):
+        assert (row["arm"], row["model_id"], row["batch_id"], row["decision"]) == (
+            "local",
+            "m-local",
+            "b-local",
+            "approved",
+        )
+        assert (row["active_seconds"], row["lead_seconds"], row["effort_source"]) == (5.84, 5.84, "measured")
+        assert row["submitted_at"] == dt.datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=dt.UTC)
+        assert not row["simulated"]
+        assert len(row["labels"]) == 3
+        for label in row["labels"]:
+            same = ("label", "x0_px", "y0_px", "x1_px", "y1_px", "mask_rle")
+            assert [label[k] for k in same] == [drafts[label["prediction_id"]][k] for k in same]
+    assert land_edits(store, "run") == 9
+    assert {row["op"] for row in read_rows(store, "edits")} == {"accept"}
+
+
+def test_the_same_file_lands_once(tmp_path: Path) -> None:
+    """A second import lands nothing, a longer export of the same project only what is new."""
+    store = filled_store(tmp_path / "store")
+    records = [annotated(task) for task in export_tasks(store, "cells")]
+    records[2]["annotations"][0]["result"][0]["value"]["rectanglelabels"] = ["Martian"]
+    part, whole = written(tmp_path / "a.json", records[:1]), written(tmp_path / "b.json", records)
+    assert import_reviews(store, part, "cells", "run").landed == 1
+    first, second = import_reviews(store, whole, "cells", "run"), import_reviews(store, whole, "cells", "again")
+    assert (first.landed, first.quarantined, first.skipped) == (1, 1, 1)
+    assert (second.landed, second.quarantined, second.skipped) == (0, 1, 2)
+    assert len(imported(store)) == 2
+    assert len(read_rows(store, "quarantine")) == 1
+    assert land_edits(store, "run") > 0
+    assert land_edits(store, "again") == 0
+
+
+def test_corrections_become_edits(tmp_path: Path) -> None:
+    """A dragged, a relabelled, a deleted and a drawn object come back as those operations."""
+    store = filled_store(tmp_path / "store", images=1)
+    record = annotated(export_tasks(store, "cells")[0])
+    first, second, choice = record["annotations"][0]["result"]
+    first["value"]["x"] += 3
+    first["id"] += "#42"
+    choice["value"]["choices"] = ["thick"]
+    drawn = second | {"id": "Xy1", "value": second["value"] | {"y": 80, "height": 10}}
+    record["annotations"][0]["result"] = [first, choice, drawn, {"type": "relation", "from_id": "a", "to_id": "b"}]
+    import_reviews(store, written(tmp_path / "e.json", [record]), "cells", "run")
+    land_edits(store, "run")
+    found = {row["op"]: row for row in read_rows(store, "edits")}
+    assert set(found) == {"adjust", "relabel", "delete", "add"}
+    assert found["adjust"]["drags_count"] == 1
+    assert found["adjust"]["lineage"]
+    assert (found["relabel"]["predicted_label"], found["relabel"]["accepted_label"]) == ("thin", "thick")
+    labels = {label["label"]: label for label in imported(store)[0]["labels"] if label["prediction_id"]}
+    assert labels["RBC"]["mask_rle"] is None  # its box moved, so its mask is no longer true
+
+
+def test_time_hygiene(tmp_path: Path) -> None:
+    """An absurd lead time is capped, a missing one leaves the seconds to the literature, a skip is a rejection."""
+    store = filled_store(tmp_path / "store")
+    tasks = export_tasks(store, "cells")
+    records = [
+        annotated(tasks[0], lead_time=86_400.0, created_at="2026-11-20T12:00:00+02:00"),
+        annotated(tasks[1], lead_time=None, created_at="2026-11-20T10:30:00"),
+        annotated(tasks[2], was_cancelled=True, completed_by={"id": 5, "email": "ann@example.org"}),
+    ]
+    import_reviews(store, written(tmp_path / "e.json", records), "cells", "run")
+    found = {row["image_id"]: row for row in imported(store)}
+    capped, missing, skipped = (found[task["data"]["image_id"]] for task in tasks)
+    assert (capped["active_seconds"], capped["lead_seconds"]) == (700.0, 86_400.0)  # 3 drafts, 3 labels: 7 gaps
+    assert (missing["active_seconds"], missing["effort_source"]) == (None, "literature")
+    assert (skipped["decision"], skipped["labels"]) == ("rejected", [])
+    assert [capped["position_in_batch"], missing["position_in_batch"], skipped["position_in_batch"]] == [0, 1, 0]
+    assert skipped["reviewer"] != capped["reviewer"]
+    assert "ann" not in str(found)
+    land_edits(store, "run")
+    assert skipped["review_id"] not in {row["review_id"] for row in read_rows(store, "edits")}
+
+
+def test_changed_after_import_is_not_lost_silently(tmp_path: Path) -> None:
+    """An annotation that was edited after its import is listed in quarantine and the landed review stands."""
+    store = filled_store(tmp_path / "store", images=1)
+    record = annotated(export_tasks(store, "cells")[0])
+    import_reviews(store, written(tmp_path / "a.json", [record]), "cells", "run")
+    del record["annotations"][0]["result"][0]
+    result = import_reviews(store, written(tmp_path / "b.json", [record]), "cells", "run")
+    assert (result.landed, result.quarantined) == (0, 1)
+    assert [row["reason"] for row in read_rows(store, "quarantine")] == ["CHANGED_AFTER_IMPORT"]
+    assert len(imported(store)[0]["labels"]) == 3
+
+
+def test_missing_file_and_dataset_are_told(tmp_path: Path) -> None:
+    """A file or dataset that is not there is an error with a hint, never an empty success."""
+    store = filled_store(tmp_path / "store", images=1)
+    with pytest.raises(ReviewFormatError, match=r"gone\.json"):
+        import_reviews(store, tmp_path / "gone.json", "cells", "run")
+    with pytest.raises(ReviewError, match="'martians' has no images"):
+        export_tasks(store, "martians")
+
+
+def test_ontology_comes_from_cards_and_truth(tmp_path: Path) -> None:
+    """Classes are those of the cards of the ontology and of the truth; without cards, those of the predictions."""
+    assert load_ontology(filled_store(tmp_path / "a"), "cells", VERSION) == Ontology(("RBC", "WBC"), ("thin", "thick"))
+    bare = Store(str(tmp_path / "b"))
+    land(bare, "prelabels", [prelabel_row(0)], key="k")
+    assert load_ontology(bare, "cells", VERSION) == Ontology(("RBC", "WBC"), ("thin",))
+
+
+def test_label_values_are_ordered() -> None:
+    """Nested labels are in the order of their ids, so that equal reviews are equal rows."""
+    assert [v["label_id"] for v in label_values([AcceptedLabel("b", "x"), AcceptedLabel("a", "x")])] == ["a", "b"]

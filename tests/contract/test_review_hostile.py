@@ -1,0 +1,115 @@
+"""Whatever a review file holds, it costs no more than the record that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelop.errors import ReviewFormatError
+from labelop.landing.store import read_rows
+from labelop.review.label_studio import export_tasks, import_reviews
+from tests.unit.review_rows import Record, annotated, filled_store, imported, written
+
+
+def _region(**changes: Any) -> Callable[[Record], Any]:
+    def change(record: Record) -> Record:
+        record["annotations"][0]["result"][0].update(changes)
+        return record
+
+    return change
+
+
+def _value(**changes: Any) -> Callable[[Record], Any]:
+    def change(record: Record) -> Record:
+        record["annotations"][0]["result"][0]["value"].update(changes)
+        return record
+
+    return change
+
+
+def _annotation(**changes: Any) -> Callable[[Record], Any]:
+    def change(record: Record) -> Record:
+        record["annotations"][0].update(changes)
+        return record
+
+    return change
+
+
+def _deep(record: Record) -> Record:
+    inner: Any = 1
+    for _ in range(60):
+        inner = [inner]
+    return record | {"meta": inner}
+
+
+HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
+    "no object": (lambda _: 5, "BAD_RECORD", ""),
+    "null": (lambda _: None, "BAD_RECORD", ""),
+    "no annotations": (lambda r: {"data": r["data"]}, "BAD_RECORD", "/annotations"),
+    "foreign task": (lambda r: r | {"data": {"task_uid": "t-\ud800\x00<script>"}}, "UNKNOWN_TASK", "/data/task_uid"),
+    "too deep": (_deep, "TOO_DEEP", ""),
+    "annotation no object": (lambda r: r | {"annotations": ["x"]}, "BAD_RECORD", "/annotations/0"),
+    "negative time": (_annotation(lead_time=-1), "BAD_RECORD", "/annotations/0/lead_time"),
+    "time as text": (_annotation(lead_time="5"), "BAD_RECORD", "/annotations/0/lead_time"),
+    "no date": (_annotation(created_at="yesterday"), "BAD_RECORD", "/annotations/0/created_at"),
+    "date too early": (_annotation(created_at="0001-01-01T00:00:00+14:00"), "BAD_RECORD", "/annotations/0/created_at"),
+    "result no list": (_annotation(result={}), "BAD_RECORD", "/annotations/0/result"),
+    "region no object": (_annotation(result=[3]), "UNSUPPORTED_REGION", "/annotations/0/result/0/type"),
+    "polygon": (_region(type="polygonlabels"), "UNSUPPORTED_REGION", "/annotations/0/result/0/type"),
+    "unknown label": (
+        _value(rectanglelabels=["\u202eCBR"]), "UNKNOWN_LABEL", "/annotations/0/result/0/value/rectanglelabels/0",
+    ),
+    "two labels": (
+        _value(rectanglelabels=["RBC", "WBC"]), "BAD_RECORD", "/annotations/0/result/0/value/rectanglelabels",
+    ),
+    "no width": (_value(width=0), "BAD_RECORD", "/annotations/0/result/0/value/width"),
+    "outside": (_value(x=150), "BAD_BOX", "/annotations/0/result/0/value"),
+    "overflow": (_value(x=1e308, width=1e308), "BAD_BOX", "/annotations/0/result/0/value"),
+    "thinner than a pixel's dust": (_value(width=1e-9), "BAD_BOX", "/annotations/0/result/0/value"),
+    "rotated": (_value(rotation=30), "ROTATED_BOX", "/annotations/0/result/0/value/rotation"),
+    "not upright": (
+        _region(original_width=256, original_height=320), "WRONG_FRAME", "/annotations/0/result/0/original_width",
+    ),
+    "frame of nothing": (_region(original_width=0), "BAD_RECORD", "/annotations/0/result/0/original_width"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_a_hostile_record_costs_only_itself(tmp_path: Path, name: str) -> None:
+    """Whatever is wrong with one record is named with its place, and its siblings land."""
+    change, reason, pointer = HOSTILE[name]
+    store = filled_store(tmp_path / "store", images=2)
+    good, bad = (annotated(task) for task in export_tasks(store, "cells"))
+    path = written(tmp_path / "export =1+1.json", [change(bad), good])
+    result = import_reviews(store, path, "cells", "run")
+    assert (result.landed, result.quarantined) == (1, 1)
+    row = read_rows(store, "quarantine")[0]
+    assert (row["reason"], row["pointer"], row["path"]) == (reason, f"/0{pointer}", "export%20%3D1%2B1.json")
+    assert row["detail"]
+    assert row["detail"].isascii()
+    assert row["detail"].isprintable()
+
+
+def test_twins_in_one_file_land_once(tmp_path: Path) -> None:
+    """The same annotation twice in one file is one review and one quarantine row."""
+    store = filled_store(tmp_path / "store", images=1)
+    record = annotated(export_tasks(store, "cells")[0])
+    result = import_reviews(store, written(tmp_path / "e.json", [record, record]), "cells", "run")
+    assert (result.landed, result.quarantined) == (1, 1)
+    assert read_rows(store, "quarantine")[0]["reason"] == "DUPLICATE"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[NaN]", "[Infinity]", "[1,]", "\x00", "[" * 100_000, "[" + "9" * 5000 + "]", '"text"'],
+    ids=["empty", "object", "nan", "infinity", "comma", "binary", "bottomless", "endless number", "string"],
+)
+def test_a_file_that_is_no_list_of_tasks_is_refused(tmp_path: Path, text: str) -> None:
+    """What is no JSON list is one clear error that names the file, and lands nothing."""
+    store = filled_store(tmp_path / "store", images=1)
+    with pytest.raises(ReviewFormatError, match=r"e\.json"):
+        import_reviews(store, written(tmp_path / "e.json", text), "cells", "run")
+    assert not imported(store)
