@@ -96,9 +96,9 @@ def prelabel_dataset(
             if not waiting:
                 break
     summary = {
-        "batches_planned_count": planned,
-        "batches_skipped_count": skipped,
-        "batches_missing_count": len(waiting),
+        "batches_count": planned,
+        "landed_before_count": skipped,
+        "missing_count": len(waiting),
     }
     state = "partial" if waiting else "complete"
     record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary))
