@@ -20,6 +20,7 @@ from labelop.ingest.masks import mask_of
 from labelop.ingest.sources import Resolver, Source
 from labelop.ingest.truth import (
     Annotations,
+    Fault,
     FaultList,
     ImageTruth,
     KnownImage,
@@ -75,7 +76,7 @@ class _Reader:
     labels: dict[str, list[AcceptedLabel]] = field(default_factory=lambda: defaultdict(list))
     notes: dict[str, tuple[str | None, str]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
-    faults: list[Any] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def read_file(self, source: Source, path: str) -> None:
         faults = FaultList(path)

@@ -167,7 +167,7 @@ def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
         except UnreadableImageError:
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
-            raise _refused("TOO_LARGE", type(error).__name__) from error
+            raise _refused("TOO_LARGE", str(error) or type(error).__name__) from error
         except Exception as error:
             # hostile files make Pillow raise nine unrelated classes; this is the one place that may catch them all
             raise _refused("CORRUPT", type(error).__name__) from error

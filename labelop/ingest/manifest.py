@@ -44,9 +44,9 @@ class Manifest:
     dataset_version: str
     """Content-derived; equal content gives an equal version."""
     images: tuple[dict[str, Any], ...]
-    """`images` rows without provenance, one per file found, in order of path."""
+    """`images` rows, one per file found, in order of path; `run_id` and `landed_at` are None until it lands."""
     quarantine: tuple[dict[str, Any], ...]
-    """`quarantine` rows without provenance: files (pointer empty) and records of annotation files."""
+    """`quarantine` rows in the same manner: files (pointer empty) and records of annotation files."""
     truths: tuple[ImageTruth, ...]
     """Labels that came with the source, one per image, in order of image id."""
     categories: tuple[str, ...]
@@ -87,11 +87,16 @@ def build_manifest(
         limits: What one file may cost.
 
     Raises:
-        ManifestError: There is nothing at the address, or the layout is unknown.
+        ManifestError: There is nothing at the address, or no file of the dataset, or the layout is unknown.
         AnnotationError: The layout's annotation files are missing.
     """
     source = open_source(uri, source_format, settings)
-    reads = _read_all(source, list(source.found()), limits, progress)
+    files = list(source.found())
+    if not files:
+        raise ManifestError(
+            f"Source {uri!r} has no file that could be an image.", hint="Check the address and --source-format."
+        )
+    reads = _read_all(source, files, limits, progress)
     known = {
         read.file.path: KnownImage(read.image_id, read.facts.width_px, read.facts.height_px)
         for read in reads
@@ -103,15 +108,15 @@ def build_manifest(
     truths, conflicts = _one_per_image(annotations.truths)
     faults = [*annotations.faults, *level_faults, *conflicts]
     version = _version(reads, annotations, levels, truths, faults)
-    key = {"dataset": dataset, "dataset_version": version}
+    key = {"dataset": dataset, "dataset_version": version, "run_id": None, "landed_at": None}
     images = [
         {**key, **_image_row(read, source.root_uri, annotations.splits, levels)}
         for read in sorted(reads, key=lambda read: read.file.path)
     ]
-    files = [Fault(r.file.path, "", r.reason, r.detail, r.image_id) for r in reads if r.reason is not None]
+    refused = [Fault(r.file.path, "", r.reason, r.detail, r.image_id) for r in reads if r.reason is not None]
     quarantine = [
         {**key, "path": f.path, "pointer": f.pointer, "image_id": f.image_id, "reason": f.reason, "detail": f.detail}
-        for f in sorted([*files, *faults], key=lambda f: (f.path, f.pointer, f.reason))
+        for f in sorted([*refused, *faults], key=lambda f: (f.path, f.pointer, f.reason))
     ]
     return Manifest(dataset, version, tuple(images), tuple(quarantine), truths, annotations.categories)
 
@@ -123,13 +128,8 @@ def land_manifest(store: Store, manifest: Manifest, run_id: str) -> bool:
         True when this call landed it, False when this version was landed before.
 
     Raises:
-        ManifestError: No file was found.
         LandingError: The store did not take the rows.
     """
-    if not manifest.images:
-        raise ManifestError(
-            f"Dataset {manifest.dataset} has no files.", hint="Check the source address and --source-format."
-        )
     key = f"{manifest.dataset}:{manifest.dataset_version}"
     provenance = {"run_id": run_id, "landed_at": utc_now()}
     land(store, "quarantine", [{**row, **provenance} for row in manifest.quarantine], key)

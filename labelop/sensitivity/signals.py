@@ -14,10 +14,11 @@ from PIL import Image
 
 from labelop.errors import UnreadableImageError
 from labelop.ingest import names
-from labelop.ingest.decode import FORMATS, quiet
+from labelop.ingest.decode import DEFAULT_LIMITS, FORMATS, quiet
 from labelop.sensitivity.policy import SIGNAL_VERSIONS, Level, SensitivityPolicy
 
 _GPS_TAG = 0x8825
+_PAGED = ("TIFF", "MPO")  # formats whose later frames have notes of their own
 _XMP_POSITIONS = (b"GPSLatitude", b"GPSLongitude", b"GPSPosition")
 
 
@@ -68,8 +69,9 @@ def exif_signal(data: bytes, policy: SensitivityPolicy) -> list[Finding]:
     """
     try:
         with quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            seen = _GPS_TAG in image.getexif()
-            notes = [note for note in image.info.values() if isinstance(note, str | bytes)]
+            pages = min(getattr(image, "n_frames", 1), DEFAULT_LIMITS.max_frames) if image.format in _PAGED else 1
+            seen = any(_GPS_TAG in _turned(image, page).getexif() for page in range(pages))
+            notes = [note for note in _turned(image, 0).info.values() if isinstance(note, str | bytes)]
     except Exception as error:
         # as in decode: hostile notes raise any class, and this is the rim
         raise UnreadableImageError(
@@ -79,3 +81,9 @@ def exif_signal(data: bytes, policy: SensitivityPolicy) -> list[Finding]:
     with_xmp = any(sign in text for text in texts for sign in _XMP_POSITIONS)
     kinds = ", ".join(kind for kind, there in (("EXIF", seen), ("XMP", with_xmp)) if there)
     return [finding("exif", "gps", policy.gps_level, f"position block in {kinds}")] if kinds else []
+
+
+def _turned(image: Image.Image, page: int) -> Image.Image:
+    if image.tell() != page:
+        image.seek(page)
+    return image

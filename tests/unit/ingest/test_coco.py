@@ -1,0 +1,158 @@
+"""COCO records become labels in the canonical frame; a bad one costs only itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelop.errors import AnnotationError
+from labelop.geometry import Box
+from labelop.ingest.manifest import Manifest, build_manifest
+from labelop.settings import Settings
+
+Write = Callable[..., str]
+
+
+def build(uri: str) -> Manifest:
+    """Read a COCO source."""
+    return build_manifest(uri, "set", "coco", settings=Settings())
+
+
+def annotation(**changes: Any) -> dict[str, Any]:
+    """Make a good annotation record with some keys changed."""
+    return {"id": 2, "image_id": 1, "category_id": 7, "bbox": [1, 1, 3, 2]} | changes
+
+
+def test_boxes_masks_and_notes_are_read(coco_source: Write) -> None:
+    """A box becomes edges, ready run lengths stay as they are, the image's split and class are kept."""
+    rle = {"size": [6, 8], "counts": "`1"}
+    uri = coco_source(
+        images=[{"id": 1, "file_name": "a.png", "width": 8, "height": 6, "split": "val", "land_use": "farm"}],
+        annotations=[annotation(segmentation=rle)],
+    )
+
+    manifest = build(uri)
+
+    truth = manifest.truths[0]
+    assert manifest.categories == ("cell",)
+    assert manifest.images[0]["split"] == "val"
+    assert truth.image_label == "farm"
+    assert truth.labels[0].box == Box(1, 1, 4, 3)
+    assert truth.labels[0].mask_rle == "`1"
+    assert manifest.quarantine == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bbox": [1, 1, 0, 2]}, "BAD_BOX"),
+        ({"bbox": [1, 1, -3, 2]}, "BAD_BOX"),
+        ({"bbox": [1, 1, 30, 2]}, "BAD_BOX"),
+        ({"bbox": [1e308, 1, 1e308, 2]}, "BAD_BOX"),
+        ({"bbox": [1, 1, True, 2]}, "BAD_BOX"),
+        ({"bbox": [1, 1, 10**400, 2]}, "BAD_BOX"),
+        ({"bbox": "1,1,3,2"}, "BAD_BOX"),
+        ({"bbox": [1, 1, 3]}, "BAD_BOX"),
+        ({"category_id": 8}, "UNKNOWN_CATEGORY"),
+        ({"category_id": True}, "UNKNOWN_CATEGORY"),
+        ({"id": 1}, "BAD_RECORD"),
+        ({"image_id": 99}, "BAD_RECORD"),
+        ({"iscrowd": 1}, "CROWD"),
+        ({"segmentation": {"size": [8, 6], "counts": "`1"}}, "BAD_MASK"),
+        ({"segmentation": {"size": [6, 8], "counts": "`"}}, "BAD_MASK"),
+        ({"segmentation": {"size": [6, 8], "counts": [1, 2]}}, "BAD_MASK"),
+        ({"segmentation": [[1, 1, 2, 2]]}, "BAD_MASK"),
+        ({"segmentation": [[1, 1, 2, 2, 3, 1e9]]}, "BAD_MASK"),
+    ],
+)
+def test_a_bad_record_is_quarantined_and_its_siblings_kept(
+    coco_source: Write, changes: dict[str, Any], reason: str
+) -> None:
+    """Each kind of bad annotation has a reason and a JSON pointer; the good one beside it stays."""
+    manifest = build(coco_source(annotations=[annotation(id=1), annotation(**changes)]))
+
+    assert [(row["path"], row["pointer"], row["reason"]) for row in manifest.quarantine] == [
+        ("annotations.json", "/annotations/1", reason)
+    ]
+    assert len(manifest.truths[0].labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        ({"id": 1, "file_name": "gone.png"}, "MISSING_IMAGE"),
+        ({"id": 1, "file_name": "../../secret.png"}, "MISSING_IMAGE"),
+        ({"id": 1, "file_name": "a.png", "width": 6, "height": 8}, "SIZE_MISMATCH"),
+        ({"id": "1", "file_name": "a.png"}, "BAD_RECORD"),
+        ({"id": 1}, "MISSING_IMAGE"),
+    ],
+)
+def test_a_bad_image_record_has_one_fault(coco_source: Write, image: dict[str, Any], reason: str) -> None:
+    """An image record that cannot be used is one fault; boxes made for another frame are never shifted into ours."""
+    manifest = build(coco_source(images=[image]))
+
+    assert manifest.quarantine[-1]["reason"] == reason
+    assert manifest.quarantine[-1]["pointer"] == "/images/0"
+    assert manifest.truths == ()
+    assert manifest.images[0]["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"images": NaN}', "[" * 100_000, '{"images": {}}', "\ufeff", '{"a": ' + "1" * 5000 + "}"]
+)
+def test_a_broken_file_costs_its_labels_only(coco_source: Write, tmp_path: Path, text: str) -> None:
+    """Images of a source whose annotation file is broken are taken in; the file is in quarantine."""
+    uri = coco_source()
+    (tmp_path / "annotations.json").write_text(text)
+
+    manifest = build(uri)
+
+    assert {row["reason"] for row in manifest.quarantine} == {"BAD_ANNOTATIONS"}
+    assert [row["outcome"] for row in manifest.images] == ["ok"]
+
+
+def test_the_annotation_file_can_be_named(coco_source: Write, tmp_path: Path) -> None:
+    """A source may be given as the address of its JSON file; one that is not there is an error."""
+    uri = coco_source()
+    (tmp_path / "annotations.json").rename(tmp_path / "night 1.json")
+
+    assert len(build(f"{uri}/night 1.json").truths[0].labels) == 1
+    with pytest.raises(AnnotationError, match=r"annotations\.json"):
+        build(uri)
+    with pytest.raises(AnnotationError, match="gone"):
+        build(f"{uri}/gone.json")
+
+
+def test_public_layout_keeps_images_beside_the_folder_of_annotations(
+    tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    """`annotations/instances_val.json` finds `val2017/a.png` by its bare name in the image folder it states."""
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "val2017/a.png").write_bytes(picture())
+    document = {"images": [{"id": 1, "file_name": "val2017/a.png"}], "categories": [], "annotations": []}
+    (tmp_path / "annotations/instances_val.json").write_text(json.dumps(document))
+
+    assert [truth.labels for truth in build(str(tmp_path / "annotations/instances_val.json")).truths] == [()]
+
+
+def test_polygons_and_raw_counts_become_compressed_masks(coco_source: Write) -> None:
+    """A polygon and raw run lengths of the same rectangle are the same mask."""
+    pytest.importorskip("pycocotools")
+    raw = [6 + 1, 2, 4, 2, 4, 2, 6 * 4 + 3]
+    manifest = build(
+        coco_source(
+            annotations=[
+                annotation(id=1, segmentation=[[1, 1, 4, 1, 4, 3, 1, 3]]),
+                annotation(id=2, segmentation={"size": [6, 8], "counts": raw}),
+            ]
+        )
+    )
+
+    first, second = manifest.truths[0].labels
+    assert first.mask_rle == second.mask_rle is not None
+    assert first.label_id != second.label_id

@@ -1,0 +1,190 @@
+"""Levels follow the evidence, and everything unclear is restricted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from labelop.errors import ManifestError
+from labelop.ingest.manifest import build_manifest, land_manifest
+from labelop.landing.store import open_store, read_rows
+from labelop.sensitivity.classify import classify_dataset, classify_image
+from labelop.sensitivity.policy import Level, SensitivityPolicy, load_policy
+from labelop.settings import Settings
+
+TODAY = date(2026, 11, 20)
+
+
+def picture(kind: str = "JPEG", *, gps: bool = False, colour: str = "red", xmp: bytes | None = None) -> bytes:
+    """Encode a tiny picture, with a position where asked."""
+    exif = Image.Exif()
+    if gps and kind == "TIFF":
+        # the TIFF writer takes over a position it read from a file, none that was made in memory
+        exif = Image.open(io.BytesIO(picture(gps=True))).getexif()
+    elif gps:
+        exif[0x0131] = "drawn"  # Pillow writes no block at all into PNG and TIFF when the position stands alone
+        exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
+    out = io.BytesIO()
+    options: dict[str, object] = {"exif": exif}
+    if xmp is not None:
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
+        options["pnginfo"] = info
+    Image.new("RGB", (4, 4), colour).save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def policy() -> SensitivityPolicy:
+    """Give the sample's policy as of a fixed day."""
+    return load_policy(Path("data/sample/config/policy.yaml"), today=TODAY)
+
+
+def classify(
+    policy: SensitivityPolicy, declared: Sequence[str | None], paths: Sequence[str] = ("a.jpg",), data: bytes = b""
+) -> tuple[str, str]:
+    """Classify one image; level and reason."""
+    _, level, reason = classify_image(declared=declared, paths=paths, read=lambda: data or picture(), policy=policy)
+    return level.text, reason
+
+
+@pytest.mark.parametrize(
+    ("declared", "path", "gps", "expected"),
+    [
+        ("public", "a.jpg", False, ("public", "declared:declared_level")),
+        ("internal", "a.jpg", False, ("internal", "declared:declared_level")),
+        (None, "a.jpg", False, ("restricted", "declared:unknown")),
+        ("pubic", "a.jpg", False, ("restricted", "declared:declared_level")),
+        ("public", "a.jpg", True, ("restricted", "exif:gps")),
+        ("public", "ward%201/Patient_7/a.jpg", False, ("restricted", "path:path_rule")),
+        (None, "identified/a.jpg", False, ("confidential", "path:path_rule")),
+    ],
+)
+def test_level_is_the_highest_finding(
+    policy: SensitivityPolicy, declared: str | None, path: str, gps: bool, expected: tuple[str, str]
+) -> None:
+    """Declared level, path and position each count; nothing said means restricted."""
+    assert classify(policy, [declared], [path], picture(gps=gps)) == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_positions_are_found_in_every_format(policy: SensitivityPolicy, kind: str) -> None:
+    """A GPS block is seen wherever EXIF can be written."""
+    assert classify(policy, ["public"], data=picture(kind, gps=True)) == ("restricted", "exif:gps")
+    assert classify(policy, ["public"], data=picture(kind)) == ("public", "declared:declared_level")
+
+
+def test_positions_in_later_pages_are_found(policy: SensitivityPolicy) -> None:
+    """A position in any page of a TIFF counts, although only the first page is labelled."""
+    out = io.BytesIO()
+    second = Image.new("RGB", (4, 4))
+    second.encoderinfo = {"exif": Image.open(io.BytesIO(picture(gps=True))).getexif()}
+    Image.new("RGB", (4, 4)).save(out, "TIFF", save_all=True, append_images=[second])
+    assert 0x8825 not in Image.open(out).getexif()
+
+    assert classify(policy, ["public"], data=out.getvalue()) == ("restricted", "exif:gps")
+
+
+def test_positions_in_packed_xmp_are_found(policy: SensitivityPolicy) -> None:
+    """A position in a compressed XMP block counts like one in EXIF."""
+    data = picture("PNG", xmp=b"<x:xmpmeta exif:GPSLatitude='48,51.5N'/>")
+
+    assert classify(policy, ["public"], data=data) == ("restricted", "exif:gps")
+
+
+def test_a_failing_signal_means_restricted(policy: SensitivityPolicy) -> None:
+    """Bytes that cannot be read or looked into are restricted, whatever was declared."""
+
+    def gone() -> bytes:
+        raise FileNotFoundError
+
+    _, level, reason = classify_image(declared=["public"], paths=["a.jpg"], read=gone, policy=policy)
+
+    assert (level, reason) == (Level.RESTRICTED, "exif:signal_error")
+    assert classify(policy, ["public"], data=b"broken") == ("restricted", "exif:signal_error")
+
+
+def test_copies_cannot_launder_each_other(policy: SensitivityPolicy) -> None:
+    """The highest level among copies counts, and a copy nobody spoke about is an unknown one."""
+    two = ("a.jpg", "b.jpg")
+
+    assert classify(policy, ["public", "confidential"], two)[0] == "confidential"
+    assert classify(policy, ["public", None], two) == ("restricted", "declared:unknown")
+    assert classify(policy, ["public", "public"], ("a.jpg", "patients/b.jpg"))[0] == "restricted"
+
+
+def test_a_stale_policy_restricts_everything() -> None:
+    """After its date no image is anything but restricted."""
+    stale = load_policy(Path("data/sample/config/policy.yaml"), today=date(2050, 1, 1))
+
+    assert classify(stale, ["public"]) == ("restricted", "declared:stale_policy")
+
+
+def test_findings_give_nothing_away(policy: SensitivityPolicy) -> None:
+    """No coordinate, no path and no declared text is repeated as evidence."""
+    findings, _, _ = classify_image(
+        declared=["Mr Smith"], paths=["patients/smith.jpg"], read=lambda: picture(gps=True), policy=policy
+    )
+
+    said = " ".join(found.evidence for found in findings).lower()
+    assert len(findings) == 3
+    assert not any(word in said for word in ("smith", "48", "51", "17", ".jpg"))
+
+
+def test_a_dataset_is_classified_once_per_policy(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """Levels and findings land for every usable image, also of copies, and a second call only reads them."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.jpg").write_bytes(picture())
+    (source / "b.jpg").write_bytes(picture(gps=True))
+    (source / "copy.jpg").write_bytes(picture())
+    (source / "broken.jpg").write_bytes(b"")
+    (source / "levels.csv").write_text("file_name,level\na.jpg,public\nb.jpg,public\ncopy.jpg,internal\n")
+    settings = Settings(store=str(tmp_path / "store"))
+    store = open_store(settings)
+    manifest = build_manifest(str(source), "set", "folder", settings=settings)
+    land_manifest(store, manifest, "run-1")
+
+    counts = classify_dataset(store, "set", manifest.dataset_version, policy, settings, "run-1")
+    again = classify_dataset(store, "set", manifest.dataset_version, policy, settings, "run-2")
+
+    assert counts == again == {"public": 0, "internal": 1, "confidential": 0, "restricted": 1}
+    levels, findings = read_rows(store, "levels"), read_rows(store, "findings")
+    assert sorted((row["level"], row["reason"], row["run_id"]) for row in levels) == [
+        ("internal", "declared:declared_level", "run-1"),
+        ("restricted", "exif:gps", "run-1"),
+    ]
+    assert sorted((row["signal"], row["category"]) for row in findings) == [
+        ("declared", "declared_level"),
+        ("declared", "declared_level"),
+        ("exif", "gps"),
+    ]
+    assert {row["policy_digest"] for row in levels} == {policy.digest}
+
+
+def test_changed_originals_are_restricted(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """Bytes that are no longer those of the manifest are not trusted."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a.jpg").write_bytes(picture())
+    settings = Settings(store=str(tmp_path / "store"))
+    store = open_store(settings)
+    manifest = build_manifest(str(tmp_path / "source"), "set", "folder", declared_level="public", settings=settings)
+    land_manifest(store, manifest, "run-1")
+    (tmp_path / "source/a.jpg").write_bytes(picture(colour="blue"))
+
+    counts = classify_dataset(store, "set", manifest.dataset_version, policy, settings, "run-1")
+
+    assert counts["restricted"] == 1
+
+
+def test_an_unknown_dataset_is_an_error(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """Nothing to classify is told with what to do first."""
+    settings = Settings(store=str(tmp_path))
+    with pytest.raises(ManifestError, match="labelop ingest"):
+        classify_dataset(open_store(settings), "set", "v-0", policy, settings, "run-1")

@@ -1,0 +1,118 @@
+"""A policy file is taken as a whole or refused with one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from labelop.errors import PolicyError
+from labelop.sensitivity.policy import Level, PathRule, SensitivityPolicy, load_policy
+
+SAMPLE = Path("data/sample/config/policy.yaml")
+TODAY = date(2026, 11, 20)
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """Give the sample policy's content with some keys changed; a key set to None is left out."""
+    merged = yaml.safe_load(SAMPLE.read_text()) | changes
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def load(tmp_path: Path, document: Mapping[str, Any] | str, today: date = TODAY) -> SensitivityPolicy:
+    """Write a policy file and read it."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(dict(document)))
+    return load_policy(path, today=today)
+
+
+def test_the_sample_policy_keeps_sensitive_levels_at_home() -> None:
+    """Public and internal may go to the cloud; confidential and restricted may not."""
+    policy = load_policy(SAMPLE, today=TODAY)
+
+    assert {level: "cloud" in policy.allowed_placements(level) for level in Level} == {
+        Level.PUBLIC: True,
+        Level.INTERNAL: True,
+        Level.CONFIDENTIAL: False,
+        Level.RESTRICTED: False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exif_gps": "secret"}, ["exif_gps", "'secret'", "'restricted'"]),
+        ({"unknown": "public"}, ["unknown", "'public'", "'restricted'"]),
+        ({"declared": None}, ["declared", "missing"]),
+        ({"treshold": 3}, ["treshold", "unknown", "valid_until"]),
+        ({"schema": 2}, ["schema", "2", "1"]),
+        ({"valid_until": "soon"}, ["valid_until", "'soon'"]),
+        ({"path_rules": [{"id": "x", "glob": "*", "level": "low"}]}, ["path_rules.0.level", "'low'", "'public'"]),
+        ({"path_rules": [{"id": "x", "glob": glob, "level": "public"} for glob in "ab"]}, ["twice", "x"]),
+        (
+            {"placements": {"public": ["cloud"], "internal": [], "confidential": [], "restricted": ["cloud"]}},
+            ["placements.restricted.0", "'cloud'", "'onprem'"],
+        ),
+        (
+            {"placements": {"public": ["onprem"], "internal": ["cloud"], "confidential": [], "restricted": []}},
+            ["placements", "internal may not allow more"],
+        ),
+    ],
+)
+def test_a_fault_is_named(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
+    """The error names the file, the key, the value found and the values allowed, in one line."""
+    with pytest.raises(PolicyError) as caught:
+        load(tmp_path, content(**changes))
+
+    for word in ["policy.yaml", *words]:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: 1\na: 2\n", "{"])
+def test_no_policy_is_an_error(tmp_path: Path, text: str) -> None:
+    """An empty, doubled or broken document is refused; so is a missing file."""
+    with pytest.raises(PolicyError, match=r"policy\.yaml"):
+        load(tmp_path, text)
+    with pytest.raises(PolicyError, match="No such file"):
+        load_policy(tmp_path / "none.yaml")
+
+
+def test_a_stale_policy_allows_what_restricted_allows(tmp_path: Path) -> None:
+    """From the day after its date a policy lets nothing leave, and has another digest."""
+    last = load(tmp_path, content(valid_until=TODAY))
+    after = load(tmp_path, content(valid_until=TODAY), today=date(2026, 11, 21))
+
+    assert (last.stale, after.stale) == (False, True)
+    assert last.digest != after.digest
+    assert all(after.allowed_placements(level) == after.placements[Level.RESTRICTED] for level in Level)
+
+
+def test_digest_follows_meaning(tmp_path: Path) -> None:
+    """Comments and order do not change the digest, a value does."""
+    text = yaml.safe_dump(content())
+
+    assert load(tmp_path, "# note\n" + text).digest == load(tmp_path, text).digest
+    assert load(tmp_path, content(exif_gps="confidential")).digest != load(tmp_path, text).digest
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "expected"),
+    [
+        ("**/patient*/**", "ward/patient_7/a.jpg", True),
+        ("**/patient*/**", "Patients/a.jpg", True),
+        ("**/patient*/**", "patient.jpg", False),
+        ("*.jpg", "in/a.jpg", False),
+        ("in/?.jpg", "in/a.jpg", True),
+        ("in/a.jpg", "in/a+jpg", False),
+        ("**/*.jpg", "line\nbreak.jpg", True),
+        ("ä*", "A\u0308rzte.jpg", True),
+    ],
+)
+def test_globs(glob: str, path: str, expected: bool) -> None:
+    """`**` crosses folders, `*` does not; capitals and composed letters make no difference."""
+    assert PathRule("r", glob, Level.PUBLIC).matches(path) is expected

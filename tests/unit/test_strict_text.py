@@ -1,0 +1,39 @@
+"""Foreign JSON and YAML are read strictly."""
+
+from __future__ import annotations
+
+import pytest
+
+from labelop.strict_text import read_json, read_yaml
+
+
+def test_plain_documents_are_read() -> None:
+    """Ordinary values come through, with and without a byte order mark."""
+    assert read_json(b'\xef\xbb\xbf{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+    assert read_yaml(b"a: [1, two]\n") == {"a": [1, "two"]}
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"a": NaN}', b"[-Infinity]", b"[" * 100_000, b"\xff", b"{", b'{"a": ' + b"9" * 5000 + b"}", b" " * 101]
+)
+def test_hostile_json_is_refused(data: bytes) -> None:
+    """What is no strict JSON, too deep or too large is one plain error."""
+    with pytest.raises(ValueError, match=r"\w"):
+        read_json(data, max_bytes=100 if data.isspace() else 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"a: 1\na: 2\n", "written twice"),
+        (b"a: &x [1]\nb: *x\n", "aliases"),
+        (b"a: !!python/object/apply:os.system [ls]\n", "no plain YAML"),
+        (b"a: [", "no plain YAML"),
+        (b"\xff", "UTF-8"),
+        (b"[" * 100_000, "deep"),
+    ],
+)
+def test_hostile_yaml_is_refused(data: bytes, word: str) -> None:
+    """Doubled keys, aliases, objects and endless nesting are one plain error."""
+    with pytest.raises(ValueError, match=word):
+        read_yaml(data)
