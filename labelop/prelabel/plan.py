@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelop import ids
+from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.engines.prelabeller import ArmModels, arm_parameters
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.filters import equal
@@ -193,7 +194,7 @@ def plan_dataset(
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
         models = arms[assignment.arm]
         for chunk in _chunks(assigned[assignment], batch_images):
-            parameters = {**arm_parameters(models), "arm": assignment.arm, "role": assignment.role}
+            parameters = {**_parameters(models, assignment.placement), "arm": assignment.arm, "role": assignment.role}
             key = ids.batch_id(dataset_version, assignment.placement, models.detector.digest, parameters, chunk)
             batches.append(
                 PlannedBatch(
@@ -242,6 +243,12 @@ def _chunks(image_ids: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(image_ids[i : i + size]) for i in range(0, len(image_ids), size)]
 
 
+def _parameters(models: ArmModels, placement: str) -> dict[str, Any]:
+    """Name what changes predictions beside the detector: the other models, and how pixels travel off the premises."""
+    payload = {} if placement == ONPREM else {"payload": PAYLOAD_FORMAT}
+    return {**arm_parameters(models), **payload}
+
+
 def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest: str, run_id: str) -> None:
     rows = [
         {
@@ -254,7 +261,7 @@ def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest
             "placement": b.placement,
             "model_id": b.model_id,
             "model_digest": arms[b.arm].detector.digest,
-            "parameters": ids.canonical_json(arm_parameters(arms[b.arm])),
+            "parameters": ids.canonical_json(_parameters(arms[b.arm], b.placement)),
             "position": b.position,
             "image_ids": list(b.image_ids),
             "policy_digest": policy_digest,

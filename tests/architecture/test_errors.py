@@ -14,6 +14,8 @@ from labelop import errors
 from labelop.errors import LabelopError
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCAL = {"RecordError": "tells the reader of one review record from its siblings and never leaves the import"}
+"""Classes below the tree that stay inside one module, each with its reason."""
 
 
 def family(kind: type[LabelopError]) -> Iterator[type[LabelopError]]:
@@ -23,7 +25,9 @@ def family(kind: type[LabelopError]) -> Iterator[type[LabelopError]]:
         yield from family(child)
 
 
-CLASSES = sorted({kind for kind in family(LabelopError) if kind.__module__ == "labelop.errors"}, key=lambda k: k.__name__)
+CLASSES = sorted(
+    {kind for kind in family(LabelopError) if kind.__module__ == "labelop.errors"}, key=lambda k: k.__name__
+)
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda k: k.__name__)
@@ -60,7 +64,9 @@ def test_errors_are_defined_in_one_module() -> None:
         if path.name == "errors.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and names & {b.id for b in node.bases if isinstance(b, ast.Name)}:
+            if not isinstance(node, ast.ClassDef) or node.name in LOCAL:
+                continue
+            if names & {base.id for base in node.bases if isinstance(base, ast.Name)}:
                 elsewhere.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert elsewhere == []
 

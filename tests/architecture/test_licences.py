@@ -24,10 +24,10 @@ _WEAK = re.compile(r"\bLGPL|GNU (Lesser|Library) General Public", re.IGNORECASE)
 
 def licences(name: str) -> list[str]:
     """Collect what a distribution's metadata says about its licence; whole licence texts are left out."""
-    metadata = importlib.metadata.metadata(name)
+    metadata = importlib.metadata.metadata(name).json
     # a long field is a text that may quote licences of bundled parts; its classifier says what it is
-    stated = [str(metadata.get(key) or "") for key in ("License-Expression", "License")]
-    classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
+    stated = [str(metadata.get(key) or "") for key in ("license_expression", "license")]
+    classifiers = [c for c in metadata.get("classifier", []) if c.startswith("License ::")]
     return [text for text in stated if 0 < len(text.strip()) <= _LONGEST_NAME] + classifiers
 
 

@@ -60,7 +60,9 @@ def _needs_a_repository() -> None:
 
 def test_every_module_says_why_it_exists() -> None:
     """Every module of product and tools opens with a docstring; test files are named by what they test."""
-    silent = [n for n in python_files() if not n.startswith("tests/") and ast.get_docstring(ast.parse(source(n))) is None]
+    silent = [
+        n for n in python_files() if not n.startswith("tests/") and ast.get_docstring(ast.parse(source(n))) is None
+    ]
     assert silent == []
 
 
@@ -106,7 +108,9 @@ def _is_built(argument: ast.expr) -> bool:
         return True
     if isinstance(argument, ast.BinOp) and isinstance(argument.op, ast.Add | ast.Mod):
         return True
-    return isinstance(argument, ast.Call) and isinstance(argument.func, ast.Attribute) and argument.func.attr == "format"
+    return (
+        isinstance(argument, ast.Call) and isinstance(argument.func, ast.Attribute) and argument.func.attr == "format"
+    )
 
 
 def test_no_file_names_a_machine_or_a_package_index() -> None:

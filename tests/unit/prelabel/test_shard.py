@@ -1,0 +1,98 @@
+"""Shards: ranges of a plan that together hold every waiting batch once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from labelop.errors import CatalogError, SettingsError
+from labelop.prelabel import shard as sharding
+from labelop.prelabel.plan import PlannedBatch
+from labelop.prelabel.shard import ShardRange, arm_models, open_shard, split_shards
+from labelop.routing.policy import load_routing
+
+if TYPE_CHECKING:
+    from tests.unit.prelabel.conftest import House
+
+
+def planned(position: int, placement: str = "onprem") -> PlannedBatch:
+    """Make a batch of one image."""
+    return PlannedBatch(f"b-{position}", "local", "chosen", placement, "toy-small", position, ("a",))
+
+
+def test_shards_cover_waiting_batches_once() -> None:
+    """Each waiting batch is in exactly one range of its placement, and no range holds too many."""
+    waiting = [planned(n, "cloud" if n % 3 == 0 else "onprem") for n in range(20) if n != 7]
+    shards = split_shards("plan-1", waiting, 4)
+    for batch in waiting:
+        holders = [s for s in shards if s.placement == batch.placement and s.first <= batch.position <= s.last]
+        assert len(holders) == 1
+    for shard in shards:
+        held = [b for b in waiting if b.placement == shard.placement and shard.first <= b.position <= shard.last]
+        assert 1 <= len(held) <= 4
+
+
+def test_nothing_waiting_means_no_shard() -> None:
+    """A night without work starts no child."""
+    assert split_shards("plan-1", [], 4) == []
+
+
+def test_a_shard_holds_at_least_one_batch() -> None:
+    """A shard size of zero is a mistake of the caller."""
+    with pytest.raises(ValueError, match="shard_batches is 0"):
+        split_shards("plan-1", [planned(0)], 0)
+
+
+def test_an_unknown_ontology_names_the_known_ones(house: House) -> None:
+    """An ontology that no arm labels is one clear error."""
+    routing = load_routing(house.settings.config / "routing.yaml")
+    with pytest.raises(CatalogError, match=r"'toys', expected one of \['cells', 'parcels'\]"):
+        arm_models(house.settings, routing, "toys")
+
+
+def test_a_missing_card_names_arm_and_model(house: House) -> None:
+    """An arm that names a card the catalog does not have is refused with both names."""
+    routing = load_routing(house.settings.config / "routing.yaml")
+    empty = house.settings.model_copy(update={"catalog": house.root})
+    with pytest.raises(CatalogError, match=r"Arm 'local' of ontology 'cells'.*cells-small"):
+        arm_models(empty, routing, "cells")
+
+
+def test_a_shard_opens_its_own_batches_only(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child sees the batches of its placement and range; engines are opened once and closed at the end."""
+    house.fill()
+    plan = house.plan(compare_share=1.0, batch_images=1)
+    monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
+    opened: list[str] = []
+    closed: list[bool] = []
+
+    def opening(models: object, settings: object) -> object:
+        opened.append("local")
+        prelabeller = house.prelabeller()
+        prelabeller.close = lambda: closed.append(True)  # type: ignore[method-assign]
+        return prelabeller
+
+    monkeypatch.setattr(sharding, "open_local", opening)
+    mine = [b for b in plan.batches if b.placement == "onprem"]
+    wanted = ShardRange(plan.plan_id, "onprem", mine[1].position, mine[2].position)
+    with open_shard(house.store, wanted, "toys", house.settings, "run-1") as shard:
+        assert list(shard.batches) == mine[1:3]
+        results = [shard.run(batch) for batch in shard.batches]
+        assert [r.rows[0]["run_id"] for r in results] == ["run-1", "run-1"]
+        assert shard.classes("local") == ("ball", "cube")
+        assert shard.levels_allowed_at("cloud") == {"public", "internal"}
+    assert (opened, closed) == (["local"], [True])
+
+
+def test_a_cloud_shard_needs_an_address(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an inference server the cloud arm says which setting is missing."""
+    house.fill()
+    plan = house.plan(compare_share=1.0)
+    monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
+    last = plan.batches[-1].position
+    with (
+        open_shard(house.store, ShardRange(plan.plan_id, "cloud", 0, last), "toys", house.settings, "r") as shard,
+        pytest.raises(SettingsError, match="LABELOP_CLOUD_URL"),
+    ):
+        shard.run(shard.batches[0])
