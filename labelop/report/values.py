@@ -22,6 +22,9 @@ DASH = "\u2013"
 MINUS = "\u2212"
 """Typographic minus, as wide as a digit."""
 
+PERCENT = "\u00a0%"
+"""Percent sign behind a space that does not break."""
+
 NUMERIC: frozenset[Kind] = frozenset({"count", "number", "seconds", "share", "money", "price"})
 """Kinds that are aligned right."""
 
@@ -88,8 +91,8 @@ def shown(value: Value, kind: Kind = "text", digits: int | None = None) -> str:
         kind: How to read it; a share 0..1 is written in percent.
         digits: Decimals; chosen from the value alone when None, three significant digits or more.
 
-    >>> shown(12345, "count"), shown(0.1234, "share"), shown(True, "flag")
-    ('12,345', '12.3 %', 'yes')
+    >>> shown(12345, "count"), shown(0.5, "seconds"), shown(True, "flag")
+    ('12,345', '0.500', 'yes')
     """
     if isinstance(value, str):
         return plain(value) or DASH
@@ -100,7 +103,7 @@ def shown(value: Value, kind: Kind = "text", digits: int | None = None) -> str:
     if kind not in NUMERIC:
         return str(value)
     places = _own(value, kind) if digits is None or kind == "price" else digits
-    size, unit = (100 * value, " %") if kind == "share" else (value, "")
+    size, unit = (100 * value, PERCENT) if kind == "share" else (value, "")
     text = f"{size:,.{places}f}"
     if value != 0 and not text.strip("-0.,"):
         # a value that is not zero must not be read as zero

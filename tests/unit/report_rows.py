@@ -167,141 +167,137 @@ def reviewed(
         if place is not None:
             world.put("levels", **version, image_id=image_id, level=place, reason="declared")
     for arm in ("local", "cloud"):
-        _draft(
-            world, version, photos, arm, (wrong or {"local": 0.45, "cloud": 0.18})[arm], rng, simulated, rename or {}
-        )
+        share = (wrong or {"local": 0.45, "cloud": 0.18})[arm]
+        _Arm(world, version, arm, share, rng, simulated, rename or {}).draft(photos)
     _decide(world, version, level or "restricted", len(photos))
     return world
 
 
-def _draft(
-    world: World,
-    version: Mapping[str, str],
-    photos: Sequence[Photo],
-    arm: str,
-    wrong: float,
-    rng: random.Random,
-    simulated: bool,
-    rename: Mapping[str, str],
-) -> None:
-    placement, model = ("onprem", "cells-small") if arm == "local" else ("cloud", "cells-large")
-    dataset = version["dataset"]
-    batch_id = f"b-{dataset}-{arm}"
-    role = "chosen" if arm == "local" else "compare"
-    for number, (_, width, height, truth) in enumerate(photos):
-        image_id, review_id = f"{dataset}-{number:04d}", f"rev-{dataset}-{arm}-{number:04d}"
-        predictions: list[dict[str, Any]] = []
-        labels: list[dict[str, Any]] = []
-        for place, (name, box) in enumerate(truth):
-            _correct(world, rng, version, image_id, arm, model, review_id, place, rename.get(name, name), box, wrong,
-                     predictions, labels, simulated)  # fmt: skip
-        shared = {"batch_id": batch_id, "arm": arm, "model_id": model, "simulated": simulated}
-        world.put(
-            "prelabels",
-            **version,
-            **{**shared, "simulated": simulated and arm == "cloud"},
-            image_id=image_id,
-            role=role,
-            placement=placement,
-            model_digest=f"{model}-3f9a",
-            engine="onnx",
-            outcome="ok",
-            width_px=width,
-            height_px=height,
-            predictions=predictions,
+@dataclass
+class _Arm:
+    """One arm of a dataset: drafts, reviews and what they cost."""
+
+    world: World
+    version: Mapping[str, str]
+    name: str
+    wrong: float
+    rng: random.Random
+    simulated: bool
+    rename: Mapping[str, str]
+
+    @property
+    def is_local(self) -> bool:
+        return self.name == "local"
+
+    @property
+    def model_id(self) -> str:
+        return "cells-small" if self.is_local else "cells-large"
+
+    def draft(self, photos: Sequence[Photo]) -> None:
+        """Add batch by batch what the arm drafted and what the reviewer made of it."""
+        dataset = self.version["dataset"]
+        arm: dict[str, Any] = {**self.version, "arm": self.name, "model_id": self.model_id}
+        run: dict[str, Any] = {
+            **arm,
+            "batch_id": f"b-{dataset}-{self.name}",
+            "role": "chosen" if self.is_local else "compare",
+            "placement": "onprem" if self.is_local else "cloud",
+            "engine": "onnx",
+            "simulated": self.simulated and not self.is_local,
+        }
+        for number, (_, width, height, truth) in enumerate(photos):
+            image_id, review_id = f"{dataset}-{number:04d}", f"rev-{dataset}-{self.name}-{number:04d}"
+            pairs = [self._correct(image_id, review_id, place, *label) for place, label in enumerate(truth)]
+            self.world.put(
+                "prelabels",
+                **run,
+                image_id=image_id,
+                model_digest=f"{self.model_id}-3f9a",
+                outcome="ok",
+                width_px=width,
+                height_px=height,
+                predictions=[before for before, _ in pairs if before],
+            )
+            self.world.put(
+                "reviews",
+                **arm,
+                batch_id=run["batch_id"],
+                simulated=self.simulated,
+                review_id=review_id,
+                image_id=image_id,
+                reviewer="r1",
+                decision="approved",
+                active_seconds=8.0 + 3 * len(truth) * self.wrong + self.rng.random(),
+                effort_source="measured",
+                labels=[after for _, after in pairs if after],
+                tool="label_studio",
+                submitted_at=NOW,
+            )
+        self.world.put(
+            "usage",
+            **run,
+            attempt_id=f"a-{dataset}-{self.name}",
+            worker="w",
+            images_count=len(photos),
+            wall_seconds=len(photos) * (0.05 if self.is_local else 0.21),
+            infer_seconds=len(photos) * (0.041 if self.is_local else 0.192),
+            sent_bytes=0 if self.is_local else 61_000 * len(photos),
+            received_bytes=0 if self.is_local else 4_100 * len(photos),
+            outcome="finished",
         )
-        world.put(
-            "reviews",
-            **version,
-            **shared,
+        figure = {"split": "val", "metric": "ap50", "value": 0.702 if self.is_local else 0.884}
+        self.world.put("quality", **self.version, **figure, model_id=self.model_id, images_count=len(photos))
+
+    def _correct(
+        self, image_id: str, review_id: str, place: int, true_name: str, box: tuple[float, float, float, float]
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Draw what happened to one object; returns the draft and the accepted label, None where there is none."""
+        op = "accept"
+        if self.rng.random() < self.wrong:
+            op = self.rng.choices(["adjust", "relabel", "delete", "add", "adjust_relabel"], [5, 1, 2, 3, 1])[0]
+        name = self.rename.get(true_name, true_name)
+        guess = "Platelets" if "relabel" in op else name
+        score = round(0.5 + self.rng.random() / 2, 3)
+        corners = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), map(float, box), strict=True))
+        shift = (box[2] - box[0]) * 0.15 if "adjust" in op else 0.0
+        has_draft, has_label = op != "add", op != "delete"
+        before = {
+            "prediction_id": f"p-{review_id}-{place}",
+            "label": guess,
+            "score": score,
+            "draft": True,
+            "mask_rle": None,
+            **{key: value + shift for key, value in corners.items()},
+        }
+        after = {
+            "label_id": f"l-{review_id}-{place}",
+            "prediction_id": None,
+            "label": name,
+            "mask_rle": None,
+            **corners,
+        }
+        self.world.put(
+            "edits",
+            **self.version,
             review_id=review_id,
+            edit_id=f"e-{place:03d}",
             image_id=image_id,
-            reviewer="r1",
-            decision="approved",
-            active_seconds=8.0 + 3 * len(truth) * wrong + rng.random(),
-            effort_source="measured",
-            labels=labels,
-            tool="label_studio",
-            submitted_at=NOW,
+            arm=self.name,
+            model_id=self.model_id,
+            op=op,
+            prediction_id=before["prediction_id"] if has_draft else None,
+            label_id=after["label_id"] if has_label else None,
+            predicted_label=guess if has_draft else None,
+            accepted_label=name if has_label else None,
+            score=score if has_draft else None,
+            iou=0.8 if has_draft and has_label else None,
+            drags_count=1,
+            model_seconds=SECONDS[op],
+            lineage=False,
+            parameter_set="literature-1",
+            simulated=self.simulated,
         )
-    world.put(
-        "usage",
-        **version,
-        attempt_id=f"a-{dataset}-{arm}",
-        batch_id=batch_id,
-        arm=arm,
-        role=role,
-        placement=placement,
-        worker="w",
-        model_id=model,
-        engine="onnx",
-        images_count=len(photos),
-        wall_seconds=len(photos) * (0.05 if arm == "local" else 0.21),
-        infer_seconds=len(photos) * (0.041 if arm == "local" else 0.192),
-        sent_bytes=0 if arm == "local" else 61_000 * len(photos),
-        received_bytes=0 if arm == "local" else 4_100 * len(photos),
-        outcome="finished",
-        simulated=simulated and arm == "cloud",
-    )
-    world.put(
-        "quality", **version, split="val", model_id=model, metric="ap50", value=0.702 if arm == "local" else 0.884,
-        images_count=len(photos),
-    )  # fmt: skip
-
-
-def _correct(
-    world: World,
-    rng: random.Random,
-    version: Mapping[str, str],
-    image_id: str,
-    arm: str,
-    model: str,
-    review_id: str,
-    place: int,
-    name: str,
-    box: tuple[float, float, float, float],
-    wrong: float,
-    predictions: list[dict[str, Any]],
-    labels: list[dict[str, Any]],
-    simulated: bool,
-) -> None:
-    op = "accept"
-    if rng.random() < wrong:
-        op = rng.choices(["adjust", "relabel", "delete", "add", "adjust_relabel"], [5, 1, 2, 3, 1])[0]
-    corners = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), map(float, box), strict=True))
-    prediction_id, label_id = f"p-{review_id}-{place}", f"l-{review_id}-{place}"
-    guess = "Platelets" if "relabel" in op else name
-    score = round(0.5 + rng.random() / 2, 3)
-    if op != "add":
-        size = box[2] - box[0]
-        shift = size * 0.15 if "adjust" in op else 0.0
-        predictions.append(
-            {"prediction_id": prediction_id, "label": guess, "score": score, "draft": True, "mask_rle": None}
-            | {key: value + shift for key, value in corners.items()}
-        )
-    if op != "delete":
-        labels.append({"label_id": label_id, "prediction_id": None, "label": name, "mask_rle": None} | corners)
-    world.put(
-        "edits",
-        **version,
-        review_id=review_id,
-        edit_id=f"e-{place:03d}",
-        image_id=image_id,
-        arm=arm,
-        model_id=model,
-        op=op,
-        prediction_id=None if op == "add" else prediction_id,
-        label_id=None if op == "delete" else label_id,
-        predicted_label=None if op == "add" else guess,
-        accepted_label=None if op == "delete" else name,
-        score=None if op == "add" else score,
-        iou=None if op in ("add", "delete") else 0.8,
-        drags_count=1,
-        model_seconds=SECONDS[op],
-        lineage=False,
-        parameter_set="literature-1",
-        simulated=simulated,
-    )
+        return before if has_draft else None, after if has_label else None
 
 
 def _decide(world: World, version: Mapping[str, str], level: str, count: int) -> None:

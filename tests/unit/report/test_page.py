@@ -1,0 +1,148 @@
+"""The page as a whole, from tables in a store to one file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelop.errors import AnalysisError, ConfigurationError
+from labelop.landing.store import Store, open_store
+from labelop.queries import open_session
+from labelop.report.forms import FORMS
+from labelop.report.page import write_report
+from labelop.report.tables import build, summary_tables
+from labelop.settings import Settings
+from tests.unit.report_rows import Photo, drawn_photos, reviewed
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Point at an empty store."""
+    return Settings(store=str(tmp_path / "store"))
+
+
+def landed(settings: Settings, photos: list[Photo], folder: Path, **more: Any) -> Store:
+    """Land one reviewed dataset."""
+    world = reviewed(photos, source_uri=str(folder), **more)
+    return world.land(open_store(settings))
+
+
+def page_of(store: Store, settings: Settings, tmp_path: Path, **more: Any) -> str:
+    """Write the report and read it."""
+    return write_report(store, tmp_path / "report.html", settings=settings, **more).read_text(encoding="utf-8")
+
+
+def test_empty_store_gives_a_clear_page(settings: Settings, tmp_path: Path) -> None:
+    """Before the first night the page says that nothing landed and what to run."""
+    html = page_of(open_store(settings), settings, tmp_path)
+    assert "Nothing has landed yet" in html
+    assert "labelop nightly" in html
+
+
+def test_unknown_dataset_gives_a_clear_page(settings: Settings, tmp_path: Path) -> None:
+    """A dataset that is not there is named on the page."""
+    store = landed(settings, drawn_photos(tmp_path / "in"), tmp_path / "in")
+    assert "Nothing has landed for nosuch" in page_of(store, settings, tmp_path, dataset="nosuch")
+
+
+def test_page_holds_every_section_and_no_script(settings: Settings, tmp_path: Path) -> None:
+    """One file with verdict, plots, tables, pictures and formulas; no script, no outside address, strict policy."""
+    photos = drawn_photos(tmp_path / "in")
+    store = landed(settings, photos, tmp_path / "in", quarantined=[("bad.jpg", "CORRUPT", "cut off")])
+    html = page_of(store, settings, tmp_path)
+    for form in FORMS:
+        assert form.title in html
+    assert "7 = 6 + 1" in html
+    assert "bad.jpg" in html
+    assert html.count("data:image/jpeg") == 8
+    assert "default-src 'none'" in html
+    assert "<script" not in html
+    assert not re.findall(r"""(?:src|href)=["'](?!data:image/jpeg|#)""", html)
+    assert not re.findall(r"url\((?!#)", html)
+
+
+def test_numbers_that_are_simulated_are_called_so(settings: Settings, tmp_path: Path) -> None:
+    """The banner stands on a page with simulated rows."""
+    photos = drawn_photos(tmp_path / "in")
+    html = page_of(landed(settings, photos, tmp_path / "in"), settings, tmp_path)
+    assert "Some of these numbers are simulated." in html
+    assert "simulated reviewer" in html
+    assert "emulated on this machine" in html
+
+
+def test_measured_numbers_carry_no_banner(settings: Settings, tmp_path: Path) -> None:
+    """The banner is missing when nothing is simulated, so that it keeps its meaning."""
+    photos = drawn_photos(tmp_path / "in")
+    html = page_of(landed(settings, photos, tmp_path / "in", simulated=False), settings, tmp_path)
+    assert "simulated." not in html
+
+
+@pytest.mark.parametrize("level", ["restricted", None])
+def test_restricted_pixels_stay_out(settings: Settings, tmp_path: Path, level: str | None) -> None:
+    """No pixel of a restricted or unclassified image enters the page unless asked for, and the page counts them."""
+    photos = drawn_photos(tmp_path / "in")
+    store = landed(settings, photos, tmp_path / "in", level=level)
+    html = page_of(store, settings, tmp_path)
+    assert "data:image" not in html.replace("img-src data:", "")
+    assert "6 images were left out" in html
+    assert "data:image/jpeg" in page_of(store, settings, tmp_path, include_restricted=True)
+
+
+def test_unbalanced_accounting_is_shown_as_such(settings: Settings, tmp_path: Path) -> None:
+    """A file that is neither landed nor quarantined cannot hide in the summary."""
+    world = reviewed(drawn_photos(tmp_path / "in"), source_uri=str(tmp_path / "in"))
+    world.rows["datasets"][0]["discovered_count"] = 9
+    html = page_of(world.land(open_store(settings)), settings, tmp_path)
+    assert '<b class="bad">9 \u2260 6 + 0</b>' in html
+
+
+def test_same_tables_give_the_same_page(settings: Settings, tmp_path: Path) -> None:
+    """The page holds no clock of its own, so two reports of one store are equal byte by byte."""
+    store = landed(settings, drawn_photos(tmp_path / "in"), tmp_path / "in")
+    assert page_of(store, settings, tmp_path) == page_of(store, settings, tmp_path)
+
+
+def test_missing_originals_do_not_end_the_report(settings: Settings, tmp_path: Path) -> None:
+    """When the source was moved, boxes and numbers are still there."""
+    store = landed(settings, drawn_photos(tmp_path / "in"), tmp_path / "moved")
+    html = page_of(store, settings, tmp_path)
+    assert "Picture not available" in html
+    assert "data:image/jpeg" not in html
+
+
+def test_output_that_cannot_be_written_is_one_clear_error(settings: Settings, tmp_path: Path) -> None:
+    """A folder in the place of the file is named, and no half-written file is left."""
+    (tmp_path / "report.html").mkdir()
+    (tmp_path / "report.html" / "keep").touch()
+    with pytest.raises(ConfigurationError, match=r"report\.html"):
+        write_report(open_store(settings), tmp_path / "report.html", settings=settings)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_tables_are_plain_values_for_artifacts(settings: Settings, tmp_path: Path) -> None:
+    """The same tables can be sent as JSON: headings to plain values, comparison included."""
+    store = landed(settings, drawn_photos(tmp_path / "in"), tmp_path / "in")
+    tables = summary_tables(open_session(store))
+    assert len(tables) == len(FORMS) + 2
+    for table in tables:
+        assert table.rows or table.title == "Quarantine"
+        assert json.loads(json.dumps(table.records())) == table.records()
+        assert len(table.columns) == len(set(table.columns)) == len(table.kinds)
+
+
+def test_column_that_a_query_lost_is_named() -> None:
+    """A query that no longer fits the page fails with its name and the column."""
+    with pytest.raises(AnalysisError, match=r"levels_summary.*images_count"):
+        build(next(form for form in FORMS if form.query == "levels_summary"), [{"dataset": "a", "level": "public"}])
+
+
+def test_long_tables_say_how_much_is_left_out() -> None:
+    """A table of a thousand rows is cut, and says so."""
+    form = next(form for form in FORMS if form.query == "levels_summary")
+    table = build(form, [{"dataset": str(n), "level": "public", "images_count": n} for n in range(1000)])
+    assert len(table.rows) == 300
+    assert "700 more rows" in table.note

@@ -1,0 +1,81 @@
+"""Plots are pictures and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from defusedxml.ElementTree import fromstring
+
+from labelop.report import plots
+from labelop.report.results import Results
+
+HOSTILE = '<script>alert(1)</script>"]]><a href="javascript:alert(1)">{{7*7}}'
+
+
+def results(name: str = "bccd") -> Results:
+    """Make the rows the plots need."""
+    shared: dict[str, Any] = {"dataset": name, "currency": "USD", "simulated": False}
+    return Results(
+        {
+            "run_summary": [shared],
+            "arm_cost": [shared | {"arm": arm, "images_count": 4} for arm in ("local", "cloud")],
+            "cost_lines": [
+                shared | {"arm": arm, "category": category, "amount": 0.5}
+                for arm in ("local", "cloud")
+                for category in ("gpu", "review", name)
+            ],
+            "arm_effort": [shared | {"arm": "local", "model_id": model, "images_count": 2} for model in ("a", "b")],
+            "effort_by_operation": [
+                shared | {"arm": "local", "label": name, "op": op, "model_seconds": 8.0} for op in ("accept", "add")
+            ],
+            "model_quality": [shared | {"split": "val", "model_id": name, "ap50": 0.8, "images_per_second": 5.0}],
+        }
+    )
+
+
+def drawn(name: str) -> list[str]:
+    """Draw every plot."""
+    rows = results(name)
+    found = [plots.cost_stack(rows), plots.effort_by_class(rows, name, 1), plots.quality(rows)]
+    return [svg for svg in found if svg is not None]
+
+
+def test_hostile_names_stay_text() -> None:
+    """A plot of hostile names holds no script, link, event or outside reference."""
+    for svg in drawn(HOSTILE):
+        tags = {element.tag.rpartition("}")[2] for element in fromstring(svg).iter()}
+        names = {name for element in fromstring(svg).iter() for name in element.attrib}
+        assert not tags & {"script", "a", "image", "use", "foreignObject", "style"}
+        assert not [name for name in names if name.startswith("on") or "href" in name]
+        assert "alert(1)" in svg
+
+
+def test_ids_are_unique_and_plots_are_described() -> None:
+    """Every plot carries a title and a description, and no id appears twice on a page."""
+    page = "".join(drawn("bccd"))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) >= 6
+    assert page.count("<title ") == page.count("<desc ") == 3
+
+
+def test_same_rows_give_the_same_plot() -> None:
+    """Drawing is repeatable, so that reports can be compared byte by byte."""
+    assert drawn("bccd") == drawn("bccd")
+
+
+def test_seconds_are_per_image_of_the_whole_arm() -> None:
+    """An arm that used two models divides by the images of both: 16 seconds over 4 images reach the 4 of the axis."""
+    svg = plots.effort_by_class(results(), "bccd", 1)
+    assert svg is not None
+    labels = [float(text) for text in re.findall(r">(\d+(?:\.\d+)?)</text>", svg)]
+    assert max(labels) == pytest.approx(4.0)
+
+
+def test_nothing_to_draw_is_none() -> None:
+    """Without rows there is no plot rather than an empty frame."""
+    empty = Results({})
+    assert plots.cost_stack(empty) is None
+    assert plots.effort_by_class(empty, "bccd", 1) is None
+    assert plots.quality(empty) is None
