@@ -8,7 +8,7 @@ LabelopError                       hint, context, retryable = False
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
   LandingError                     SchemaMismatchError, ConflictingBatchError, ExpectationsFailedError,
                                    UnknownTableError
-  ReviewError                      ReviewFormatError, UnknownLabelClassError
+  ReviewError                      ReviewFormatError, ReviewRecordError, UnknownLabelClassError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, EmptyArmError
   RunFailedError                   a run ended without doing all of its work
 """
@@ -155,6 +155,24 @@ class ReviewError(LabelopError):
 
 class ReviewFormatError(ReviewError):
     """A review file breaks its form."""
+
+
+class ReviewRecordError(ReviewError):
+    """One record of a review file cannot be used; its siblings can. `code` is its quarantine reason."""
+
+    @property
+    def code(self) -> str:
+        """Quarantine reason code, for example `UNKNOWN_LABEL`."""
+        return str(self.context.get("code", "BAD_RECORD"))
+
+    @property
+    def pointer(self) -> str:
+        """JSON pointer of the place, below the record as far as the raiser knew it; empty for the record itself."""
+        return str(self.context.get("pointer", ""))
+
+    def below(self, pointer: str) -> ReviewRecordError:
+        """Name the same fault as seen from one level up, where the record lies at `pointer`."""
+        return ReviewRecordError(self.message, hint=self.hint, **{**self.context, "pointer": pointer + self.pointer})
 
 
 class UnknownLabelClassError(ReviewError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labelop.errors import ReviewError, ReviewFormatError, UnreadableImageError
+from labelop.errors import ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
 from labelop.ids import row_id
 from labelop.ingest.coco import read_coco
 from labelop.ingest.places import Entry
@@ -20,7 +20,6 @@ from labelop.ingest.truth import ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
-from labelop.review.annotation_forms import RecordError
 from labelop.review.intake import ImportResult, Reading, encoded_name
 from labelop.review.rows import review_row
 from labelop.review.tasks import ReviewTask, current_version, load_tasks
@@ -75,7 +74,7 @@ def import_accepted(
     tasks = {t.image_id: t for t in load_tasks(store, dataset, version) if t.arm == arm} if arm != IMPORT_ARM else None
     reading = Reading(dataset, version, encoded_name(path), run_id)
     for fault in annotations.faults:
-        error = RecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
+        error = ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
         reading.refuse(error, fault.image_id, encoded_name(place.files[fault.path]))
     for image_path, truth in annotations.truths.items():
         try:
@@ -99,7 +98,7 @@ def import_accepted(
                     run_id=run_id,
                 )
             )
-        except RecordError as error:
+        except ReviewRecordError as error:
             reading.refuse(error.below(f"#{image_path}"), truth.image_id)
     return reading.land(store)
 
@@ -122,7 +121,7 @@ def _task_for(truth: ImageTruth, tasks: dict[str, ReviewTask] | None, arm: str) 
         return None
     task = tasks.get(truth.image_id)
     if task is None:
-        raise RecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
+        raise ReviewRecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
     return task
 
 

@@ -7,13 +7,13 @@ refused alone, with a pointer to the place.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from labelop.errors import ReviewFormatError
+from labelop.errors import ReviewFormatError, ReviewRecordError
+from labelop.strict_text import read_json
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Largest review file that is read, bytes."""
@@ -22,33 +22,13 @@ MAX_RECORD_DEPTH = 24
 MAX_REGIONS = 10_000
 """Most regions of one annotation."""
 
+MAX_EDGE_PX = 1_000_000
+"""Longest edge an image may be said to have, pixels."""
+
 _SHOWN_CHARACTERS = 160
 
 Percent: TypeAlias = float
 """0..100 of the image's edge; the tool may overshoot by rounding."""
-
-
-class RecordError(ReviewFormatError):
-    """One record cannot be used; its siblings can. Context: `code` in capitals, `pointer` below the record."""
-
-    @property
-    def code(self) -> str:
-        """Quarantine code, for example `UNKNOWN_LABEL`."""
-        return str(self.context.get("code", "BAD_RECORD"))
-
-    @property
-    def pointer(self) -> str:
-        """JSON pointer below the record; empty for the record itself."""
-        return str(self.context.get("pointer", ""))
-
-    @property
-    def detail(self) -> str:
-        """What was wrong, short and printable ASCII."""
-        return shown(self.message)
-
-    def below(self, pointer: str) -> RecordError:
-        """Name the same fault from one level up."""
-        return RecordError(self.message, code=self.code, pointer=pointer + self.pointer)
 
 
 class _Form(BaseModel):
@@ -94,8 +74,8 @@ class BoxRegion(_Form):
 
     type: Literal["rectanglelabels"]
     id: str = ""
-    original_width: int | None = Field(default=None, gt=0)
-    original_height: int | None = Field(default=None, gt=0)
+    original_width: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
+    original_height: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
     value: BoxValue
 
 
@@ -172,12 +152,11 @@ def read_records(path: Path) -> tuple[list[Any], bytes]:
                 hint="Export it in parts.",
             )
         data = path.read_bytes()
+        records = read_json(data, MAX_FILE_BYTES)
     except OSError as error:
         raise ReviewFormatError(f"Review file {path.name!r} cannot be read: {error.strerror}.", hint=hint) from error
-    try:
-        records = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ReviewFormatError(f"Review file {path.name!r} is no JSON: {shown(str(error))}.", hint=hint) from error
+    except ValueError as error:
+        raise ReviewFormatError(f"Review file {path.name!r} {shown(str(error))}.", hint=hint) from error
     if not isinstance(records, list):
         raise ReviewFormatError(
             f"Review file {path.name!r} holds a {type(records).__name__}, expected a list of tasks.", hint=hint
@@ -189,10 +168,10 @@ def task_record(value: Any) -> TaskRecord:
     """Check one record.
 
     Raises:
-        RecordError: It is too deep or breaks its form.
+        ReviewRecordError: It is too deep or breaks its form.
     """
     if not _within_depth(value, MAX_RECORD_DEPTH):
-        raise RecordError(f"nested deeper than {MAX_RECORD_DEPTH} levels", code="TOO_DEEP")
+        raise ReviewRecordError(f"nested deeper than {MAX_RECORD_DEPTH} levels", code="TOO_DEEP")
     return _validated(TaskRecord, value)
 
 
@@ -200,7 +179,7 @@ def annotation(value: Any) -> Annotation:
     """Check one annotation of a record.
 
     Raises:
-        RecordError: It breaks its form.
+        ReviewRecordError: It breaks its form.
     """
     return _validated(Annotation, value)
 
@@ -209,7 +188,7 @@ def region(value: Any) -> Region | None:
     """Check one region of an annotation; None for a relation, which labels nothing.
 
     Raises:
-        RecordError: It breaks its form, or is of a kind that cannot be taken in.
+        ReviewRecordError: It breaks its form, or is of a kind that cannot be taken in.
     """
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "rectanglelabels":
@@ -218,7 +197,7 @@ def region(value: Any) -> Region | None:
         return _validated(ChoiceRegion, value)
     if kind == "relation":
         return None
-    raise RecordError(
+    raise ReviewRecordError(
         f"type is {kind!r}, expected rectanglelabels or choices", code="UNSUPPORTED_REGION", pointer="/type"
     )
 
@@ -230,11 +209,7 @@ def _validated(form: type[_FormT], value: Any) -> _FormT:
         # the tool's own value stays out of the message: it may be large, or hold a name
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = "".join(f"/{part}" for part in first["loc"])
-        raise RecordError(first["msg"], code="BAD_RECORD", pointer=shown(place)) from error
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
+        raise ReviewRecordError(first["msg"], code="BAD_RECORD", pointer=shown(place)) from error
 
 
 def _within_depth(value: Any, limit: int) -> bool:

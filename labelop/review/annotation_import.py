@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labelop.errors import ReviewRecordError
 from labelop.ids import sha256_hex
 from labelop.landing.store import Store
 from labelop.review import annotation_forms as forms
-from labelop.review.annotation_forms import RecordError
 from labelop.review.annotation_review import review_of
 from labelop.review.intake import ImportContext, ImportResult, Reading, encoded_name, load_context
 from labelop.review.tasks import ReviewTask
@@ -65,14 +65,14 @@ def import_reviews(
     for number, record in enumerate(records):
         try:
             task, annotations = _task_of(record, known)
-        except RecordError as error:
+        except ReviewRecordError as error:
             reading.refuse(error.below(f"/{number}"))
             continue
         for index, value in enumerate(annotations):
             try:
                 row = review_of(task, value, known.ontology, pseudonyms=pseudonyms or {}, common=common)
                 reading.take(row)
-            except RecordError as error:
+            except ReviewRecordError as error:
                 reading.refuse(error.below(f"/{number}/annotations/{index}"), task.image_id)
     return reading.land(store)
 
@@ -81,7 +81,7 @@ def _task_of(record: Any, known: ImportContext) -> tuple[ReviewTask, list[Any]]:
     form = forms.task_record(record)
     task = known.tasks.get(form.data.task_uid)
     if task is None:
-        raise RecordError(
+        raise ReviewRecordError(
             f"task {form.data.task_uid!r} is none of {known.dataset} {known.dataset_version}",
             code="UNKNOWN_TASK",
             pointer="/data/task_uid",

@@ -12,11 +12,11 @@ from typing import Any
 
 from labelop.effort.measures import lead_time_cap_seconds
 from labelop.effort.parameters import DEFAULTS
+from labelop.errors import ReviewRecordError
 from labelop.geometry import Box, boxes_to_array, from_percent, iou_matrix
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.review import annotation_forms as forms
-from labelop.review.annotation_forms import RecordError
 from labelop.review.rows import review_row
 from labelop.review.tasks import Ontology, ReviewTask
 
@@ -37,7 +37,7 @@ def review_of(
         common: Columns that all reviews of the file share.
 
     Raises:
-        RecordError: Something in it cannot be used; a review is taken whole or not at all.
+        ReviewRecordError: Something in it cannot be used; a review is taken whole or not at all.
     """
     form = forms.annotation(value)
     reviewer = _reviewer(form.completed_by, pseudonyms)
@@ -93,7 +93,7 @@ def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_
                 new = [_box_label(task, form, ontology, label_id, draft)]
             else:
                 new = _image_labels(form, ontology, label_id, draft)
-        except RecordError as error:
+        except ReviewRecordError as error:
             raise error.below(f"/result/{index}") from error
         for label in new:
             if label.prediction_id is not None:
@@ -107,13 +107,13 @@ def _box_label(
 ) -> AcceptedLabel:
     value = form.value
     if value.rotation:
-        raise RecordError(
+        raise ReviewRecordError(
             f"rotation is {value.rotation} degrees, expected 0", code="ROTATED_BOX", pointer="/value/rotation"
         )
     if form.original_width and form.original_height:
         wanted, got = task.width_px / task.height_px, form.original_width / form.original_height
         if abs(got / wanted - 1) > _FRAME_TOLERANCE:  # drawn on an image that was not upright
-            raise RecordError(
+            raise ReviewRecordError(
                 f"drawn on {form.original_width} x {form.original_height}, "
                 f"the upright image has {task.width_px} x {task.height_px} pixels",
                 code="WRONG_FRAME",
@@ -135,7 +135,7 @@ def _pixels(task: ReviewTask, value: forms.BoxValue) -> Box:
         # percent and back leaves dust in the last digits
         return Box(*(round(edge, _PIXEL_DIGITS) for edge in cut.xyxy)) if cut else _no_area()
     except ValueError as error:
-        raise RecordError(str(error), code="BAD_BOX", pointer="/value") from error
+        raise ReviewRecordError(str(error), code="BAD_BOX", pointer="/value") from error
 
 
 def _no_area() -> Box:
@@ -156,7 +156,7 @@ def _image_labels(
 
 def _known(label: str, classes: Sequence[str], pointer: str) -> str:
     if label not in classes:
-        raise RecordError(
+        raise ReviewRecordError(
             f"label {label!r}, expected one of {', '.join(classes)}", code="UNKNOWN_LABEL", pointer=pointer
         )
     return label

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from labelop.errors import ReviewRecordError
 from labelop.ids import digest_of
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
-from labelop.review.annotation_forms import RecordError
+from labelop.review.annotation_forms import shown
 from labelop.review.rows import landed_values
 from labelop.review.tasks import Ontology, ReviewTask, current_version, load_ontology, load_tasks
 
@@ -88,13 +89,13 @@ class Reading:
         """Keep one review.
 
         Raises:
-            RecordError: The file holds this review already.
+            ReviewRecordError: The file holds this review already.
         """
         if row["review_id"] in self.reviews:
-            raise RecordError(f"review {row['review_id']} is in this file already", code="DUPLICATE")
+            raise ReviewRecordError(f"review {row['review_id']} is in this file already", code="DUPLICATE")
         self.reviews[row["review_id"]] = row
 
-    def refuse(self, error: RecordError, image_id: str | None = None, path: str | None = None) -> None:
+    def refuse(self, error: ReviewRecordError, image_id: str | None = None, path: str | None = None) -> None:
         """Note one record that cannot be used, and go on."""
         self.problems.append(
             {
@@ -104,7 +105,7 @@ class Reading:
                 "pointer": error.pointer,
                 "image_id": image_id,
                 "reason": error.code,
-                "detail": error.detail,
+                "detail": shown(error.message),
                 **landed_values(self.run_id),
             }
         )
@@ -139,7 +140,9 @@ class Reading:
             elif (earlier["labels"], earlier["decision"]) == (row["labels"], row["decision"]):
                 skipped += 1
             else:
-                error = RecordError(f"review {review_id} is landed with other labels", code="CHANGED_AFTER_IMPORT")
+                error = ReviewRecordError(
+                    f"review {review_id} is landed with other labels", code="CHANGED_AFTER_IMPORT"
+                )
                 self.refuse(error.below(f"/review/{review_id}"), row["image_id"])
         return fresh, skipped
 

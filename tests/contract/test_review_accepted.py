@@ -15,9 +15,11 @@ from labelop.errors import ReviewError, ReviewFormatError
 from labelop.ingest.manifest import Manifest, build_manifest, land_manifest
 from labelop.landing.store import Store, land, read_rows
 from labelop.review.accepted import import_accepted
+from labelop.review.exchange import import_file
+from labelop.review.label_studio import export_tasks
 from labelop.review.truth import land_truths
 from labelop.settings import Settings
-from tests.unit.review_rows import VERSION, filled_store, image_id, imported, prelabel_row, written
+from tests.unit.review_rows import VERSION, annotated, filled_store, image_id, imported, prelabel_row, written
 
 BCCD = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "bccd"
 
@@ -141,6 +143,22 @@ def test_nothing_to_import_is_told(tmp_path: Path) -> None:
     result = import_accepted(store, path, "cells", "run", source_format="coco")
     assert (result.landed, result.quarantined) == (0, 1)
     assert read_rows(store, "quarantine")[0]["reason"] == "BAD_ANNOTATIONS"
+
+
+@pytest.mark.parametrize("tool", ["label-studio", "coco", "voc"])
+def test_one_door_for_every_tool(tmp_path: Path, tool: str) -> None:
+    """A file lands by the name of its tool, and an unknown tool is told the known ones."""
+    store = filled_store(tmp_path / "store", images=1)
+    path = tmp_path / "done.json"
+    if tool == "voc":
+        path = tmp_path / "a 0.xml"
+        box = "<xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax>"
+        path.write_text(f"<annotation><object><name>RBC</name><bndbox>{box}</bndbox></object></annotation>")
+    else:
+        written(path, coco(1) if tool == "coco" else [annotated(task) for task in export_tasks(store, "cells")])
+    assert import_file(store, path, dataset="cells", tool=tool, run_id="run").landed == 1
+    with pytest.raises(ReviewError, match="label-studio, coco, voc"):
+        import_file(store, path, dataset="cells", tool="cvat", run_id="run")
 
 
 def test_edits_of_lost_prelabels_are_not_invented(tmp_path: Path) -> None:

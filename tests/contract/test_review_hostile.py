@@ -54,6 +54,12 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "annotation no object": (lambda r: r | {"annotations": ["x"]}, "BAD_RECORD", "/annotations/0"),
     "negative time": (_annotation(lead_time=-1), "BAD_RECORD", "/annotations/0/lead_time"),
     "time as text": (_annotation(lead_time="5"), "BAD_RECORD", "/annotations/0/lead_time"),
+    "time without end": (_annotation(lead_time=10**400), "BAD_RECORD", "/annotations/0/lead_time"),
+    "place without end": (_value(x=10**400), "BAD_RECORD", "/annotations/0/result/0/value/x"),
+    "frame without end": (
+        _region(original_width=10**400), "BAD_RECORD", "/annotations/0/result/0/original_width",
+    ),
+    "person as list": (_annotation(completed_by=[1]), "BAD_RECORD", "/annotations/0/completed_by/int"),
     "no date": (_annotation(created_at="yesterday"), "BAD_RECORD", "/annotations/0/created_at"),
     "date too early": (_annotation(created_at="0001-01-01T00:00:00+14:00"), "BAD_RECORD", "/annotations/0/created_at"),
     "result no list": (_annotation(result={}), "BAD_RECORD", "/annotations/0/result"),
@@ -91,6 +97,21 @@ def test_a_hostile_record_costs_only_itself(tmp_path: Path, name: str) -> None:
     assert row["detail"]
     assert row["detail"].isascii()
     assert row["detail"].isprintable()
+
+
+def test_hostile_text_reaches_no_table(tmp_path: Path) -> None:
+    """Names, addresses and broken characters in ids are hashed or dropped, and the review lands."""
+    store = filled_store(tmp_path / "store", images=1)
+    record = annotated(
+        export_tasks(store, "cells")[0],
+        unique_id="\ud800<script>",
+        completed_by={"email": "ann\ud800@example.org", "first_name": "Ann"},
+    )
+    record["annotations"][0]["result"][0]["id"] = "\ud800"
+    assert import_reviews(store, written(tmp_path / "e.json", [record]), "cells", "run").landed == 1
+    row = imported(store)[0]
+    assert "ann" not in str(row).lower()
+    assert "script" not in str(row)
 
 
 def test_twins_in_one_file_land_once(tmp_path: Path) -> None:

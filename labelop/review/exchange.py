@@ -1,0 +1,57 @@
+"""One door for review files of every tool, for the command line and the nightly run. Knows tool names, no format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from labelop.errors import ReviewError
+from labelop.landing.store import Store
+from labelop.review.accepted import AcceptedFormat, import_accepted
+from labelop.review.annotation_import import import_reviews
+from labelop.review.intake import ImportResult
+from labelop.review.truth import IMPORT_ARM
+
+LABEL_STUDIO = "label-studio"
+"""Name of the tool whose JSON export carries lineage and time."""
+
+ACCEPTED_FORMATS: tuple[AcceptedFormat, ...] = get_args(AcceptedFormat)
+"""Formats of finished labels, which carry neither."""
+
+
+def import_file(
+    store: Store,
+    path: Path,
+    *,
+    dataset: str,
+    tool: str,
+    run_id: str,
+    dataset_version: str | None = None,
+    arm: str = IMPORT_ARM,
+) -> ImportResult:
+    """Land the reviews of one file.
+
+    Args:
+        store: Where.
+        path: What the tool exported.
+        dataset: Dataset it is about.
+        tool: `label-studio`, `coco` or `voc`.
+        run_id: Run that lands it.
+        dataset_version: Dataset version; the one landed last when None.
+        arm: For COCO and VOC: the arm whose drafts were corrected, or `import` for truth that owes nothing to a draft.
+
+    Raises:
+        ReviewError: The tool is unknown or the dataset has no images.
+        ReviewFormatError: The file as a whole cannot be read.
+    """
+    if tool.replace("_", "-") == LABEL_STUDIO:
+        return import_reviews(store, path, dataset, run_id, dataset_version=dataset_version)
+    for known in ACCEPTED_FORMATS:
+        if tool == known:
+            return import_accepted(
+                store, path, dataset, run_id, source_format=known, dataset_version=dataset_version, arm=arm
+            )
+    raise ReviewError(
+        f"Tool {tool!r} is unknown, expected one of {', '.join((LABEL_STUDIO, *ACCEPTED_FORMATS))}.",
+        hint="Export Label Studio JSON, COCO JSON or VOC XML.",
+    )
