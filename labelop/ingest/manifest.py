@@ -153,11 +153,11 @@ def _read_one(source: Source, file: FoundFile, limits: Limits) -> _Read:
         return _Read(file, None, file.size_bytes, None, file.problem, "not a regular file")
     try:
         data = source.place.read(file.path, limits.max_bytes)
-    except (UnreadableImageError, ManifestError, OSError) as error:
+    except UnreadableImageError as error:
+        return _Read(file, None, file.size_bytes, None, error.code, str(error.context["detail"]))
+    except OSError as error:
         # a file that cannot be read costs one row; it must never end the run
-        code = error.code if isinstance(error, UnreadableImageError) else "UNREADABLE"
-        detail = str(error.context.get("detail", "")) if isinstance(error, ManifestError) else type(error).__name__
-        return _Read(file, None, file.size_bytes, None, code, detail)
+        return _Read(file, None, file.size_bytes, None, "UNREADABLE", type(error).__name__)
     image_id = ids.sha256_hex(data)
     try:
         return _Read(file, image_id, len(data), inspect(data, limits), None, "")

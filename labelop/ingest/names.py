@@ -29,15 +29,19 @@ def readable(path: str) -> str:
     return decode(path).decode("utf-8", "surrogateescape")
 
 
+def is_safe(path: str) -> bool:
+    """Say whether an encoded path stays below its root."""
+    return not any(part in (b"", b".", b"..") or b"\0" in part for part in decode(path).split(b"/"))
+
+
 def components(path: str) -> list[bytes]:
     """Split an encoded path into raw names that cannot climb.
 
     Raises:
         ManifestError: The path is empty or absolute, or holds `.`, `..` or a zero byte.
     """
-    parts = decode(path).split(b"/")
-    if any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
+    if not is_safe(path):
         raise ManifestError(
             f"Path {path!r} does not stay below its source root.", hint="Paths are relative and hold no `..`."
         )
-    return parts
+    return decode(path).split(b"/")

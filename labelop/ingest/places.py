@@ -54,8 +54,13 @@ class Place(Protocol):
         """Read the first bytes of a regular file; empty when it cannot be read."""
 
 
-def open_place(uri: str, settings: Settings) -> Place:
+def open_place(uri: str, settings: Settings, *, probe: bool = True) -> Place:
     """Open a local folder (plain path or `file://`) or any other fsspec address.
+
+    Args:
+        uri: Address of the root.
+        settings: How to reach an object store.
+        probe: Ask a remote store whether the root is there; one request that reading a known file does not need.
 
     Raises:
         ManifestError: There is nothing at this address.
@@ -67,7 +72,7 @@ def open_place(uri: str, settings: Settings) -> Place:
         if not os.path.isdir(root):  # noqa: PTH112 - raw bytes, which Path does not take
             raise ManifestError(f"Source {uri!r} is not a folder.", hint="Check the path.", uri=uri)
         return LocalPlace(root)
-    return _open_remote(uri, scheme, settings)
+    return _open_remote(uri, scheme, settings, probe=probe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,24 +171,26 @@ class RemotePlace:
 
     def walk(self) -> Iterator[Entry]:
         """Give every object below the prefix."""
-        found = self.files.find(self.prefix, detail=True)
+        with self._reachable():
+            found = self.files.find(self.prefix, detail=True)
         for name, facts in sorted(found.items()):
             path = names.encode(
                 str(name).removeprefix(self.prefix).removeprefix("/").encode("utf-8", "surrogateescape")
             )
             if path and not path.endswith("/"):
-                yield Entry(path, int(facts.get("size") or 0), facts.get("type") == "file")
+                yield Entry(path, int(facts.get("size") or 0), facts.get("type") == "file" and names.is_safe(path))
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Read a whole object of the size the store names; one retry when it does not fit."""
         full = self._full(path)
         for _ in range(_READ_TRIES):
             try:
-                size = int(self.files.info(full)["size"])
-                if size > max_bytes:
-                    raise _unreadable(path, "TOO_LARGE", f"{size} bytes, allowed are {max_bytes}")
-                data = bytes(self.files.cat_file(full))
-            except OSError as error:
+                with self._reachable():
+                    size = int(self.files.info(full)["size"])
+                    if size > max_bytes:
+                        raise _unreadable(path, "TOO_LARGE", f"{size} bytes, allowed are {max_bytes}")
+                    data = bytes(self.files.cat_file(full))
+            except (FileNotFoundError, PermissionError) as error:
                 raise _unreadable(path, "UNREADABLE", type(error).__name__) from error
             if len(data) == size:
                 return data
@@ -192,15 +199,29 @@ class RemotePlace:
     def head(self, path: str, count: int) -> bytes:
         """Read the first bytes of an object; empty when it cannot be read."""
         try:
-            return bytes(self.files.cat_file(self._full(path), start=0, end=count))
-        except OSError:
+            with self._reachable():
+                return bytes(self.files.cat_file(self._full(path), start=0, end=count))
+        except (FileNotFoundError, PermissionError):
             return b""
+
+    @contextlib.contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """Tell a store that is away from a file that is: the first ends the run, the second costs one row."""
+        try:
+            yield
+        except (FileNotFoundError, PermissionError, ManifestError):
+            raise
+        except Exception as error:
+            # every store has error classes of its own, so the adapter catches them all
+            raise ManifestError(
+                f"Source {self.root_uri} cannot be read: {type(error).__name__}.", hint="Check the store and run again."
+            ) from error
 
     def _full(self, path: str) -> str:
         return self.prefix + "/" + b"/".join(names.components(path)).decode("utf-8", "surrogateescape")
 
 
-def _open_remote(uri: str, scheme: str, settings: Settings) -> RemotePlace:
+def _open_remote(uri: str, scheme: str, settings: Settings, *, probe: bool) -> RemotePlace:
     import fsspec  # noqa: PLC0415 - a second of import that local sources do not need
 
     options: dict[str, Any] = {}
@@ -214,14 +235,16 @@ def _open_remote(uri: str, scheme: str, settings: Settings) -> RemotePlace:
         }
     try:
         files, prefix = fsspec.core.url_to_fs(uri.rstrip("/"), **options)
-        if not files.isdir(prefix):
-            raise ManifestError(f"Source {uri!r} is not a folder or prefix.", hint="Check the address.", uri=uri)
-    except (OSError, ValueError, ImportError) as error:
+        there = not probe or files.isdir(prefix)
+    except Exception as error:
+        # every store has error classes of its own, so the adapter catches them all
         raise ManifestError(
-            f"Source {uri!r} cannot be opened: {error}.",
+            f"Source {uri!r} cannot be opened: {type(error).__name__} {error}.",
             hint="Check the address and LABELOP_S3_ENDPOINT, LABELOP_S3_KEY, LABELOP_S3_SECRET.",
             uri=uri,
         ) from error
+    if not there:
+        raise ManifestError(f"Source {uri!r} is not a folder or prefix.", hint="Check the address.", uri=uri)
     return RemotePlace(uri.rstrip("/"), str(prefix).rstrip("/"), files)
 
 

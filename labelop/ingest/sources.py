@@ -63,6 +63,8 @@ class Source:
     """Its layout."""
     entries: tuple[Entry, ...]
     """Everything below the root, in the order of raw paths."""
+    files: tuple[FoundFile, ...]
+    """Those of them that belong to the dataset, usable or not; see the rule in the module."""
     given: str | None = None
     """Encoded path of an annotation file that was named instead of its folder."""
 
@@ -72,15 +74,8 @@ class Source:
         return self.place.root_uri
 
     def found(self) -> Iterator[FoundFile]:
-        """Give every file that belongs to the dataset; see the rule in the module."""
-        folder = self._image_folder()
-        for entry in self.entries:
-            if not entry.path.startswith(folder):
-                continue
-            if not entry.regular:
-                yield FoundFile(entry.path, entry.size_bytes, "NOT_REGULAR")
-            elif not _is_side_file(entry.path) or looks_like_image(self.place.head(entry.path, MAX_HEAD_BYTES)):
-                yield FoundFile(entry.path, entry.size_bytes)
+        """Give every file that belongs to the dataset."""
+        return iter(self.files)
 
     def read(self, path: str) -> bytes:
         """Read one file below the root.
@@ -102,18 +97,12 @@ class Source:
         return [e.path for e in self.entries if e.regular and e.path.startswith(folder) and e.path.endswith(suffix)]
 
     def levels_files(self) -> list[str]:
-        """Give every levels.csv of the source."""
-        return [e.path for e in self.entries if e.regular and PurePosixPath(e.path).name == LEVELS_FILE]
+        """Give every levels.csv of the source, also one that is a link and cannot be read."""
+        return [e.path for e in self.entries if PurePosixPath(e.path).name == LEVELS_FILE]
 
     def resolver(self) -> Resolver:
         """Give the way from names inside annotation files to found files."""
-        return Resolver(frozenset(file.path for file in self.found()), _IMAGE_FOLDERS[self.source_format])
-
-    def _image_folder(self) -> str:
-        for folder in _IMAGE_FOLDERS[self.source_format]:
-            if any(entry.path.startswith(folder) for entry in self.entries):
-                return folder
-        return ""
+        return Resolver(frozenset(file.path for file in self.files), _IMAGE_FOLDERS[self.source_format])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +149,8 @@ def open_source(uri: str, source_format: str, settings: Settings) -> Source:
             # the public layout keeps images beside the folder of annotations
             uri, given = uri.rpartition("/")[0], f"annotations/{given}"
     place = open_place(uri or ".", settings)
-    return Source(place, source_format, tuple(place.walk()), given)
+    entries = tuple(place.walk())
+    return Source(place, source_format, entries, tuple(_found(place, entries, source_format)), given)
 
 
 def read_original(source_uri: str, path: str, settings: Settings) -> bytes:
@@ -175,7 +165,18 @@ def read_original(source_uri: str, path: str, settings: Settings) -> bytes:
         UnreadableImageError: It is gone, not regular, too large or keeps changing.
         ManifestError: The path leaves the root, or the root is gone.
     """
-    return open_place(source_uri, settings).read(path, DEFAULT_LIMITS.max_bytes)
+    return open_place(source_uri, settings, probe=False).read(path, DEFAULT_LIMITS.max_bytes)
+
+
+def _found(place: Place, entries: tuple[Entry, ...], source_format: SourceFormat) -> Iterator[FoundFile]:
+    folders = [f for f in _IMAGE_FOLDERS[source_format] if any(entry.path.startswith(f) for entry in entries)]
+    for entry in entries:
+        if folders and not entry.path.startswith(folders[0]):
+            continue
+        if not entry.regular:
+            yield FoundFile(entry.path, entry.size_bytes, "NOT_REGULAR")
+        elif not _is_side_file(entry.path) or looks_like_image(place.head(entry.path, MAX_HEAD_BYTES)):
+            yield FoundFile(entry.path, entry.size_bytes)
 
 
 def _is_side_file(path: str) -> bool:

@@ -170,6 +170,21 @@ def test_object_stores_are_read_alike(settings: Settings, picture: Encoder) -> N
         open_source("memory://lake/none", "folder", settings)
 
 
+def test_a_store_that_goes_away_ends_the_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost connection is one clear error, never a quarantine of everything."""
+    files = fsspec.filesystem("memory")
+    files.pipe("/away/a.png", b"x")
+    source = open_source("memory://away", "folder", settings)
+
+    def lost(*_: object, **__: object) -> bytes:
+        raise ConnectionError
+
+    monkeypatch.setattr(type(files), "cat_file", lost)
+
+    with pytest.raises(ManifestError, match="cannot be read: ConnectionError"):
+        source.read("a.png")
+
+
 @pytest.fixture
 def s3_settings() -> Iterator[Settings]:
     """Start an S3-compatible server on a free loopback port."""
