@@ -24,6 +24,7 @@ from labelop.review.rows import label_of, landed_values, prediction_of
 _ROLE_ORDER = {"evaluate": 0, "chosen": 1, "compare": 2}
 _OUTCOMES = frozenset({"ok", "empty"})
 _NO_SPLIT = "all"
+_MOST_DETECTIONS = 100
 
 Pairs = Sequence[tuple[Sequence[Prediction], Sequence[AcceptedLabel]]]
 """Predictions and truth of one image each."""
@@ -62,6 +63,9 @@ def average_precision(images: Pairs) -> dict[str, float]:
         answers.dataset = {**reference.dataset, "annotations": found}
         answers.createIndex()
         evaluation = COCOeval(reference, answers, "bbox")
+        # its three size ranges and two shorter lists would cost five times the work and are not asked for
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0.0, 1e10]], ["all"]
+        evaluation.params.maxDets = [_MOST_DETECTIONS]
         evaluation.evaluate()
         evaluation.accumulate()
     # precision: IoU threshold x recall x class x area range x most detections; -1 where a class has no truth
