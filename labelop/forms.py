@@ -9,13 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labelop.errors import PolicyError
-
-MAX_BYTES = 1 << 20
-"""A configuration file is text that people read; more is not one."""
+from labelop.strict_text import read_yaml
 
 
 class StrictForm(BaseModel):
@@ -39,16 +36,13 @@ def read_form(path: Path, form: type[FormT]) -> FormT:
             found and what is allowed, for the first fault.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise PolicyError(f"{path.name} is {size} bytes; at most {MAX_BYTES} are allowed.")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_bytes())
     except OSError as error:
         raise PolicyError(
             f"{path} cannot be read: {error.strerror}.", hint="LABELOP_CONFIG names the folder of these files."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise PolicyError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from error
+    except ValueError as error:
+        raise PolicyError(f"{path.name} {error}.") from error
     if not isinstance(content, dict):
         raise PolicyError(f"{path.name} holds a {type(content).__name__}; a mapping of keys is expected.")
     try:

@@ -6,7 +6,7 @@ WITH filed AS (
         i.dataset, i.dataset_version, i.path,
         EXISTS (
             FROM quarantine AS q
-            WHERE q.dataset = i.dataset AND q.dataset_version = i.dataset_version AND q.path = i.path AND q.pointer = ''
+            WHERE q.dataset = i.dataset AND q.dataset_version = i.dataset_version AND q.path = i.path AND coalesce(q.pointer, '') = ''
         ) AS quarantined,
         EXISTS (
             FROM v_outcome AS o

@@ -1,14 +1,14 @@
 -- What happened to every file found: its path, its place in quarantine or its outcome.
 -- Params: dataset text = null
 -- Grain: dataset, path
-SELECT i.dataset, i.path, i.image_id, coalesce(o.outcome, i.outcome) AS outcome, o.arm, o.placement, q.reason
+SELECT i.dataset, i.path, i.image_id, coalesce(o.outcome, CASE i.outcome WHEN 'ok' THEN 'not landed' ELSE i.outcome END) AS outcome, o.arm, o.placement, q.reason
 FROM images AS i
 SEMI JOIN v_current USING (dataset, dataset_version)
 LEFT JOIN v_outcome AS o ON i.outcome = 'ok' AND o.dataset = i.dataset
     AND o.dataset_version = i.dataset_version AND o.image_id = i.image_id
 LEFT JOIN (
     SELECT dataset, dataset_version, path, min(reason) AS reason
-    FROM quarantine WHERE pointer = '' GROUP BY dataset, dataset_version, path
+    FROM quarantine WHERE coalesce(pointer, '') = '' GROUP BY dataset, dataset_version, path
 ) AS q ON q.dataset = i.dataset AND q.dataset_version = i.dataset_version AND q.path = i.path
 WHERE ($dataset::VARCHAR IS NULL OR i.dataset = $dataset::VARCHAR)
 ORDER BY i.dataset, i.path;

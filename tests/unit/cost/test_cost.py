@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from labelop.cost.formulas import (
+    CostPart,
+    billed_seconds,
+    cloud_parts,
+    local_parts,
+    planned_seconds,
+    review_part,
+    total,
+)
+from labelop.cost.items import ITEMS
+from labelop.cost.prices import Price, PriceBook, land_prices, load_prices
+from labelop.errors import MissingPriceError, PolicyError
+from labelop.landing.store import Store, read_rows
+
+SAMPLE = Path(__file__).resolve().parents[3] / "data/sample/config/prices.yaml"
+
+AMOUNTS: dict[str, str] = {
+    "onprem.machine_price": "3500",
+    "onprem.machine_salvage": "500",
+    "onprem.machine_life": "3",
+    "onprem.machine_busy": "1000",
+    "onprem.machine_power": "0.5",
+    "onprem.pue": "1",
+    "onprem.electricity": "0.2",
+    "onprem.slowdown": "0.2",
+    "onprem.blocked": "0",
+    "onprem.setup": "0.25",
+    "onprem.retry_rate": "0.02",
+    "cloud.gpu": "3.6",
+    "cloud.increment": "1",
+    "cloud.minimum": "60",
+    "cloud.cold_start": "10",
+    "cloud.keep_warm": "0",
+    "cloud.api": "1",
+    "cloud.storage": "0.02",
+    "cloud.storage_time": "1",
+    "cloud.put": "0.005",
+    "cloud.get": "0.0004",
+    "cloud.egress": "0.09",
+    "cloud.setup": "0.25",
+    "cloud.governance": "0.5",
+    "cloud.retry_rate": "0.02",
+    "review.loaded_rate": "24",
+    "review.productive_fraction": "0.75",
+}
+
+
+def book(**changes: str) -> PriceBook:
+    """Make a price book; `cloud__gpu="2"` changes one amount."""
+    amounts = AMOUNTS | {name.replace("__", "."): amount for name, amount in changes.items()}
+    keyed = {(name.split(".")[0], name.split(".")[1]): Decimal(amount) for name, amount in amounts.items()}
+    return PriceBook("t", "USD", "d" * 64, {key: Price(a, ITEMS[key].unit, "2026-11", "t") for key, a in keyed.items()})
+
+
+def amounts_of(parts: tuple[CostPart, ...]) -> dict[str, float]:
+    """Amounts by category and item."""
+    return {f"{part.category}: {part.item}": round(part.amount, 9) for part in parts}
+
+
+def written(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    content = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
+    change(content)
+    path = folder / "prices.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_an_hour_on_premises() -> None:
+    """An hour costs its share of the machine, 0.5 kWh, a fifth of an hour of slowed work, and the setup."""
+    assert amounts_of(local_parts(book(), 3600)) == {
+        "hardware: workstation": 1.0,
+        "energy: electricity": 0.1,
+        "slowdown: work slowed down": 4.8,
+        "blocked: work blocked": 0.0,
+        "setup: setup and upkeep": 6.0,
+    }
+
+
+def test_low_use_makes_the_machine_dear() -> None:
+    """The same machine at 200 busy hours a year costs five times its price per hour at 1,000."""
+    rare, often = (local_parts(book(onprem__machine_busy=hours), 3600)[0].amount for hours in ("200", "1000"))
+    assert rare == pytest.approx(5 * often)
+
+
+@pytest.mark.parametrize(
+    ("busy", "billed"),
+    [(0.0, 60.0), (30.5, 60.0), (50.0, 60.0), (50.1, 61.0), (300.25, 311.0), (89.99999999999999, 100.0)],
+)
+def test_a_session_is_billed_from_its_start(busy: float, billed: float) -> None:
+    """Ten seconds of start are billed, at least a minute in all, and every begun second in full."""
+    assert billed_seconds(book(), busy) == billed
+
+
+def test_two_sessions_in_the_cloud() -> None:
+    """Each session pays its own start and minimum; bytes, calls and requests pay per unit, approval once."""
+    parts = cloud_parts(book(), [30.5, 300.25], images_count=20, sent_bytes=10**9, received_bytes=5 * 10**8)
+    assert amounts_of(parts) == {
+        "gpu: working seconds": 0.33075,
+        "gpu: start, minimum, rounding": 0.04025,
+        "api: calls": 0.02,
+        "storage: payloads kept": 0.02,
+        "requests: put": 0.0001,
+        "requests: get": 0.000008,
+        "egress: answers received": 0.045,
+        "setup: setup and upkeep": 6.0,
+        "setup: approval and contracts": 12.0,
+    }
+
+
+def test_the_exchange_rate_of_a_review_second() -> None:
+    """At 30 an hour and 0.75 productive a review second costs 0.0111, the figure of measures.md 4.3."""
+    part = review_part(book(review__loaded_rate="30"), 1.0)
+    assert part.amount == pytest.approx(0.0111, abs=5e-5)
+
+
+def test_planning_adds_repeats() -> None:
+    """Planned seconds hold the retry share; seconds already spent hold the real repeats."""
+    assert planned_seconds(book(), "onprem", 100, 2.0) == pytest.approx(204.0)
+
+
+def test_a_missing_price_is_never_guessed() -> None:
+    """An item the book lacks is an error that names it."""
+    prices = {key: price for key, price in book().prices.items() if key != ("cloud", "gpu")}
+    with pytest.raises(MissingPriceError, match=r"cloud\.gpu"):
+        cloud_parts(PriceBook("t", "USD", "d" * 64, prices), [1.0], images_count=1)
+
+
+def test_the_sample_book_is_complete() -> None:
+    """The sample prices every item, gives each a source, and its digest names its content."""
+    sample = load_prices(SAMPLE)
+    assert sample.prices.keys() == ITEMS.keys()
+    assert all(price.source and price.as_of for price in sample.prices.values())
+    assert sample.digest == load_prices(SAMPLE).digest
+    assert total(local_parts(sample, 3600)) > 0
+
+
+def test_a_changed_price_is_another_book(tmp_path: Path) -> None:
+    """Every amount takes part in the digest."""
+    path = written(tmp_path, lambda c: c["items"]["cloud"]["gpu"].update(amount="2.5"))
+    assert load_prices(path).digest != load_prices(SAMPLE).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["items"]["cloud"].pop("gpu"), r"items\.cloud\.gpu is missing"),
+        (lambda c: c["items"]["cloud"].update(gpus=dict(c["items"]["cloud"]["gpu"])), r"items\.cloud\.gpus is unknown"),
+        (lambda c: c["items"]["cloud"]["gpu"].update(amount=-1), r"items\.cloud\.gpu\.amount has the value -1"),
+        (lambda c: c["items"]["cloud"]["gpu"].update(amount="much"), r"items\.cloud\.gpu\.amount has the value 'much'"),
+        (lambda c: c["items"]["cloud"]["gpu"].update(amount=float("nan")), r"items\.cloud\.gpu\.amount"),
+        (lambda c: c["items"]["cloud"]["gpu"].update(unit="money/day"), r"'money/day'; allowed is 'money/hour'"),
+        (lambda c: c["items"]["cloud"]["gpu"].pop("source"), r"items\.cloud\.gpu\.source is missing"),
+        (lambda c: c["items"]["review"]["productive_fraction"].update(amount=0), r"allowed is 0\.05 to 1 share"),
+        (lambda c: c["items"]["onprem"]["machine_salvage"].update(amount=9999), r"at most machine_price, 3500"),
+        (lambda c: c.update(currency="dollars"), r"currency has the value 'dollars'"),
+        (lambda c: c.update(schema=2), r"schema has the value 2"),
+        (lambda c: c.update(colour="red"), r"colour is unknown"),
+    ],
+)
+def test_a_fault_names_file_key_and_value(tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:
+    """One clear error per fault: file, key, value found, what is allowed."""
+    with pytest.raises(PolicyError, match=said) as caught:
+        load_prices(written(tmp_path, change))
+    assert "prices.yaml" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "a: [\n", "a: 1\na: 2\n", ""])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    """Lists, broken YAML, doubled keys and empty files are one error each that names the file."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"prices\.yaml"):
+        load_prices(path)
+
+
+def test_a_missing_file_names_the_setting(tmp_path: Path) -> None:
+    """A missing file says which setting points at its folder."""
+    with pytest.raises(PolicyError, match="LABELOP_CONFIG"):
+        load_prices(tmp_path / "prices.yaml")
+
+
+def test_a_book_lands_once(tmp_path: Path) -> None:
+    """Landing the same book again changes nothing; only money has a currency."""
+    store, sample = Store(str(tmp_path)), load_prices(SAMPLE)
+    assert land_prices(store, sample, "r1")
+    assert not land_prices(store, sample, "r2")
+    rows = read_rows(store, "prices")
+    assert len(rows) == len(ITEMS)
+    assert {row["item"]: row["currency"] for row in rows}["gpu"] == "USD"
+    assert {row["item"]: row["currency"] for row in rows}["machine_life"] is None
+    assert {(row["placement"], row["item"]): row["amount"] for row in rows}["cloud", "put"] == Decimal("0.005000")
