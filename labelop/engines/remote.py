@@ -24,6 +24,7 @@ from labelop.egress.gate import Released
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.errors import (
     CatalogError,
+    ConfigurationError,
     EngineError,
     EngineResponseError,
     EngineTimeoutError,
@@ -40,7 +41,8 @@ TIMEOUT_SECONDS = 60.0
 
 _PAUSE_SECONDS = 0.2
 _BUSY = frozenset({"429", "502", "503", "504"})
-_GONE = frozenset({"404"})
+_NOT_SERVED = frozenset({"404", "501"})
+_NOT_ADMITTED = frozenset({"401", "403"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class RemoteEngine:
 
         Raises:
             PlacementForbiddenError: An image was released for another placement.
+            CatalogError: The server has not this model, or another one under its name.
+            SettingsError: The server does not admit this client.
             ModelInputError: The server refused the request.
             EngineResponseError: The answer is not what was asked for.
             EngineUnavailableError: Nobody answered, after every try.
@@ -185,12 +189,15 @@ class RemoteEngine:
         except (ValueError, KeyError, TypeError) as error:
             raise EngineResponseError(f"{where} answered something unreadable: {error}.", code="BAD_ANSWER") from error
 
-    def _refusal(self, where: str, error: Any) -> EngineError | CatalogError:
+    def _refusal(self, where: str, error: Any) -> EngineError | ConfigurationError:
         status, text = str(error.status() or ""), str(error.message() or "")[:300]
         if status in _BUSY:
             return EngineUnavailableError(f"{where} is not ready (status {status}): {text}.")
-        if status in _GONE:
+        # faults of the set-up end the run: as failures of single images they would be landed for good
+        if status in _NOT_SERVED:
             return CatalogError(f"{where} is not served: {text}.", hint="Start the server with the same catalog.")
+        if status in _NOT_ADMITTED:
+            return SettingsError(f"{where} does not admit this client (status {status}): {text}.")
         if status == "400":
             return ModelInputError(f"{where} refused the request: {text}.", code="BAD_INPUT")
         return EngineResponseError(f"{where} failed (status {status}): {text}.", code="SERVER_FAILED")
@@ -207,10 +214,9 @@ def _read(card: ModelCard, answer: Any, images: int) -> tuple[RawOutputs, int]:
     message = answer.get_response()
     claimed = (message.get("parameters") or {}).get("model_digest")
     if claimed not in (None, card.digest):
-        raise EngineResponseError(
+        raise CatalogError(
             f"Model {card.id}: the server runs digest {claimed}, the card is {card.digest}.",
             hint="Give both sides the same catalog.",
-            code="OTHER_MODEL",
         )
     received = len(json.dumps(message, separators=(",", ":")))
     raw: dict[str, NDArray[np.float32]] = {}

@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labelop.catalog.cards import ModelCard, load_catalog
-from labelop.engines.base import OUTPUTS, ImageArray, ModelInputs, RawOutputs, open_engine
+from labelop.engines.base import OUTPUTS, Engine, ImageArray, ModelInputs, RawOutputs, open_engine
 from labelop.engines.wire import HEADER, InferRequest, WireError, parse_request, write_response
 from labelop.errors import EngineUnavailableError, LabelopError, ModelInputError
 from labelop.settings import Settings, load_settings
@@ -95,7 +95,14 @@ class _Answers:
             return _unknown(request)
         try:
             parsed = parse_request(await _body(request), request.headers.get(HEADER))
-            raw = await run_in_threadpool(_infer, card, parsed, self._settings)
+            engine = await run_in_threadpool(open_engine, card, self._settings)
+        except WireError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except LabelopError as error:
+            # the model cannot be opened here: no other request will fare better
+            return JSONResponse({"error": error.message}, 501)
+        try:
+            raw = await run_in_threadpool(_infer, engine, parsed)
         except (WireError, ModelInputError) as error:
             return JSONResponse({"error": str(error)}, 400)
         except LabelopError as error:
@@ -137,7 +144,8 @@ async def _body(request: Request) -> bytes:
     return b"".join(blocks)
 
 
-def _infer(card: ModelCard, request: InferRequest, settings: Settings) -> RawOutputs:
+def _infer(engine: Engine, request: InferRequest) -> RawOutputs:
+    card = engine.card
     payloads = request.blobs.get("image")
     expected = {"image", "boxes"} if card.task == "segmentation" else {"image"}
     if not payloads or {*request.blobs, *request.floats} != expected:
@@ -150,7 +158,6 @@ def _infer(card: ModelCard, request: InferRequest, settings: Settings) -> RawOut
     boxes = request.floats.get("boxes")
     if boxes is not None and (boxes.ndim != _EDGES - 1 or boxes.shape[0] != 1 or len(payloads) != 1):
         raise WireError(f"boxes have the shape {boxes.shape}, expected (1, b, 4) and one image")
-    engine = open_engine(card, settings)
     images = np.stack([engine.preprocess(_decode(payload)) for payload in payloads])
     raw = engine.forward(ModelInputs(images, None if boxes is None else boxes[0]))
     return {name: raw[name] for name in request.wanted or OUTPUTS[card.task]}

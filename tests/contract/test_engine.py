@@ -1,0 +1,133 @@
+"""One suite for every engine: graphs, checkpoint folders of each family, and the fixed double."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from labelop.engines.base import OUTPUTS, Engine, ModelInputs, open_engine
+from labelop.engines.fixed import FixedEngine
+from labelop.errors import EngineError, ModelInputError
+from labelop.settings import Settings
+from tests.unit.engines.models import FOLDER_TASKS, checkpoint, classifier, detector, picture, segmenter
+
+GRAPHS = {"detection": detector, "classification": classifier, "segmentation": segmenter}
+NAMES = [*(f"graph:{t}" for t in GRAPHS), *(f"fixed:{t}" for t in GRAPHS), *(f"folder:{f}" for f in FOLDER_TASKS)]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Open one engine per kind and task."""
+    kind, _, what = request.param.partition(":")
+    folder = tmp_path_factory.mktemp(kind)
+    if kind == "folder":
+        return open_engine(checkpoint(folder, what), Settings())
+    card = GRAPHS[what](folder)
+    return FixedEngine(card) if kind == "fixed" else open_engine(card, Settings())
+
+
+def prompts(engine: Engine) -> NDArray[np.float32] | None:
+    """Give box prompts where the task takes them."""
+    if engine.card.task != "segmentation":
+        return None
+    width, height = engine.card.width_px, engine.card.height_px
+    return np.array([[1, 2, width / 2, height / 2], [3, 4, width - 2, height - 3]], dtype=np.float32)
+
+
+def inputs(engine: Engine, *seeds: int) -> ModelInputs:
+    """Prepare pictures for an engine."""
+    return ModelInputs(np.stack([engine.preprocess(picture(seed)) for seed in seeds]), prompts(engine))
+
+
+def test_an_engine_names_itself_and_its_card(engine: Engine) -> None:
+    """Every engine keeps the protocol and says what it is."""
+    assert isinstance(engine, Engine)
+    assert engine.name in ("graph", "folder", "fixed")
+
+
+def test_preprocess_gives_the_models_frame(engine: Engine) -> None:
+    """Any image becomes uint8 of the card's size."""
+    out = engine.preprocess(picture(width_px=200, height_px=3))
+    assert (out.dtype, out.shape) == (np.uint8, (engine.card.height_px, engine.card.width_px, 3))
+
+
+def test_forward_answers_the_tensors_of_its_task(engine: Engine) -> None:
+    """Names, batch axis and type are those the protocol promises."""
+    raw = engine.forward(inputs(engine, 0))
+    assert tuple(raw) == OUTPUTS[engine.card.task]
+    assert all(value.dtype == np.float32 and len(value) == 1 for value in raw.values())
+    if engine.card.task == "segmentation":
+        assert raw["masks"].shape[:2] == raw["scores"].shape == (1, 2)
+
+
+def test_forward_repeats_itself(engine: Engine) -> None:
+    """Equal inputs give equal outputs, bit for bit."""
+    first, second = engine.forward(inputs(engine, 0)), engine.forward(inputs(engine, 0))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_batch_equals_its_images_alone(engine: Engine) -> None:
+    """An image's output does not depend on its neighbours, up to rounding of floats."""
+    if engine.card.task == "segmentation":
+        with pytest.raises(ModelInputError):
+            engine.forward(inputs(engine, 0, 1))
+        return
+    together = engine.forward(inputs(engine, 0, 1, 2))
+    alone = [engine.forward(inputs(engine, seed)) for seed in (0, 1, 2)]
+    for name in together:
+        np.testing.assert_allclose(together[name], np.concatenate([one[name] for one in alone]), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(0, 24, 32, 3), (1, 5, 5, 3), (24, 32, 3)])
+def test_images_of_another_form_are_refused(engine: Engine, shape: tuple[int, ...]) -> None:
+    """A wrong shape is an input error, not whatever the library makes of it."""
+    with pytest.raises(ModelInputError):
+        engine.forward(ModelInputs(np.zeros(shape, dtype=np.uint8), prompts(engine)))
+
+
+def test_floats_are_refused(engine: Engine) -> None:
+    """Pixels are uint8; anything else would be scaled twice."""
+    one = inputs(engine, 0)
+    with pytest.raises(ModelInputError):
+        engine.forward(ModelInputs(one.images.astype(np.float32), one.boxes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 4), (4, 4, 4)])
+def test_preprocess_refuses_what_is_no_image(engine: Engine, shape: tuple[int, ...]) -> None:
+    """Empty, grey and four-channel arrays are refused."""
+    with pytest.raises(ModelInputError):
+        engine.preprocess(np.zeros(shape, dtype=np.uint8))
+
+
+def test_detections_lie_inside_the_image_best_first(engine: Engine) -> None:
+    """Reading gives boxes in the image's own frame, with area, ordered by score."""
+    raw = engine.forward(inputs(engine, 0))
+    if engine.card.task == "segmentation":
+        with pytest.raises(ValueError, match="masks"):
+            engine.postprocess(raw, 0, 61, 47)
+        return
+    found = engine.postprocess(raw, 0, 61, 47)
+    assert found.boxes.shape == (len(found.scores), 4)
+    assert ((found.boxes[:, 2:] > found.boxes[:, :2]) & (found.boxes >= 0)[:, :2]).all()
+    assert (found.boxes <= [61, 47, 61, 47]).all()
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
+    if engine.card.task == "detection":
+        assert (np.diff(found.scores) <= 0).all()
+
+
+def test_one_engine_per_card(tmp_path: Path) -> None:
+    """Opening a card twice gives the same engine: weights are held once."""
+    card = detector(tmp_path)
+    assert open_engine(card, Settings()) is open_engine(card, Settings())
+
+
+def test_a_closed_engine_says_so(tmp_path: Path) -> None:
+    """A forward pass after closing is an error with the model's id."""
+    engine = open_engine(detector(tmp_path, "to-close"), Settings())
+    one = inputs(engine, 0)
+    engine.close()
+    with pytest.raises(EngineError, match="to-close"):
+        engine.forward(one)
