@@ -43,9 +43,9 @@ def verdicts(results: Results) -> list[Verdict]:
 def _verdict(results: Results, dataset: str) -> Verdict:
     simulated = any(row.get("simulated") for name in results.rows for row in results.of(name, dataset=dataset))
     found = comparisons(results, dataset)
-    if not found:
-        return Verdict(dataset, "Local and cloud cannot be compared yet.", _alone(results, dataset), simulated)
-    return Verdict(dataset, _headline(found[0]), _sentences(results, found[0]), simulated)
+    headline = _headline(found[0]) if found else "Local and cloud cannot be compared yet."
+    sentences = _sentences(results, found[0]) if found else _alone(results, dataset)
+    return Verdict(dataset, headline, (*sentences, *_unfinished(results, dataset)), simulated)
 
 
 def _headline(item: Comparison) -> str:
@@ -108,6 +108,19 @@ def _alone(results: Results, dataset: str) -> tuple[str, ...]:
         )
     said.append("A comparison needs images that were drafted and reviewed under both arms.")
     return tuple(said)
+
+
+def _unfinished(results: Results, dataset: str) -> list[str]:
+    """Say how many files are neither landed nor quarantined: a night that failed or still runs."""
+    said = []
+    for row in results.of("run_summary", dataset=dataset):
+        discovered, landed, quarantined = (row[f"{name}_count"] for name in ("discovered", "landed", "quarantined"))
+        if isinstance(discovered, int) and isinstance(landed, int) and isinstance(quarantined, int):
+            waiting = discovered - landed - quarantined
+            said += [f"{waiting:,} of {discovered:,} files are not accounted for yet; run the night again."] * (
+                waiting > 0
+            )
+    return said
 
 
 def _shares(results: Results, dataset: str) -> list[str]:

@@ -31,7 +31,8 @@ def arm(name: str, **other: Any) -> dict[str, Any]:
 
 def results(*rows: dict[str, Any], **more: Any) -> Results:
     """Make results of one dataset."""
-    summary = [{"dataset": "bccd", "simulated": False}]
+    counts = {"discovered_count": 42, "landed_count": 40, "quarantined_count": 2}
+    summary = [{"dataset": "bccd", "simulated": False} | counts]
     return Results({"run_summary": summary, "local_vs_cloud": rows, "arm_cost": []} | more)
 
 
@@ -79,6 +80,14 @@ def test_unmeasured_time_is_not_called_measured() -> None:
     """Without measured seconds the verdict says that time is modelled."""
     found = verdicts(results(arm("local", active_seconds_mean=None), arm("cloud")))[0]
     assert any("not measured" in sentence for sentence in found.sentences)
+
+
+def test_unfinished_night_is_said() -> None:
+    """Files that are neither landed nor quarantined are in the verdict, not only in a table."""
+    counts = {"discovered_count": 1200, "landed_count": 190, "quarantined_count": 10}
+    found = verdicts(results(run_summary=[{"dataset": "bccd"} | counts]))[0]
+    assert found.sentences[-1] == "1,000 of 1,200 files are not accounted for yet; run the night again."
+    assert not any("accounted" in sentence for sentence in verdicts(results())[0].sentences)
 
 
 def test_lines_say_which_direction_is_good() -> None:
