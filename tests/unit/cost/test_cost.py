@@ -68,6 +68,7 @@ def amounts_of(parts: tuple[CostPart, ...]) -> dict[str, float]:
 
 
 def written(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Write the sample book with one change."""
     content = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
     change(content)
     path = folder / "prices.yaml"
