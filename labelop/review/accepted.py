@@ -15,7 +15,7 @@ from labelop.errors import ReviewError, ReviewFormatError, ReviewRecordError, Un
 from labelop.ids import row_id
 from labelop.ingest.coco import read_coco
 from labelop.ingest.places import Entry
-from labelop.ingest.sources import Source
+from labelop.ingest.sources import FoundFile, Source
 from labelop.ingest.truth import ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
 from labelop.landing.filters import equal
@@ -69,7 +69,9 @@ def import_accepted(
         raise ReviewError(f"Format {source_format!r} of accepted labels is unknown, expected coco or voc.")
     version = dataset_version or current_version(store, dataset)
     known = _known_images(store, dataset, version)
-    source = Source(place := _place(path, source_format), source_format, place.entries(known))
+    place = _place(path, source_format)
+    images = tuple(FoundFile(image_path, 0) for image_path in known)
+    source = Source(place, source_format, tuple(place.walk()), images)
     annotations = _READERS[source_format](source, known)
     tasks = {t.image_id: t for t in load_tasks(store, dataset, version) if t.arm == arm} if arm != IMPORT_ARM else None
     reading = Reading(dataset, version, encoded_name(path), run_id)
@@ -133,16 +135,14 @@ def _review_id(version: str, truth: ImageTruth, task: ReviewTask | None, reviewe
 
 @dataclass(frozen=True, slots=True)
 class _ReviewPlace:
-    """The images of the manifest by name only, and the label files where the readers look for them."""
+    """The label files, under the paths where the readers look for them; holds no image."""
 
     root_uri: str
     files: dict[str, Path]
 
-    def entries(self, images: dict[str, KnownImage]) -> tuple[Entry, ...]:
-        return tuple(Entry(path, 0, regular=True) for path in (*images, *self.files))
-
     def walk(self) -> Iterator[Entry]:
-        yield from self.entries({})
+        for path in self.files:
+            yield Entry(path, 0, regular=True)
 
     def read(self, path: str, max_bytes: int) -> bytes:
         file = self.files[path]
@@ -154,7 +154,7 @@ class _ReviewPlace:
             raise UnreadableImageError(f"The file cannot be read: {error.strerror}.", code="UNREADABLE") from error
 
     def head(self, path: str, count: int) -> bytes:
-        del path, count  # label files are no images, and images are never opened here
+        del path, count  # label files are no images
         return b""
 
 
