@@ -30,18 +30,29 @@ def fill(store: Store, version: str = "v1", dataset: str = "d", digest: str = "p
         ],
     }
     for name, given in rows.items():
-        empty = dict.fromkeys(schemas.table(name).schema.names)
+        empty: dict[str, Any] = dict.fromkeys(schemas.table(name).schema.names)
         land(store, name, [empty | common | row for row in given], f"{dataset}:{version}:{digest}")
 
 
 def spend(store: Store, arm: str, model_id: str, seconds: float, version: str) -> None:
     """Land one attempt and one review that say how long an image took."""
-    common = {"dataset": "d", "dataset_version": version, "arm": arm, "model_id": model_id, "simulated": False}
-    usage = {"attempt_id": f"{arm}{version}", "outcome": "landed", "images_count": 10, "wall_seconds": 1.0}
-    review = {"review_id": f"{arm}{version}", "image_id": "i", "decision": "approved", "labels": []}
+    common: dict[str, Any] = {
+        "dataset": "d",
+        "dataset_version": version,
+        "arm": arm,
+        "model_id": model_id,
+        "simulated": False,
+    }
+    usage: dict[str, Any] = {
+        "attempt_id": f"{arm}{version}",
+        "outcome": "landed",
+        "images_count": 10,
+        "wall_seconds": 1.0,
+    }
+    review: dict[str, Any] = {"review_id": f"{arm}{version}", "image_id": "i", "decision": "approved", "labels": []}
     review |= {"active_seconds": seconds, "effort_source": "measured", "submitted_at": schemas.utc_now()}
     for name, row in (("usage", usage), ("reviews", review)):
-        empty = dict.fromkeys(schemas.table(name).schema.names)
+        empty: dict[str, Any] = dict.fromkeys(schemas.table(name).schema.names)
         land(store, name, [empty | common | row], f"{name}:{arm}:{version}")
 
 
@@ -100,8 +111,8 @@ def test_the_next_version_learns_from_the_last(tmp_path: Path) -> None:
         spend(store, arm, model_id, seconds, "v1")
     chosen = {d.level: d.arm for d in route(store, tmp_path, "v2") if d.role == "chosen"}
     assert chosen == {"public": "cloud", "internal": "cloud", "restricted": "local"}
-    seconds = {d.arm: d.expected_review_seconds for d in route(store, tmp_path, "v2") if d.level == "public"}
-    assert seconds == {"local": 90.0, "cloud": 10.0}
+    expected = {d.arm: d.expected_review_seconds for d in route(store, tmp_path, "v2") if d.level == "public"}
+    assert expected == {"local": 90.0, "cloud": 10.0}
 
 
 def test_changed_rules_decide_anew(tmp_path: Path) -> None:
