@@ -12,7 +12,8 @@ from labelop.engines.base import OUTPUTS, Engine, ModelInputs, open_engine
 from labelop.engines.fixed import FixedEngine
 from labelop.errors import EngineError, ModelInputError
 from labelop.settings import Settings
-from tests.unit.engines.models import FOLDER_TASKS, checkpoint, classifier, detector, picture, segmenter
+from tests.unit.engines.checkpoints import FOLDER_TASKS, checkpoint
+from tests.unit.engines.models import classifier, detector, picture, segmenter
 
 GRAPHS = {"detection": detector, "classification": classifier, "segmentation": segmenter}
 NAMES = [*(f"graph:{t}" for t in GRAPHS), *(f"fixed:{t}" for t in GRAPHS), *(f"folder:{f}" for f in FOLDER_TASKS)]
@@ -51,7 +52,8 @@ def test_an_engine_names_itself_and_its_card(engine: Engine) -> None:
 def test_preprocess_gives_the_models_frame(engine: Engine) -> None:
     """Any image becomes uint8 of the card's size."""
     out = engine.preprocess(picture(width_px=200, height_px=3))
-    assert (out.dtype, out.shape) == (np.uint8, (engine.card.height_px, engine.card.width_px, 3))
+    assert out.dtype == np.uint8
+    assert out.shape == (engine.card.height_px, engine.card.width_px, 3)
 
 
 def test_forward_answers_the_tensors_of_its_task(engine: Engine) -> None:
@@ -92,7 +94,7 @@ def test_floats_are_refused(engine: Engine) -> None:
     """Pixels are uint8; anything else would be scaled twice."""
     one = inputs(engine, 0)
     with pytest.raises(ModelInputError):
-        engine.forward(ModelInputs(one.images.astype(np.float32), one.boxes))  # type: ignore[arg-type]
+        engine.forward(ModelInputs(one.images.astype(np.float32), one.boxes))
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 4), (4, 4, 4)])

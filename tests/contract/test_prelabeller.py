@@ -1,4 +1,4 @@
-"""One suite for every prelabeller: on this machine by graph, folder and fixed engine, and through the gate to a server."""
+"""One suite for every prelabeller: graphs, folders and the fixed double here, and a server behind the gate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from labelop.errors import CatalogError, EngineResponseError, EngineUnavailableE
 from labelop.ids import sha256_hex
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
-from tests.unit.engines.models import checkpoint, classifier, detector, picture, segmenter
+from tests.unit.engines.checkpoints import checkpoint
+from tests.unit.engines.models import classifier, detector, picture, segmenter
 
 KINDS = ("graph", "folder", "fixed", "cloud")
 

@@ -1,12 +1,10 @@
-"""Makes tiny models with their cards: graphs by hand, folders by the library that public checkpoints come from.
+"""Makes tiny ONNX graphs with their cards, and the pictures they look at.
 
 Weights are seeded noise, which is enough to tell right handling from wrong; nothing here is shipped.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +117,7 @@ def segmenter(folder: Path, model_id: str = "tiny-masks") -> ModelCard:
         helper.make_node("Add", ["inside", "none"], ["masks"]),
         helper.make_node("ReduceMean", ["masks"], ["scores"], axes=[2, 3], keepdims=0),
     ]
-    grids.append(numpy_helper.from_array(np.float32(0), "zero"))
+    grids.append(numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"))
     inputs = {"grey": (TensorProto.FLOAT, [1, HEIGHT_PX, WIDTH_PX]), "boxes": (TensorProto.FLOAT, [1, "b", 4])}
     outputs = {"masks": [1, "b", h, w], "scores": [1, "b"]}
     _save(folder / f"{model_id}-decoder.onnx", [(edges + nothing, grids)], [], outputs, inputs)
@@ -136,7 +134,7 @@ def segmenter(folder: Path, model_id: str = "tiny-masks") -> ModelCard:
 
 
 _Piece = tuple[list[Any], list[Any]]
-_IMAGES = {"images": (TensorProto.UINT8, ["n", HEIGHT_PX, WIDTH_PX, 3])}
+_IMAGES: dict[str, Any] = {"images": (TensorProto.UINT8, ["n", HEIGHT_PX, WIDTH_PX, 3])}
 _MEAN: _Piece = (
     [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
@@ -155,7 +153,7 @@ def _dense(name: str, size: tuple[int, int], shape: tuple[int, ...], seed: int, 
         helper.make_node("Add", [f"{name}_p", f"{name}_b"], [f"{name}_f"]),
         helper.make_node("Reshape", [f"{name}_f", f"{name}_s"], [name]),
     ]
-    constants = {"w": weights, "b": offset, "s": np.array([-1, *shape], dtype=np.int64)}
+    constants: dict[str, Any] = {"w": weights, "b": offset, "s": np.array([-1, *shape], dtype=np.int64)}
     return nodes, [numpy_helper.from_array(value, f"{name}_{key}") for key, value in constants.items()]
 
 
@@ -163,7 +161,7 @@ def _save(
     path: Path,
     pieces: list[_Piece],
     more: list[Any],
-    outputs: dict[str, list[Any]],
+    outputs: dict[str, Any],
     inputs: dict[str, Any] | None = None,
 ) -> None:
     graph = helper.make_graph(
@@ -174,181 +172,3 @@ def _save(
         [constant for _, constants in pieces for constant in constants],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
-
-
-FOLDER_TASKS = {
-    "detr": "detection",
-    "rt_detr": "detection",
-    "rt_detr_v2": "detection",
-    "d_fine": "detection",
-    "resnet": "classification",
-    "sam2": "segmentation",
-}
-SIDE_PX = 64
-
-
-def checkpoint(folder: Path, family: str, model_id: str | None = None) -> ModelCard:
-    """Make a Hugging Face folder of a family, with its card beside it."""
-    import torch
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    torch.manual_seed(7)
-    name = model_id or f"tiny-{family.replace('_', '-')}"
-    target = folder / name
-    model = _BUILD[family]()
-    model.eval().save_pretrained(target)
-    scaling = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], "rescale_factor": 1 / 255}
-    (target / "preprocessor_config.json").write_text(json.dumps({**scaling, "do_rescale": True, "do_normalize": True}))
-    task = FOLDER_TASKS[family]
-    changes: dict[str, Any] = {
-        "task": task,
-        "family": family,
-        "format": "huggingface",
-        "files": None,
-        "folder": name,
-        "input": {"width_px": SIDE_PX, "height_px": SIDE_PX},
-        "digests": {path.name: sha256_of_file(path) for path in sorted(target.iterdir())},
-    }
-    if task != "detection":
-        changes["postprocess"] = None
-    if task == "segmentation":
-        changes["classes"] = None
-    return load_card(write_card(folder, name, **changes))
-
-
-def _labels() -> dict[str, Any]:
-    return {"id2label": dict(enumerate(CLASSES)), "label2id": {name: i for i, name in enumerate(CLASSES)}}
-
-
-def _detr() -> Any:
-    from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
-
-    backbone = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], layer_type="basic", out_features=["stage4"]
-    )
-    config = DetrConfig(
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        backbone=None,
-        backbone_config=backbone,
-        d_model=16,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=16,
-        decoder_ffn_dim=16,
-        num_queries=QUERIES,
-        **_labels(),
-    )
-    return DetrForObjectDetection(config)
-
-
-def _small_transformer() -> dict[str, Any]:
-    return {
-        "d_model": 16,
-        "encoder_hidden_dim": 16,
-        "encoder_ffn_dim": 16,
-        "decoder_ffn_dim": 16,
-        "encoder_layers": 1,
-        "decoder_layers": 2,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "decoder_n_points": 2,
-        "hidden_expansion": 0.5,
-        "num_queries": QUERIES,
-        "num_denoising": 0,
-        **_labels(),
-    }
-
-
-def _rt_backbone() -> Any:
-    from transformers import RTDetrResNetConfig
-
-    return RTDetrResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 8, 16, 16],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
-    )
-
-
-def _rt_detr() -> Any:
-    from transformers import RTDetrConfig, RTDetrForObjectDetection
-
-    shared = {"encoder_in_channels": [8, 16, 16], "decoder_in_channels": [16, 16, 16], "feat_strides": [8, 16, 32]}
-    return RTDetrForObjectDetection(RTDetrConfig(backbone_config=_rt_backbone(), **shared, **_small_transformer()))
-
-
-def _rt_detr_v2() -> Any:
-    from transformers import RTDetrV2Config, RTDetrV2ForObjectDetection
-
-    shared = {"encoder_in_channels": [8, 16, 16], "decoder_in_channels": [16, 16, 16], "feat_strides": [8, 16, 32]}
-    return RTDetrV2ForObjectDetection(RTDetrV2Config(backbone_config=_rt_backbone(), **shared, **_small_transformer()))
-
-
-def _d_fine() -> Any:
-    from transformers import DFineConfig, DFineForObjectDetection, HGNetV2Config
-
-    backbone = HGNetV2Config(
-        stem_channels=[3, 8, 8],
-        stage_in_channels=[8, 8, 16, 16],
-        stage_mid_channels=[8, 8, 8, 8],
-        stage_out_channels=[8, 16, 16, 16],
-        stage_num_blocks=[1, 1, 1, 1],
-        stage_numb_of_layers=[1, 1, 1, 1],
-        out_features=["stage2", "stage3", "stage4"],
-        return_idx=[1, 2, 3],
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[8, 16, 16, 16],
-        embedding_size=8,
-    )
-    small = _small_transformer() | {"decoder_n_points": [2, 2, 2]}
-    shared = {"encoder_in_channels": [16, 16, 16], "decoder_in_channels": [16, 16, 16], "feat_strides": [8, 16, 32]}
-    return DFineForObjectDetection(DFineConfig(backbone_config=backbone, **shared, **small))
-
-
-def _resnet() -> Any:
-    from transformers import ResNetConfig, ResNetForImageClassification
-
-    config = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], layer_type="basic", **_labels()
-    )
-    return ResNetForImageClassification(config)
-
-
-def _sam2() -> Any:
-    from transformers import Sam2Config, Sam2HieraDetConfig, Sam2Model, Sam2VisionConfig
-
-    hiera = Sam2HieraDetConfig(
-        hidden_size=8,
-        num_attention_heads=1,
-        image_size=[SIDE_PX, SIDE_PX],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 1, 2, 2],
-        window_size_per_stage=[4, 4, 2, 2],
-        global_attention_blocks=[3],
-        window_positional_embedding_background_size=[2, 2],
-    )
-    vision = Sam2VisionConfig(
-        backbone_config=hiera,
-        backbone_channel_list=[64, 32, 16, 8],
-        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
-        fpn_hidden_size=16,
-    )
-    prompt = {"hidden_size": 16, "image_size": SIDE_PX, "patch_size": 16, "mask_input_channels": 4}
-    decoder = {"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
-    return Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
-
-
-_BUILD: dict[str, Callable[[], Any]] = {
-    "detr": _detr,
-    "rt_detr": _rt_detr,
-    "rt_detr_v2": _rt_detr_v2,
-    "d_fine": _d_fine,
-    "resnet": _resnet,
-    "sam2": _sam2,
-}

@@ -16,7 +16,8 @@ from labelop.catalog.files import sha256_of_file
 from labelop.engines.base import ModelInputs
 from labelop.engines.folder import FolderEngine
 from labelop.errors import MissingExtraError, ModelLoadError
-from tests.unit.engines.models import checkpoint, picture
+from tests.unit.engines.checkpoints import checkpoint
+from tests.unit.engines.models import picture
 
 
 def rewritten(card: ModelCard, name: str, **changes: Any) -> ModelCard:

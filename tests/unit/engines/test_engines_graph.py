@@ -1,0 +1,59 @@
+"""Graphs: refused at loading when they are not what their card says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelop.engines.base import ModelInputs, open_engine
+from labelop.engines.graph import GraphEngine
+from labelop.errors import DigestMismatchError, EngineResponseError, ModelLoadError
+from labelop.settings import Settings
+from tests.unit.engines.models import classifier, detector, picture, segmenter
+
+
+def test_a_file_that_is_no_graph_is_a_load_error(tmp_path: Path) -> None:
+    """The message names the model and the file, in one line."""
+    card = detector(tmp_path)
+    card.files["model"].write_bytes(b"no graph")
+    with pytest.raises(ModelLoadError, match=r"tiny-boxes: tiny-boxes\.onnx") as caught:
+        GraphEngine(card, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_of_another_task_is_a_load_error(tmp_path: Path) -> None:
+    """A classifier's graph under a detector's card, or a segmenter with other features, is refused."""
+    wrong = replace(detector(tmp_path), files=classifier(tmp_path).files)
+    with pytest.raises(ModelLoadError, match="boxes"):
+        GraphEngine(wrong, 1)
+    with pytest.raises(ModelLoadError, match="other"):
+        GraphEngine(replace(segmenter(tmp_path), encoder_outputs=("other",)), 1)
+
+
+def test_files_are_proven_before_they_are_opened(tmp_path: Path) -> None:
+    """Opening checks digests first."""
+    card = detector(tmp_path, "proven", seed=9)
+    card.files["model"].write_bytes(card.files["model"].read_bytes() + b"\x00")
+    with pytest.raises(DigestMismatchError):
+        open_engine(card, Settings())
+
+
+def test_a_graph_with_another_input_size_fails_with_a_code(tmp_path: Path) -> None:
+    """A card whose size is not the graph's is an engine error with a reason code."""
+    engine = GraphEngine(replace(detector(tmp_path), width_px=33), 1)
+    with pytest.raises(EngineResponseError) as caught:
+        engine.forward(ModelInputs(engine.preprocess(picture())[None]))
+    assert caught.value.context["code"] == "MODEL_FAILED"
+
+
+def test_masks_fill_their_prompts(tmp_path: Path) -> None:
+    """Each prompt gets its own mask, positive inside the prompt only."""
+    engine = open_engine(segmenter(tmp_path), Settings())
+    boxes = np.array([[0, 0, 16, 12], [16, 12, 32, 24]], dtype=np.float32)
+    masks = engine.forward(ModelInputs(engine.preprocess(picture())[None], boxes))["masks"][0]
+    expected = np.zeros((2, 6, 8), dtype=bool)
+    expected[0, :3, :4] = expected[1, 3:, 4:] = True
+    assert ((masks > 0) == expected).all()
