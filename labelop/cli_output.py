@@ -89,8 +89,12 @@ def _as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     if rows:
         writer = csv.writer(text, lineterminator="\n")
+        # before Python 3.13 a carriage return is not quoted by itself and would split its row
+        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(rows[0].keys())
-        writer.writerows([_safe(value) for value in row.values()] for row in rows)
+        for row in rows:
+            cells = [_safe(value) for value in row.values()]
+            (quoting if any("\r" in str(cell) for cell in cells) else writer).writerow(cells)
     return text.getvalue()
 
 

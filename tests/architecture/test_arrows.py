@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,9 +105,7 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
     """`labelop --help` answers at once: no engine, orchestrator or validation library comes with the import."""
     heavy = ["prefect", "torch", "transformers", "great_expectations", "onnxruntime", "tritonclient", "vl_convert"]
     code = f"import sys, labelop.cli; print([m for m in {heavy!r} if m in sys.modules])"
-    python = ROOT / ".venv/bin/python"
-    command = str(python) if python.exists() else "python3"
-    done = subprocess.run([command, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -1,0 +1,59 @@
+"""Laws of boxes: conversions invert, overlap is a symmetric share, cutting stays inside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelop import geometry
+from labelop.geometry import Box
+
+SIDES = st.integers(min_value=1, max_value=20_000)
+EDGES = st.floats(min_value=-1000, max_value=1000, allow_nan=False)
+LENGTHS = st.floats(min_value=0.01, max_value=1000)
+BOXES = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), EDGES, EDGES, LENGTHS, LENGTHS)
+NEAR = 1e-6
+
+
+@given(BOXES)
+def test_coco_form_inverts(box: Box) -> None:
+    """There and back gives the same box."""
+    assert geometry.from_xywh(*geometry.to_xywh(box)).xyxy == pytest.approx(box.xyxy, abs=NEAR)
+
+
+@given(BOXES, SIDES, SIDES)
+def test_percent_form_inverts(box: Box, width_px: int, height_px: int) -> None:
+    """There and back gives the same box, whatever the image's size."""
+    percent = geometry.to_percent(box, width_px, height_px)
+    assert geometry.from_percent(*percent, width_px, height_px).xyxy == pytest.approx(box.xyxy, abs=NEAR)
+
+
+@given(BOXES, SIDES, SIDES)
+def test_centre_form_inverts(box: Box, width_px: int, height_px: int) -> None:
+    """A centre and size as shares give the box they were made from."""
+    x0, y0, x1, y1 = box.xyxy
+    shares = ((x0 + x1) / 2 / width_px, (y0 + y1) / 2 / height_px, (x1 - x0) / width_px, (y1 - y0) / height_px)
+    assert geometry.from_centre(*shares, width_px, height_px).xyxy == pytest.approx(box.xyxy, abs=NEAR)
+
+
+@given(st.lists(BOXES, max_size=6), st.lists(BOXES, max_size=6))
+def test_overlap_is_a_symmetric_share(a: list[Box], b: list[Box]) -> None:
+    """Every overlap lies in 0..1, does not depend on the order, and a box overlaps itself wholly."""
+    left, right = geometry.boxes_to_array(a), geometry.boxes_to_array(b)
+    overlap = geometry.iou_matrix(left, right)
+    assert overlap.shape == (len(a), len(b))
+    assert ((overlap >= 0) & (overlap <= 1 + NEAR)).all()
+    assert pytest.approx(overlap) == geometry.iou_matrix(right, left).T
+    assert np.diag(geometry.iou_matrix(left, left)) == pytest.approx(np.ones(len(a)))
+
+
+@given(BOXES, SIDES, SIDES)
+def test_a_cut_box_lies_inside_both(box: Box, width_px: int, height_px: int) -> None:
+    """What is left lies in the image and in the box, and cutting again changes nothing."""
+    cut = box.clipped(width_px, height_px)
+    if cut is not None:
+        assert max(0, box.x0) <= cut.x0 < cut.x1 <= min(width_px, box.x1)
+        assert max(0, box.y0) <= cut.y0 < cut.y1 <= min(height_px, box.y1)
+        assert cut.clipped(width_px, height_px) == cut

@@ -1,0 +1,55 @@
+"""Settings: from the environment, overridden by arguments, and never silent about a wrong value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labelop.errors import SettingsError
+from labelop.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STORE", "AUDIT", "ENGINE_THREADS", "S3_SECRET", "DATA_DOCS", "REPORT"):
+        monkeypatch.delenv(f"LABELOP_{name}", raising=False)
+
+
+def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command is told counts; what it is not told comes from the environment."""
+    monkeypatch.setenv("LABELOP_STORE", "from-environment")
+    assert load_settings(store="told").store == "told"
+    assert load_settings(store=None).store == "from-environment"
+
+
+def test_a_wrong_value_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which variable, what it holds, and where to look."""
+    monkeypatch.setenv("LABELOP_ENGINE_THREADS", "many")
+    with pytest.raises(SettingsError, match=r"LABELOP_ENGINE_THREADS has the value 'many'.*labelop doctor"):
+        load_settings()
+
+
+def test_local_files_lie_beside_a_local_store() -> None:
+    """Audit log, validation pages and report need no setting of their own."""
+    settings = load_settings(store="somewhere/store")
+    assert settings.audit_path == Path("somewhere/store/audit/egress.jsonl")
+    assert settings.data_docs_path == Path("somewhere/store/data_docs")
+    assert settings.report_path == Path("somewhere/store/report.html")
+
+
+def test_local_files_of_a_remote_store_lie_here() -> None:
+    """An audit line must be on a local disk before a byte is sent, so a remote store does not take it."""
+    settings = load_settings(store="s3://bucket/prefix")
+    assert settings.audit_path == Path("labelop-local/audit/egress.jsonl")
+    assert load_settings(store="s3://bucket", audit="elsewhere.jsonl").audit_path == Path("elsewhere.jsonl")
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the settings nor one field of them print the secret."""
+    monkeypatch.setenv("LABELOP_S3_SECRET", "hunter2")
+    settings = load_settings()
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in " ".join(str(value) for _, value in settings)
+    assert settings.s3_secret is not None
+    assert settings.s3_secret.get_secret_value() == "hunter2"
