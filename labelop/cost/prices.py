@@ -48,7 +48,9 @@ class _BookForm(StrictForm):
         for key, form in given.items():
             kind = ITEMS[key]
             if form.unit != kind.unit:
-                raise ValueError(f"key items.{'.'.join(key)}.unit has the value {form.unit!r}; allowed is {kind.unit!r}")
+                raise ValueError(
+                    f"key items.{'.'.join(key)}.unit has the value {form.unit!r}; allowed is {kind.unit!r}"
+                )
             if not kind.least <= form.amount <= kind.most:
                 raise ValueError(
                     f"key items.{'.'.join(key)}.amount has the value {form.amount}; "
