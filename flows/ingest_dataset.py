@@ -16,7 +16,6 @@ from labelop.landing.rows import rows_to_table
 from labelop.landing.store import open_store
 from labelop.routing.policy import load_routing
 from labelop.runs import INGESTED, RunEvent, new_run_id, record
-from labelop.schemas import utc_now
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown
@@ -54,8 +53,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
             progress=partial(progress.report, f"ingest {wanted.dataset}"),
         )
         ontology = find_ontology(wanted.ontology, manifest.categories, classes_of)
-        provenance = {"run_id": run, "landed_at": utc_now()}
-        gate = check_manifest(rows_to_table("images", [{**row, **provenance} for row in manifest.images]))
+        gate = check_manifest(rows_to_table("images", manifest.images))
         write_data_docs([gate], settings.data_docs_path / wanted.dataset / "manifest")
         require(gate)
         # everything that hangs on the manifest first: the manifest's own commit says that all of it is there
