@@ -34,7 +34,7 @@ class Measure:
 MEASURES = (
     Measure("cost_per_label", "Cost per accepted label ({currency})", "money", "lower"),
     Measure("cost_per_image", "Cost per image ({currency})", "money", "lower"),
-    Measure("her", "Corrections per label (HER)", "number", "lower"),
+    Measure("her", "Corrections per label (HER)", "ratio", "lower"),
     Measure("active_seconds_mean", "Reviewer's active seconds per image", "seconds", "lower"),
     Measure("images_per_second", "Images per second", "number", "higher"),
 )

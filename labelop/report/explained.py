@@ -56,7 +56,7 @@ EXPLAINED = (
         "(machine cost + review cost) / accepted labels; images that still wait for review are left out on both sides",
         "arm_cost",
     ),
-    Explained("Machine share", "machine cost / (machine cost + review cost)", "arm_cost"),
+    Explained("Machine and setup share", "machine cost / (machine cost + review cost)", "arm_cost"),
     Explained(
         "Local against cloud",
         "(cloud - local) / local, on the images that were reviewed under both arms",

@@ -43,7 +43,7 @@ _CONFIG = {
 
 
 def cost_stack(results: Results) -> str | None:
-    """Draw cost per image, stacked by category, whole and machines alone.
+    """Draw cost per image, stacked by category, whole and without review.
 
     Returns:
         SVG text, or None when no arm has both cost lines and images.
@@ -62,11 +62,11 @@ def cost_stack(results: Results) -> str | None:
     }
     unit = currency_of(results.of("cost_lines"))
     layers = [
-        _bars(values, colour, f"{unit} per image, people and machines", f"{unit} per image"),
+        _bars(values, colour, f"{unit} per image, review, machines and setup", f"{unit} per image"),
     ]
     machines = [value for value in values if value["category"] != "review"]
     if machines and len(machines) < len(values):
-        layers.append(_bars(machines, colour, f"{unit} per image, machines alone (other scale)", f"{unit} per image"))
+        layers.append(_bars(machines, colour, f"{unit} per image, without review (other scale)", f"{unit} per image"))
     title = "Cost per image by category"
     return render({"vconcat": layers, "spacing": 26}, "plot-cost", title, _sentence(values, "category", "amount"))
 
@@ -134,7 +134,7 @@ def effort_by_class(results: Results, dataset: str, number: int) -> str | None:
 
 
 def quality(results: Results) -> str | None:
-    """Draw AP50 against images per second, one point per model, dataset and split.
+    """Draw AP50 against images per second, one point per model and dataset, on held-out images where there are some.
 
     Returns:
         SVG text, or None when no model has both figures.
@@ -145,7 +145,7 @@ def quality(results: Results) -> str | None:
             "ap50": row["ap50"],
             "speed": row["images_per_second"],
         }
-        for row in results.of("model_quality")
+        for row in results.of("model_quality", split="val") or results.of("model_quality")
         if row["ap50"] is not None and row["images_per_second"] is not None
     ]
     if not values:

@@ -13,7 +13,7 @@ from typing import Literal
 Value = str | int | float | bool | None
 """What a cell may hold."""
 
-Kind = Literal["text", "code", "count", "number", "seconds", "share", "money", "price", "flag"]
+Kind = Literal["text", "code", "count", "number", "ratio", "seconds", "share", "money", "price", "flag"]
 """How a column is read: its alignment, its digits and its unit."""
 
 DASH = "\u2013"
@@ -25,14 +25,14 @@ MINUS = "\u2212"
 PERCENT = "\u00a0%"
 """Percent sign behind a space that does not break."""
 
-NUMERIC: frozenset[Kind] = frozenset({"count", "number", "seconds", "share", "money", "price"})
+NUMERIC: frozenset[Kind] = frozenset({"count", "number", "ratio", "seconds", "share", "money", "price"})
 """Kinds that are aligned right."""
 
 _FAR_APART = 1000
 """Ratio of the largest to the smallest value from which a column gives up one number of decimals for all."""
 
-_FEWEST: dict[Kind, int] = {"number": 1, "seconds": 1, "money": 2}
-_MOST: dict[Kind, int] = {"number": 4, "seconds": 3, "money": 6}
+_FEWEST: dict[Kind, int] = {"number": 1, "ratio": 3, "seconds": 1, "money": 2}
+_MOST: dict[Kind, int] = {"number": 4, "ratio": 3, "seconds": 3, "money": 6}
 
 # Cc control, Cf direction marks and joiners, Cs lone surrogates, Co private use, Zl and Zp line breaks: a name that
 # holds them can look like another name or turn the line around, so they are shown as what they are

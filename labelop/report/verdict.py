@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labelop.report.compare import Comparison, comparisons
-from labelop.report.results import Results
-from labelop.report.values import decimals, shown
+from labelop.report.results import Results, Row
+from labelop.report.values import PERCENT, decimals, shown
 
 MARGIN = 0.05
 """Relative cost difference below which the arms count as equal (measures.md section 9, margin of QA)."""
@@ -36,8 +36,11 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """Judge every dataset, in order of its name."""
-    return [_verdict(results, name) for name in results.datasets()]
+    """Judge every dataset: those that can be compared first, then by name."""
+    compared = {item.dataset for item in comparisons(results)}
+    return [
+        _verdict(results, name) for name in sorted(results.datasets(), key=lambda name: (name not in compared, name))
+    ]
 
 
 def _verdict(results: Results, dataset: str) -> Verdict:
@@ -55,7 +58,8 @@ def _headline(item: Comparison) -> str:
     low, high, name = (local, cloud, "local") if local <= cloud else (cloud, local, "cloud")
     saved = (high - low) / high
     if saved < MARGIN:
-        return f"Local and cloud cost about the same: {shown(saved, 'share')} apart, below the {MARGIN:.0%} margin."
+        margin = f"{100 * MARGIN:.0f}{PERCENT}"
+        return f"Local and cloud cost about the same: {shown(saved, 'share')} apart, below the {margin} margin."
     return f"The {name} path is cheaper: {shown(saved, 'share')} less per accepted label."
 
 
@@ -124,13 +128,25 @@ def _unfinished(results: Results, dataset: str) -> list[str]:
 
 
 def _shares(results: Results, dataset: str) -> list[str]:
-    shares = {
-        str(row["arm"]): shown(row["inference_share"], "share")
-        for row in results.of("arm_cost", dataset=dataset)
-        if row["inference_share"] is not None
-    }
-    if not {"local", "cloud"} <= set(shares):
+    """Say what is not review, and what of it would vanish over more images."""
+    arms = {str(row["arm"]): row for row in results.of("arm_cost", dataset=dataset)}
+    if not {"local", "cloud"} <= set(arms) or any(row["inference_share"] is None for row in arms.values()):
         return []
-    return [
-        f"Machines are {shares['local']} of the local cost and {shares['cloud']} of the cloud cost; people the rest."
-    ]
+    local, cloud = (shown(arms[arm]["inference_share"], "share") for arm in ("local", "cloud"))
+    said = [f"Machines and setup are {local} of the local cost and {cloud} of the cloud cost; review is the rest."]
+    setup = {arm: _setup_share(results, dataset, arm, arms[arm]) for arm in ("local", "cloud")}
+    if any(setup.values()):
+        parts = [
+            f"{shown(setup[arm], 'share')} of the {arm} cost over {shown(arms[arm]['images_count'], 'count')} images"
+            for arm in ("local", "cloud")
+        ]
+        said.append(f"Setup alone does not grow with the images: it is {parts[0]} and {parts[1]}.")
+    return said
+
+
+def _setup_share(results: Results, dataset: str, arm: str, cost: Row) -> float:
+    total = cost["total_cost"]
+    if not isinstance(total, int | float) or total <= 0:
+        return 0.0
+    rows = results.of("cost_lines", dataset=dataset, arm=arm, category="setup")
+    return sum(float(row["amount"] or 0) for row in rows) / total

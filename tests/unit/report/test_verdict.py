@@ -41,7 +41,7 @@ def results(*rows: dict[str, Any], **more: Any) -> Results:
     [
         (0.02, 0.01, "The cloud path is cheaper: 50.0\u00a0% less per accepted label."),
         (0.01, 0.02, "The local path is cheaper: 50.0\u00a0% less per accepted label."),
-        (0.0200, 0.0195, "Local and cloud cost about the same: 2.5\u00a0% apart, below the 5% margin."),
+        (0.0200, 0.0195, "Local and cloud cost about the same: 2.5\u00a0% apart, below the 5\u00a0% margin."),
         (None, 0.02, "The cost per accepted label is not known for both arms yet."),
     ],
 )
@@ -80,6 +80,18 @@ def test_unmeasured_time_is_not_called_measured() -> None:
     """Without measured seconds the verdict says that time is modelled."""
     found = verdicts(results(arm("local", active_seconds_mean=None), arm("cloud")))[0]
     assert any("not measured" in sentence for sentence in found.sentences)
+
+
+def test_fixed_cost_is_told_apart() -> None:
+    """Setup spread over a few images is named, so that nobody takes it for the price of the next image."""
+    cost = {"dataset": "bccd", "currency": "USD", "total_cost": 20.0, "inference_share": 0.3}
+    costs = [cost | {"arm": "local", "images_count": 160}, cost | {"arm": "cloud", "images_count": 40}]
+    setup = [{"dataset": "bccd", "arm": "cloud", "category": "setup", "amount": 2.5}] * 2
+    found = verdicts(results(arm("local"), arm("cloud"), arm_cost=costs, cost_lines=setup))[0]
+    assert any(
+        "0.0\u00a0% of the local cost over 160 images and 25.0\u00a0% of the cloud cost over 40 images" in sentence
+        for sentence in found.sentences
+    )
 
 
 def test_unfinished_night_is_said() -> None:
