@@ -2,9 +2,11 @@
 -- Params: dataset text; dataset_version text
 -- Grain: arm, model_id
 WITH machine AS (
+    -- evaluation runs a cloud model on premises, so it says nothing about an arm; repeats are planned by the retry rate
     SELECT arm, model_id, sum(wall_seconds) / nullif(sum(images_count), 0) AS machine_seconds
-    FROM v_speed
+    FROM usage
     WHERE dataset = $dataset::VARCHAR AND dataset_version <> $dataset_version::VARCHAR
+    AND role IN ('chosen', 'compare') AND outcome <> 'failed'
     GROUP BY arm, model_id
 ),
 review AS (
