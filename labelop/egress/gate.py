@@ -21,7 +21,11 @@ from labelop.ids import sha256_hex
 from labelop.sensitivity.levels import LEVEL_TEXTS, Level
 
 PAYLOAD_FORMAT = "jpeg95-444"
-"""How pixels are encoded: JPEG, quality 95, no chroma subsampling; part of a cloud batch's parameters."""
+"""How pixels are encoded: JPEG, quality 95, no chroma subsampling; part of a cloud batch's parameters.
+
+On the 87 held-out photographs it moved AP50 by less than half a point (0.678 to 0.675) at 57 kB an image, where
+lossless PNG takes 300 kB and ten times as long to write.
+"""
 
 _TOKEN = object()
 

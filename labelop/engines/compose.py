@@ -59,6 +59,8 @@ class ImageResult:
     """Bytes sent for it; an equal share of each request."""
     received_bytes: int
     """Bytes received for it; an equal share of each answer."""
+    detector_seconds: float = 0.0
+    """The part of `infer_seconds` that the detector took, so that detectors can be compared."""
 
 
 def arm_parameters(arm: ArmModels) -> dict[str, Any]:
@@ -121,6 +123,7 @@ class ComposedArm:
     def _run(self, ready: list[Ready]) -> list[ImageResult]:
         spent = _Spent(len(ready))
         found = spent.shared(self._lane, self._arm.detector, ready)
+        spent.note_detector()
         classes = None if self._arm.classifier is None else spent.shared(self._lane, self._arm.classifier, ready)
         results = []
         for index, one in enumerate(ready):
@@ -171,6 +174,11 @@ class _Spent:
         self._seconds = [0.0] * count
         self._sent = [0] * count
         self._received = [0] * count
+        self._detector = [0.0] * count
+
+    def note_detector(self) -> None:
+        """Remember what has been spent until now as the detector's part."""
+        self._detector = list(self._seconds)
 
     def shared(self, lane: Lane, card: ModelCard, ready: list[Ready]) -> LaneAnswer:
         """Run one pass for all images; each bears an equal share."""
@@ -197,7 +205,7 @@ class _Spent:
     ) -> ImageResult:
         """Write one image's result."""
         spent = (self._seconds[index], self._sent[index], self._received[index])
-        return ImageResult(item.image_id, outcome, reason, predictions, *spent)
+        return ImageResult(item.image_id, outcome, reason, predictions, *spent, self._detector[index])
 
 
 def _share(total: int, count: int, place: int) -> int:

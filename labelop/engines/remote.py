@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,7 +139,7 @@ class RemoteEngine:
         """Ask whether the server answers; False when it does not."""
         try:
             return bool(self._client().is_server_ready())
-        except (InferenceServerException, OSError):
+        except (InferenceServerException, OSError, HTTPException):
             return False
 
     def close(self) -> None:
@@ -182,7 +183,8 @@ class RemoteEngine:
             raise self._refusal(where, error) from error
         except TimeoutError as error:
             raise EngineTimeoutError(f"{where} did not answer within {self._timeout_seconds} seconds.") from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
+            # the second is a connection that broke off inside an answer
             raise EngineUnavailableError(
                 f"{where} cannot be reached: {error}.", hint="Is the inference server running?"
             ) from error

@@ -254,3 +254,28 @@ def test_threads_have_their_own_connections(tmp_path: Path) -> None:
             thread.join()
         engine.close()
     assert (errors, len(seen)) == ([], 20)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"hello\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{", b"HTTP/1.1 502 X\r\n\r\n<html>"],
+    ids=["no-http", "closed", "cut", "proxy"],
+)
+def test_a_broken_connection_is_unavailable(tmp_path: Path, data: bytes) -> None:
+    """Bytes that are no answer, an answer that stops, and a proxy's page are tried again and then raised as such."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            for _ in range(8):
+                try:
+                    one, _ = listener.accept()
+                except OSError:
+                    return
+                with one:
+                    one.recv(65536)
+                    one.sendall(data)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with pytest.raises(EngineUnavailableError):
+            ask(f"http://127.0.0.1:{listener.getsockname()[1]}", detector(tmp_path), tmp_path, attempts=2)
