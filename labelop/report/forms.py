@@ -64,8 +64,8 @@ FORMS: tuple[Form, ...] = (
     Form(
         "arm_cost",
         "Cost per arm",
-        "Machine cost counts every attempt, failed ones too, and setup, which does not grow with the images. Review cost "
-        "is people's paid time.",
+        "Machine cost counts every attempt, failed ones too, and setup, which does not grow with the images. Review "
+        "cost is people's paid time.",
         (
             _DATASET,
             _ARM,
@@ -173,7 +173,7 @@ FORMS: tuple[Form, ...] = (
     ),
     Form(
         "quarantine_list",
-        "Quarantine",
+        "Files and records left out",
         "Files and annotation records that could not be used. The originals are untouched.",
         (
             _DATASET,

@@ -241,6 +241,7 @@ class _Arm:
             images_count=len(photos),
             wall_seconds=len(photos) * (0.05 if self.is_local else 0.21),
             infer_seconds=len(photos) * (0.041 if self.is_local else 0.192),
+            detector_seconds=len(photos) * (0.041 if self.is_local else 0.192),
             sent_bytes=0 if self.is_local else 61_000 * len(photos),
             received_bytes=0 if self.is_local else 4_100 * len(photos),
             outcome="finished",

@@ -12,7 +12,7 @@ import pytest
 
 from labelop.errors import AnalysisError, ConfigurationError
 from labelop.landing.store import Store, open_store
-from labelop.queries import open_session
+from labelop.queries import list_queries, open_session
 from labelop.report.forms import FORMS
 from labelop.report.page import write_report
 from labelop.report.tables import build, summary_tables
@@ -146,6 +146,12 @@ def test_tables_are_plain_values_for_artifacts(shared: Shared) -> None:
         assert table.rows
         assert json.loads(json.dumps(table.records())) == table.records()
         assert len(table.columns) == len(set(table.columns)) == len(table.kinds)
+
+
+def test_every_query_the_page_names_can_be_run(shared: Shared) -> None:
+    """`labelop query NAME` on the page is never a dead end."""
+    named = set(re.findall(r"labelop query (\w+)", shared.html))
+    assert {"arm_cost", "local_vs_cloud"} <= named <= {info.name for info in list_queries()}
 
 
 def test_column_that_a_query_lost_is_named() -> None:
