@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from labelop.errors import ExpectationsFailedError
 from labelop.landing.frames import image_frame, prediction_frame
-from labelop.landing.offline_page import head, make_offline
+from labelop.landing.offline_page import escaped, head, make_offline
 
 _OUTCOMES = ("ok", "empty", "failed", "withheld", "unreadable")
 _LOCK = threading.Lock()  # the library keeps the current context in a global
@@ -269,7 +269,9 @@ def _render(validation: Mapping[str, Any]) -> str:
 
     view: Any = DefaultJinjaPageView()
     with _LOCK:
-        result = ExpectationSuiteValidationResultSchema().load(validation)
+        result = ExpectationSuiteValidationResultSchema().load(
+            {**validation, "results": escaped(validation["results"])}
+        )
         return str(view.render(ValidationResultsPageRenderer().render(result)))
 
 

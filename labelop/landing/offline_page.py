@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 _DROPPED_WITH_CONTENT = frozenset({"script", "iframe", "object", "template", "noscript", "svg", "math", "footer"})
 _DROPPED = frozenset({"link", "img", "base", "meta", "embed", "source", "video", "audio", "track", "form", "input"})
@@ -54,6 +55,15 @@ def make_offline(page: str, title: str) -> str:
     keeper.feed(page)
     keeper.close()
     return f"{head(title)}<body>{''.join(keeper.parts)}</body></html>\n"
+
+
+def escaped(value: Any) -> Any:
+    """Escape every text in nested lists and dicts, for report tools that put data into HTML as it is."""
+    if isinstance(value, str):
+        return html.escape(value, quote=False)
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    return {key: escaped(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 class _Keeper(HTMLParser):
