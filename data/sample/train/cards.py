@@ -85,7 +85,14 @@ def detector(name: str, net: torch.nn.Module) -> None:
     example = (_examples(dataset, stage.width, stage.height),)
     whole = nets.DetectorFile(net, nets.LIGHT[kind])
     export.write(
-        whole, path, example=example, inputs=["images"], outputs=["logits", "boxes"], free=some, tolerance=0.01
+        whole,
+        path,
+        example=example,
+        inputs=["images"],
+        outputs=["logits", "boxes"],
+        free=some,
+        tolerance=0.01,
+        unordered=True,
     )
     tuning, run = _tuning(kind), files.session(path)
     draft = evaluate.best_scores(classes, tuning, [evaluate.detect(run, classes, one.image) for one in tuning])
