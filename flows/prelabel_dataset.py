@@ -55,7 +55,7 @@ def prelabel_dataset(
     ontology = ontology_of(tables, dataset, version)
     with progress_shown():
         land_prices(tables, prices, run)
-        route_dataset(
+        decisions = route_dataset(
             tables,
             dataset,
             version,
@@ -70,6 +70,7 @@ def prelabel_dataset(
             tables,
             dataset,
             version,
+            decisions=[asdict(decision) for decision in decisions],
             arms=arm_models(settings, routing, ontology),
             policy_digest=policy.digest,
             compare_share=routing.compare_share,

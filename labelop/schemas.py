@@ -222,6 +222,7 @@ _ALL = (
         ("images_count", _COUNT),
         ("wall_seconds", _REAL),  # whole attempt
         ("infer_seconds", _REAL),  # inside the engine
+        ("detector_seconds", _REAL),  # the detector's part of it
         ("sent_bytes", _COUNT),
         ("received_bytes", _COUNT),
         ("outcome", _TEXT),  # finished | failed
@@ -335,7 +336,12 @@ _ALL = (
 TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 """Every table by name."""
 
-VOLATILE = frozenset({"run_id", "landed_at", "started_at", "worker", "wall_seconds", "infer_seconds", "attempt_id"})
+VOLATILE = frozenset(
+    {
+        "run_id", "landed_at", "started_at", "worker", "attempt_id",
+        "wall_seconds", "infer_seconds", "detector_seconds",
+    }
+)  # fmt: skip
 """Columns that say when and by whom, not what; left out when two stores are compared."""
 
 

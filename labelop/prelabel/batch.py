@@ -135,6 +135,7 @@ def run_batch(context: BatchContext, batch: PlannedBatch, prelabeller: Prelabell
         "images_count": len(batch.image_ids),
         "wall_seconds": time.perf_counter() - clock,
         "infer_seconds": sum(r.infer_seconds for r in outcomes.values()),
+        "detector_seconds": sum(r.detector_seconds for r in outcomes.values()),
         "sent_bytes": sum(r.sent_bytes for r in outcomes.values()),
         "received_bytes": sum(r.received_bytes for r in outcomes.values()),
         "outcome": "finished",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labelop import ids
@@ -72,6 +72,11 @@ class Assignment:
     """chosen | compare | evaluate."""
     placement: str
     """onprem | cloud."""
+
+
+def models_for(models: ArmModels, role: str) -> ArmModels:
+    """Say which of an arm's models run: an evaluation judges boxes and classes, so masks would be paid for nothing."""
+    return replace(models, segmenter=None) if role == EVALUATE else models
 
 
 def in_slice(image_id: str, share: float) -> bool:
@@ -148,6 +153,7 @@ def plan_dataset(
     dataset: str,
     dataset_version: str,
     *,
+    decisions: Iterable[Mapping[str, Any]],
     arms: Mapping[str, ArmModels],
     policy_digest: str,
     compare_share: float,
@@ -157,9 +163,11 @@ def plan_dataset(
     """Plan a dataset version's batches and land them in `batches`.
 
     Args:
-        store: Where the tables are; `images`, `levels` and `decisions` of this version are read.
+        store: Where the tables are; `images` and `levels` of this version are read.
         dataset: Dataset name.
         dataset_version: Dataset version.
+        decisions: What routing decided now, see `assign`; not what has ever landed, or an old permission could outlive
+            a new refusal.
         arms: Models by arm name.
         policy_digest: Sensitivity policy under which the levels and decisions were made.
         compare_share: Share of images, 0..1, that both arms prelabel.
@@ -188,11 +196,10 @@ def plan_dataset(
             f"first {missing[0][:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
-    decisions = read_rows(store, "decisions", filters=equal(**ruled))
     assigned = assign(level_of, decisions, _held_out(store, where), compare_share, sorted(arms))
     batches: list[PlannedBatch] = []
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
-        models = arms[assignment.arm]
+        models = models_for(arms[assignment.arm], assignment.role)
         for chunk in _chunks(assigned[assignment], batch_images):
             parameters = {**_parameters(models, assignment.placement), "arm": assignment.arm, "role": assignment.role}
             key = ids.batch_id(dataset_version, assignment.placement, models.detector.digest, parameters, chunk)
@@ -261,7 +268,7 @@ def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest
             "placement": b.placement,
             "model_id": b.model_id,
             "model_digest": arms[b.arm].detector.digest,
-            "parameters": ids.canonical_json(_parameters(arms[b.arm], b.placement)),
+            "parameters": ids.canonical_json(_parameters(models_for(arms[b.arm], b.role), b.placement)),
             "position": b.position,
             "image_ids": list(b.image_ids),
             "policy_digest": policy_digest,

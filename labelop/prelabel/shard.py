@@ -14,7 +14,7 @@ from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open
 from labelop.errors import CatalogError, SettingsError
 from labelop.landing.store import Store
 from labelop.prelabel.batch import BatchContext, BatchResult, image_refs, run_batch
-from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan
+from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import load_policy
@@ -103,14 +103,15 @@ class OpenShard:
     """Models by arm."""
     audit: Path
     """Egress log of this store."""
-    engines: dict[str, Prelabeller] = field(default_factory=dict)
-    """Opened prelabellers by arm."""
+    engines: dict[tuple[str, str], Prelabeller] = field(default_factory=dict)
+    """Opened prelabellers by arm and role."""
 
     def run(self, batch: PlannedBatch) -> BatchResult:
         """Prelabel one batch with the models of its arm; see `run_batch`."""
-        if batch.arm not in self.engines:
-            self.engines[batch.arm] = self._open(batch.arm)
-        return run_batch(self.context, batch, self.engines[batch.arm])
+        key = (batch.arm, batch.role)
+        if key not in self.engines:
+            self.engines[key] = self._open(models_for(self.arms[batch.arm], batch.role))
+        return run_batch(self.context, batch, self.engines[key])
 
     def classes(self, arm: str) -> tuple[str, ...]:
         """Name every class the arm's models may give."""
@@ -122,8 +123,8 @@ class OpenShard:
         policy = self.context.policy
         return frozenset(level.text for level in Level if placement in policy.allowed_placements(level))
 
-    def _open(self, arm: str) -> Prelabeller:
-        settings, models = self.context.settings, self.arms[arm]
+    def _open(self, models: ArmModels) -> Prelabeller:
+        settings = self.context.settings
         if self.range.placement == ONPREM:
             return open_local(models, settings)
         if not settings.cloud_url:

@@ -1,10 +1,11 @@
--- How good and how fast each model is: AP50 against truth per split, images per second inside the engine and by the clock.
+-- How good and how fast each detector is: AP50 against truth per split, images per second of the detector alone, and of
+-- the whole arm by the clock, with reading, masks and landing.
 -- Params: dataset text = null
 -- Grain: dataset, split, model_id
 WITH speed AS (
     SELECT
         dataset, dataset_version, model_id,
-        sum(images_count) / nullif(sum(infer_seconds), 0) AS images_per_second,
+        sum(images_count) / nullif(sum(detector_seconds), 0) AS images_per_second,
         sum(images_count) / nullif(sum(wall_seconds), 0) AS images_per_wall_second
     FROM v_speed
     GROUP BY dataset, dataset_version, model_id

@@ -17,7 +17,7 @@ from labelop import ids
 from labelop.catalog.cards import ModelCard, Postprocess
 from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
-from labelop.landing.store import Store, land
+from labelop.landing.store import Store, land, read_rows
 from labelop.prelabel.batch import BatchContext, image_refs
 from labelop.prelabel.plan import Plan, plan_dataset
 from labelop.schemas import table, utc_now
@@ -118,7 +118,8 @@ class House:
     def plan(self, **given: Any) -> Plan:
         """Plan the dataset."""
         options: dict[str, Any] = {"compare_share": 0.0, "batch_images": 2, "run_id": "r"} | given
-        return plan_dataset(self.store, DATASET, VERSION, arms=self.arms, policy_digest=self.policy.digest, **options)
+        options = {"decisions": read_rows(self.store, "decisions"), "policy_digest": self.policy.digest} | options
+        return plan_dataset(self.store, DATASET, VERSION, arms=self.arms, **options)
 
     def context(self, plan: Plan) -> BatchContext:
         """Read what a shard's batches share."""

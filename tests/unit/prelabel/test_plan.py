@@ -89,6 +89,7 @@ def test_a_level_counts_for_its_own_policy_only(house: House) -> None:
             house.store,
             "toy",
             "v-1",
+            decisions=[],
             arms=house.arms,
             policy_digest="f" * 64,
             compare_share=0.0,
