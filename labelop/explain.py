@@ -35,7 +35,7 @@ def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]
     if len(found) != 1:
         raise ManifestError(
             f"{len(found) or 'No'} images begin with {image_id!r}, expected exactly one.",
-            hint="Ids are in the `images` table: `labelop query images`.",
+            hint="`labelop query image_effort` and the report show ids; the `images` table has them all.",
         )
     whole = pc.field("image_id") == found[0]
     sections = {name: [_flat(row) for row in read_rows(store, name, filters=whole)] for name in _TABLES}
