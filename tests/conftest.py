@@ -1,14 +1,10 @@
-"""What every test may rely on: helper modules beside this file can be imported, and no setting leaks in."""
+"""What every test may rely on: no setting of the shell leaks in."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from same_tables import meaning_differs
-from small_sample import ROOT, make_night
 
 from labelop.landing.store import Store
 from labelop.queries import run_checks
+from tests.same_tables import meaning_differs
+from tests.small_sample import ROOT, make_night
 
 ROUNDS = 20
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

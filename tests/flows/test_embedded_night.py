@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from small_sample import ROOT, SAMPLE, make_night
 
 from labelop.landing.store import Store, read_rows
 from labelop.queries import open_session, run_checks, run_query
+from tests.small_sample import ROOT, SAMPLE, make_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -129,7 +129,7 @@ def test_the_summary_is_recomputed_by_hand_from_the_tables(night: Night) -> None
 
 def _scratch_seconds(review: Row) -> float:
     """T_scratch = t_base + n_final * t_add: 7.8 s an image, 12.5 s a box with class, 5.1 s an image class."""
-    return 7.8 + sum(12.5 if label["x0_px"] is not None else 5.1 for label in review["labels"])
+    return 7.8 + math.fsum(12.5 if label["x0_px"] is not None else 5.1 for label in review["labels"])
 
 
 def _machine_cost(usage: list[Row], arm: str, price: dict[tuple[str, str], float]) -> float:
@@ -137,7 +137,7 @@ def _machine_cost(usage: list[Row], arm: str, price: dict[tuple[str, str], float
     busy = math.fsum(r["wall_seconds"] for r in usage) / 3600
     rate = price["review", "loaded_rate"]
     if arm == "local":
-        p = {item: amount for (place, item), amount in price.items() if place == "onprem"}
+        p: dict[str, float] = {item: amount for (place, item), amount in price.items() if place == "onprem"}
         hardware = (p["machine_price"] - p["machine_salvage"]) / (p["machine_life"] * p["machine_busy"])
         energy = p["machine_power"] * p["pue"] * p["electricity"]
         return busy * (hardware + energy) + (p["blocked"] + busy * p["slowdown"] + p["setup"]) * rate

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from same_tables import meaning_differs
-from small_sample import ROOT, make_night
 
 from labelop.landing.store import Store, read_rows
+from tests.same_tables import meaning_differs
+from tests.small_sample import ROOT, make_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
