@@ -6,6 +6,7 @@ transaction; the log refuses a second commit of the same key, also from another 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,6 +45,7 @@ _VERSION_PROPERTY = "labelop.schema_version"
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
 _ATTEMPTS = 5
 _ZSTD_LEVEL = 3
+_SAID = 400
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """Rows of one table: Arrow, or one mapping per row with every column."""
@@ -133,7 +135,7 @@ def read(
     try:
         return dataset_of(store, name).to_table(columns=columns, filter=filters)
     except (OSError, DeltaError, pa.ArrowException) as error:
-        raise LandingError(f"Table {name!r} in {store.root} cannot be read: {error}.") from error
+        raise LandingError(f"Table {name!r} in {store.root} cannot be read: {_said(error)}.") from error
 
 
 def read_rows(
@@ -178,7 +180,7 @@ def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
                 # mostly the winner landed this very key, which the next look shows
                 if attempt == _ATTEMPTS:
                     raise LandingError(
-                        f"Table {name!r} in {store.root} refused the rows of {key!r} {_ATTEMPTS} times: {error}.",
+                        f"Table {name!r} in {store.root} refused {key!r} {_ATTEMPTS} times: {_said(error)}.",
                         hint="Too many writers at once; run again, what is landed stays landed.",
                     ) from error
     return landed
@@ -205,7 +207,7 @@ def _attempt(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
         raise
     except (DeltaError, OSError) as error:
         raise LandingError(
-            f"Table {name!r} in {store.root} did not take the rows of {keys[0]!r} and {len(keys) - 1} more: {error}."
+            f"Table {name!r} in {store.root} did not take {keys[0]!r} and {len(keys) - 1} more: {_said(error)}."
         ) from error
     return set(keys)
 
@@ -217,7 +219,7 @@ def _open(store: Store, name: str) -> DeltaTable | None:
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:
-        raise LandingError(f"Table {name!r} in {store.root} cannot be opened: {error}.") from error
+        raise LandingError(f"Table {name!r} in {store.root} cannot be opened: {_said(error)}.") from error
     stored = table.metadata().configuration.get(_VERSION_PROPERTY)
     if stored != str(declared.version):
         raise SchemaMismatchError(
@@ -244,7 +246,12 @@ def _create(store: Store, name: str) -> DeltaTable:
         # another writer may have created it between our look and our try
         if (table := _open(store, name)) is not None:
             return table
-        raise LandingError(f"Table {name!r} in {store.root} cannot be created: {error}.") from error
+        raise LandingError(f"Table {name!r} in {store.root} cannot be created: {_said(error)}.") from error
+
+
+def _said(error: Exception) -> str:
+    """Make one plain line of what the table library said; it writes colours and several lines."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip(".")[:_SAID]
 
 
 def _writer_properties(name: str) -> WriterProperties:

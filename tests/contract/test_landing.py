@@ -193,6 +193,18 @@ def test_duckdb_reads_the_exact_files(store: Store) -> None:
     assert found == (2, 2)
 
 
+def test_a_broken_store_says_so_in_one_line(tmp_path: Path) -> None:
+    """A log that cannot be read is a landing error that names table and store, not an empty table."""
+    store = Store(str(tmp_path))
+    land(store, "images", [], "k")
+    (tmp_path / "images" / "_delta_log" / "00000000000000000000.json").write_text("{broken")
+    for attempt in (lambda: read(store, "images"), lambda: land(store, "images", [], "k2")):
+        with pytest.raises(LandingError, match="'images'") as caught:
+            attempt()
+        assert "\x1b" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 def test_files_without_a_commit_are_not_read(tmp_path: Path) -> None:
     """What a killed writer left in the folder is not part of the table."""
     store = Store(str(tmp_path))
