@@ -153,7 +153,7 @@ def _machine_cost(usage: list[Row], arm: str, price: dict[tuple[str, str], float
     stored = sum(r["sent_bytes"] for r in usage) / 1e9 * p["storage_time"] * p["storage"]
     answers = sum(r["received_bytes"] for r in usage) / 1e9 * p["egress"]
     requests = calls * (p["api"] + p["put"] + p["get"])
-    return billed / 3600 * p["gpu"] + requests + stored + answers + (p["setup"] + p["governance"]) * rate
+    return float(billed / 3600 * p["gpu"] + requests + stored + answers + (p["setup"] + p["governance"]) * rate)
 
 
 def test_a_second_night_redoes_no_inference(night: Night) -> None:
