@@ -6,7 +6,7 @@ corners. So the box is also given as Sam2's own dense mask prompt, computed insi
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -32,7 +32,9 @@ GRID = SIDE // 4  # width and height of the low-resolution mask
 TARGET = SIDE // 2  # width and height at which the loss is taken
 LIGHT = (150.0, 55.0)
 FEATURES = ["fine", "middle", "coarse"]  # names of the tensors between encoder and decoder
-STEPS, RATE, IMAGES, BOXES = 2000, 1e-3, 4, 8
+IMAGES, BOXES = 4, 8  # in one batch
+# name of the checkpoint, number of the first step, steps, peak learning rate
+STAGES = (("boxes-to-masks", 0, 2000, 1e-3), ("boxes-to-masks-again", 2000, 2000, 6e-4))
 SCENES = 500  # of each dataset
 
 
@@ -175,8 +177,8 @@ def _example(
     return pixels.copy(), places, covers.copy()
 
 
-def _loss(whole: Segmenter, step: int) -> torch.Tensor:
-    rng = np.random.default_rng([29, step])
+def _loss(whole: Segmenter, first: int, step: int) -> torch.Tensor:
+    rng = np.random.default_rng([29, first + step])
     scenes = _scenes()
     batch = [_example(scenes[k], rng) for k in rng.integers(len(scenes), size=IMAGES)]
     features = whole.encode(torch.from_numpy(np.stack([one[0] for one in batch])))
@@ -202,6 +204,7 @@ def build() -> Segmenter:
     """The trained segmenter, from its checkpoint or trained now."""
     torch.manual_seed(7)
     whole = Segmenter()
-    trained = steps.train("boxes-to-masks", whole, lambda step: _loss(whole, step), steps=STEPS, rate=RATE)
-    assert isinstance(trained, Segmenter)
-    return trained
+    for name, first, count, rate in STAGES:
+        loss_at = partial(_loss, whole, first)
+        whole = steps.train(name, whole, loss_at, steps=count, rate=rate)
+    return whole

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -29,15 +30,18 @@ def _average(mean: torch.nn.Module, net: torch.nn.Module, step: int, keep: float
                 old.copy_(new)
 
 
+Net = TypeVar("Net", bound=torch.nn.Module)
+
+
 def train(
     name: str,
-    net: torch.nn.Module,
+    net: Net,
     loss_at: Callable[[int], torch.Tensor],
     *,
     steps: int,
     rate: float,
     seed: int = 7,
-) -> torch.nn.Module:
+) -> Net:
     """Train for a fixed number of steps and return the averaged network in eval mode.
 
     Args:
@@ -51,7 +55,7 @@ def train(
     """
     CHECKPOINTS.mkdir(exist_ok=True)
     path = CHECKPOINTS / f"{name}.pt"
-    mean = deepcopy(net)
+    mean = deepcopy(net)  # the averaged weights
     plain = [p for p in net.parameters() if p.ndim <= 1]
     heavy = [p for p in net.parameters() if p.ndim > 1]
     groups = [{"params": heavy, "weight_decay": 1e-4}, {"params": plain, "weight_decay": 0.0}]
