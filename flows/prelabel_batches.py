@@ -51,16 +51,19 @@ def prelabel_batches(
         images = sum(len(b.image_ids) for b in todo)
         done = 0
         progress.report(stage, done, images)
-        for batch in todo:
-            results.append(_one(tables, shard, batch))
-            done += len(batch.image_ids)
-            progress.report(stage, done, images)
-        if results:
-            docs = settings.data_docs_path / shard.context.plan.dataset / f"prelabels-{placement}"
-            write_data_docs(results, docs)
+        try:
+            for batch in todo:
+                _one(tables, shard, batch, results)
+                done += len(batch.image_ids)
+                progress.report(stage, done, images)
+        finally:
+            # a refused batch is the one whose page somebody will look for
+            if results:
+                docs = settings.data_docs_path / shard.context.plan.dataset / f"prelabels-{placement}"
+                write_data_docs(results, docs)
 
 
-def _one(tables: Store, shard: OpenShard, batch: PlannedBatch) -> GateResult:
+def _one(tables: Store, shard: OpenShard, batch: PlannedBatch, results: list[GateResult]) -> None:
     result = run_batch(shard, batch)
     gate = check_prelabels(
         rows_to_table("prelabels", result.rows),
@@ -69,10 +72,10 @@ def _one(tables: Store, shard: OpenShard, batch: PlannedBatch) -> GateResult:
         levels={key: ref.level for key, ref in shard.context.refs.items()},
         cloud_levels=shard.levels_allowed_at("cloud"),
     )
+    results.append(gate)
     if not gate.passed:
         # the work was done and paid for, though its rows are not let through
         refused = {**result.usage, "outcome": "failed"}
         land(tables, "usage", [refused], str(refused["attempt_id"]))
     require(gate)
     land_batch(tables, result)
-    return gate

@@ -6,10 +6,9 @@ LabelopError                       hint, context, retryable = False
   RoutingError                     NoEligiblePlacementError, PlacementForbiddenError
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
-  LandingError                     SchemaMismatchError, ConflictingBatchError, ExpectationsFailedError,
-                                   UnknownTableError
-  ReviewError                      ReviewFormatError, ReviewRecordError, UnknownLabelClassError
-  AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, EmptyArmError
+  LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError
+  ReviewError                      ReviewFormatError, ReviewRecordError
+  AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
   RunFailedError                   a run ended without doing all of its work
 """
 
@@ -141,10 +140,6 @@ class SchemaMismatchError(LandingError):
     """Rows do not have the columns or types of their table."""
 
 
-class ConflictingBatchError(LandingError):
-    """Rows are already landed under this key, with other content."""
-
-
 class ExpectationsFailedError(LandingError):
     """Rows break an expectation and were not let through."""
 
@@ -175,10 +170,6 @@ class ReviewRecordError(ReviewError):
         return ReviewRecordError(self.message, hint=self.hint, **{**self.context, "pointer": pointer + self.pointer})
 
 
-class UnknownLabelClassError(ReviewError):
-    """A review uses a label that the ontology does not have."""
-
-
 class AnalysisError(LabelopError):
     """A question could not be answered from the tables."""
 
@@ -193,10 +184,6 @@ class QueryParameterError(AnalysisError):
 
 class MissingPriceError(AnalysisError):
     """The price book has no price for something that was used."""
-
-
-class EmptyArmError(AnalysisError):
-    """An arm has no rows to compare."""
 
 
 class RunFailedError(LabelopError):
