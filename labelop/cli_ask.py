@@ -53,7 +53,7 @@ def explain(
     from labelop.explain import explain_image  # noqa: PLC0415
 
     with running(store, quiet=True) as (_, tables):
-        show_sections(explain_image(tables, image_id), output)
+        show_sections(explain_image(tables, image_id), output, upright=True)
 
 
 @ask_app.command()

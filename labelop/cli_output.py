@@ -167,11 +167,23 @@ def show_parquet(rows: pa.Table) -> None:
     sys.stdout.buffer.write(sink.getvalue())
 
 
-def show_sections(sections: Mapping[str, Sequence[Row]], output: OutputFormat) -> None:
-    """Write several named tables; JSON gives one object, the other forms one table after the other."""
+def show_sections(sections: Mapping[str, Sequence[Row]], output: OutputFormat, *, upright: bool = False) -> None:
+    """Write several named tables; JSON gives one object, the other forms one table after the other.
+
+    Args:
+        sections: Rows by heading.
+        output: Form.
+        upright: In the table form show a row as a column of its values, without those that no row has.
+    """
     if output is OutputFormat.JSON:
         plain = {name: [dict(row) for row in rows] for name, rows in sections.items()}
         typer.echo(json.dumps(plain, default=_plain, ensure_ascii=False, indent=2))
         return
     for name, rows in sections.items():
-        show_rows(rows, output, title=name)
+        turned = upright and output is OutputFormat.TABLE
+        show_rows(_turned(rows) if turned else rows, output, title=name)
+
+
+def _turned(rows: Sequence[Row]) -> list[Row]:
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
+    return [{"": name, **{str(n): row[name] for n, row in enumerate(rows, 1)}} for name in names]

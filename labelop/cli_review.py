@@ -41,10 +41,14 @@ def review_import(
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Bring corrections back; bad records are quarantined, their siblings are kept."""
+    """Bring corrections back and measure them; bad records are quarantined, their siblings are kept."""
+    from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.review.exchange import import_file  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (_, tables):
-        result = import_file(tables, file, dataset=dataset, tool=tool, run_id=new_run_id("review"))
+        run = new_run_id("review")
+        result = import_file(tables, file, dataset=dataset, tool=tool, run_id=run)
+        # without its edits a review would count as one that changed nothing
+        land_edits(tables, run, dataset=dataset)
         show_rows([asdict(result)], output, title=f"Import of {file.name}")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from labelop.cli import app
 from labelop.landing.store import Store, land
+from labelop.review.intake import ImportResult
 from labelop.schemas import table, utc_now
 
 RUNNER = CliRunner()
@@ -129,6 +130,26 @@ def test_the_store_can_be_named_either_way(run: Callable[..., Result], tmp_path:
     result = run("explain", "abab", "--store", other.root, "--format", "json")
     assert json.loads(result.stdout)["images"][0]["path"] == "a.jpg"
     assert run("explain", "abab").exit_code == 1
+
+
+def test_an_import_measures_what_it_brought(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reviews get their edits in the same run, or they would count as reviews that changed nothing."""
+    calls: list[tuple[str, str]] = []
+
+    def importing(_store: Store, _file: Path, *, dataset: str, tool: str, run_id: str) -> ImportResult:
+        calls.append((f"import {dataset} {tool}", run_id))
+        return ImportResult(landed=2, quarantined=1, skipped=0)
+
+    def editing(_store: Store, run_id: str, *, dataset: str) -> int:
+        calls.append((f"edits {dataset}", run_id))
+        return 5
+
+    monkeypatch.setattr("labelop.review.exchange.import_file", importing)
+    monkeypatch.setattr("labelop.effort.ledger.land_edits", editing)
+    result = run("review", "import", "export.json", "--dataset", "toys", "--format", "json")
+    assert json.loads(result.stdout) == [{"landed": 2, "quarantined": 1, "skipped": 0}]
+    assert [what for what, _ in calls] == ["import toys label-studio", "edits toys"]
+    assert len({run_id for _, run_id in calls}) == 1
 
 
 def test_classify_and_route_of_an_ingested_dataset(run: Callable[..., Result], tmp_path: Path) -> None:

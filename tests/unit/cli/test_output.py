@@ -31,6 +31,19 @@ def test_sections_are_one_json_object(capsys: pytest.CaptureFixture[str]) -> Non
     assert list(json.loads(capsys.readouterr().out)) == ["one", "two"]
 
 
+def test_wide_rows_can_stand_upright(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is a column of its values, and what no row has is left out; JSON does not change."""
+    rows = [{"path": "a.jpg", "split": None}, {"path": "b.jpg", "split": None}]
+    show_sections({"images": rows}, OutputFormat.TABLE, upright=True)
+    shown = capsys.readouterr().out
+    [line] = [line for line in shown.splitlines() if "a.jpg" in line]
+    assert "path" in line
+    assert "b.jpg" in line
+    assert "split" not in shown
+    show_sections({"images": rows}, OutputFormat.JSON, upright=True)
+    assert json.loads(capsys.readouterr().out) == {"images": rows}
+
+
 def test_csv_keeps_columns_and_digits(capsys: pytest.CaptureFixture[str]) -> None:
     """The first line names the columns, money keeps its digits, and no rows give no text."""
     show_rows(ROWS, OutputFormat.CSV)

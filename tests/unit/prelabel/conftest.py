@@ -17,7 +17,7 @@ from labelop import ids
 from labelop.catalog.cards import ModelCard, Postprocess
 from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
-from labelop.landing.store import Store, land, read_rows
+from labelop.landing.store import Store, land
 from labelop.prelabel.batch import BatchContext, image_refs
 from labelop.prelabel.plan import Plan, plan_dataset
 from labelop.schemas import table, utc_now
@@ -81,6 +81,7 @@ class House:
     policy: SensitivityPolicy
     arms: dict[str, ArmModels]
     files: dict[str, Path] = field(default_factory=dict)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
 
     def fill(self, levels: Sequence[str] = ("public",) * 5, *, held_out: int = 0, split: str = "val") -> list[str]:
         """Write one image per level and land the tables; gives the image ids in the order of the levels."""
@@ -112,13 +113,19 @@ class House:
         )
         truths = [make_row("reviews", review_id=k, image_id=k, arm="import", labels=[]) for k in keys[:held_out]]
         land(self.store, "reviews", truths, "reviews")
-        land(self.store, "decisions", [self._decision(level, arm) for level in set(levels) for arm in self.arms], "d")
+        self.decisions = [self._decision(level, arm) for level in sorted(set(levels)) for arm in self.arms]
         return keys
 
     def plan(self, **given: Any) -> Plan:
         """Plan the dataset."""
-        options: dict[str, Any] = {"compare_share": 0.0, "batch_images": 2, "run_id": "r"} | given
-        options = {"decisions": read_rows(self.store, "decisions"), "policy_digest": self.policy.digest} | options
+        options: dict[str, Any] = {
+            "decisions": self.decisions,
+            "policy_digest": self.policy.digest,
+            "compare_share": 0.0,
+            "batch_images": 2,
+            "run_id": "r",
+        }
+        options |= given
         return plan_dataset(self.store, DATASET, VERSION, arms=self.arms, **options)
 
     def context(self, plan: Plan) -> BatchContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_level_counts_for_its_own_policy_only(house: House) -> None:
             house.store,
             "toy",
             "v-1",
-            decisions=[],
+            decisions=house.decisions,
             arms=house.arms,
             policy_digest="f" * 64,
             compare_share=0.0,
@@ -153,6 +154,25 @@ def test_a_cloud_batch_names_its_payload(house: House) -> None:
     house.plan(compare_share=1.0)
     payloads = {r["placement"]: PAYLOAD_FORMAT in r["parameters"] for r in read_rows(house.store, "batches")}
     assert payloads == {"onprem": False, "cloud": True}
+
+
+def test_an_old_permission_does_not_outlive_a_refusal(house: House) -> None:
+    """Planning obeys what routing decided now, whatever has ever landed in `decisions`."""
+    house.fill()
+    land(house.store, "decisions", house.decisions, "yesterday")
+    refused = [row | {"allowed": row["allowed"] and row["arm"] == "local"} for row in house.decisions]
+    assert {b.placement for b in house.plan(compare_share=1.0).batches} == {"onprem", "cloud"}
+    assert {b.placement for b in house.plan(compare_share=1.0, decisions=refused).batches} == {"onprem"}
+
+
+def test_an_evaluation_makes_no_masks(house: House) -> None:
+    """AP50 judges boxes and classes: the segmenter runs for drafts and not for evaluations."""
+    segmenter = house.arms["cloud"].detector
+    house.arms = {name: replace(models, segmenter=segmenter) for name, models in house.arms.items()}
+    house.fill(("restricted",) * 3, held_out=2)
+    house.plan()
+    named = {row["role"]: "segmenter" in row["parameters"] for row in read_rows(house.store, "batches")}
+    assert named == {"chosen": True, "evaluate": False}
 
 
 def test_a_batch_needs_room_for_an_image(house: House) -> None:
