@@ -26,6 +26,9 @@ Row = Mapping[str, object]
 _FOUR_DIGITS = 1000
 """Below this, four significant digits say more than one decimal."""
 
+_UPRIGHT_ROWS = 4
+"""More rows than this do not fit beside one another."""
+
 
 class OutputFormat(StrEnum):
     """How rows are written."""
@@ -173,17 +176,21 @@ def show_sections(sections: Mapping[str, Sequence[Row]], output: OutputFormat, *
     Args:
         sections: Rows by heading.
         output: Form.
-        upright: In the table form show a row as a column of its values, without those that no row has.
+        upright: In the table form show few wide rows as columns of their values, without those that no row has, and
+            of many rows only the columns in which they differ.
     """
     if output is OutputFormat.JSON:
         plain = {name: [dict(row) for row in rows] for name, rows in sections.items()}
         typer.echo(json.dumps(plain, default=_plain, ensure_ascii=False, indent=2))
         return
     for name, rows in sections.items():
-        turned = upright and output is OutputFormat.TABLE
-        show_rows(_turned(rows) if turned else rows, output, title=name)
+        shown = _upright(rows) if upright and output is OutputFormat.TABLE else rows
+        show_rows(shown, output, title=name)
 
 
-def _turned(rows: Sequence[Row]) -> list[Row]:
+def _upright(rows: Sequence[Row]) -> list[Row]:
+    if len(rows) > _UPRIGHT_ROWS:
+        differing = [name for name in rows[0] if len({str(row[name]) for row in rows}) > 1]
+        return [{name: row[name] for name in differing} for row in rows]
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
     return [{"": name, **{str(n): row[name] for n, row in enumerate(rows, 1)}} for name in names]

@@ -32,7 +32,7 @@ def test_sections_are_one_json_object(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_wide_rows_can_stand_upright(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each row is a column of its values, and what no row has is left out; JSON does not change."""
+    """Each row is a column of its values, and what no row has is left out; JSON is whole."""
     rows = [{"path": "a.jpg", "split": None}, {"path": "b.jpg", "split": None}]
     show_sections({"images": rows}, OutputFormat.TABLE, upright=True)
     shown = capsys.readouterr().out
@@ -40,6 +40,8 @@ def test_wide_rows_can_stand_upright(capsys: pytest.CaptureFixture[str]) -> None
     assert "path" in line
     assert "b.jpg" in line
     assert "split" not in shown
+    show_sections({"many": [{"n": n, "same": "constant"} for n in range(5)]}, OutputFormat.TABLE, upright=True)
+    assert "constant" not in capsys.readouterr().out
     show_sections({"images": rows}, OutputFormat.JSON, upright=True)
     assert json.loads(capsys.readouterr().out) == {"images": rows}
 
