@@ -54,7 +54,7 @@ contracts: setup-dev  ## the arrow of dependency
 test-fast: setup-dev  ## tests that take at most a few seconds each
 	$(PYTEST) -q -m 'not slow'
 
-test: setup-dev  ## all tests, the slow ones too
+test: setup-dev lint types contracts  ## lint, types, import contracts and all tests, the slow ones too; what CI runs
 	$(PYTEST) -q
 
 up: setup  ## start the stack on loopback: Prefect server, two pools with workers, deployments, inference server

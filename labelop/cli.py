@@ -216,7 +216,7 @@ def _run_night(
     output: OutputFormat,
 ) -> None:
     from labelop.runs import new_run_id  # noqa: PLC0415
-    from labelop.summary import run_tables  # noqa: PLC0415
+    from labelop.summary import for_people, run_tables  # noqa: PLC0415
 
     run, page = new_run_id("night"), report_file or settings.report_path
     problem: LabelopError | None = None
@@ -232,7 +232,8 @@ def _run_night(
         except LabelopError as error:
             # what did get through is shown before the run is reported as failed
             problem = error
-    show_sections(run_tables(tables, run), output)
+    said = run_tables(tables, run)
+    show_sections(for_people(said) if output is OutputFormat.TABLE else said, output)
     if output is OutputFormat.TABLE:
         typer.echo(f"Report: {page}")
     if problem is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labelop.landing.filters import equal
@@ -10,23 +11,43 @@ from labelop.landing.store import Store, read_rows
 from labelop.queries import open_session, run_query
 from labelop.runs import PRELABELLED
 
-_QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Accounting: found = landed + quarantined": (
-        "run_summary",
-        (
-            "dataset",
-            "discovered_count",
-            "landed_count",
-            "quarantined_count",
-            "empty_count",
-            "failed_count",
-            "reviewed_count",
-        ),
-    ),
-    "Local and cloud: correction effort and cost": ("arm_summary", ()),
-    "Model quality against the truth that came with the source": ("model_quality", ()),
+_QUERIES = {
+    "Accounting: found = landed + quarantined": "run_summary",
+    "Local and cloud: correction effort and cost": "arm_summary",
+    "Model quality against the truth that came with the source": "model_quality",
 }
-"""Query and columns by heading; no columns means all."""
+"""Query by heading, in the order of reading."""
+
+_WORDS = {
+    "dataset": "dataset",
+    "batches_count": "batches",
+    "landed_before_count": "skipped, landed before",
+    "missing_count": "missing",
+    "discovered_count": "found",
+    "landed_count": "landed",
+    "quarantined_count": "quarantined",
+    "empty_count": "nothing found",
+    "failed_count": "failed",
+    "reviewed_count": "reviewed",
+    "arm": "arm",
+    "split": "split",
+    "model_id": "model",
+    "images_count": "images",
+    "accepted_count": "labels",
+    "her": "edits per label",
+    "saving": "saving",
+    "active_seconds_mean": "review s per image",
+    "machine_cost": "machine",
+    "review_cost": "review",
+    "total_cost": "total",
+    "cost_per_label": "cost per label",
+    "ap50": "AP50",
+    "image_accuracy": "image class accuracy",
+    "images_per_second": "images per s",
+    "currency": "in",
+    "simulated": "simulated",
+}
+"""What a person reads for a column; the others are left to the queries themselves."""
 
 
 def run_tables(store: Store, run_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -40,11 +61,18 @@ def run_tables(store: Store, run_id: str) -> dict[str, list[dict[str, Any]]]:
         Rows by heading, in the order of reading.
     """
     session = open_session(store)
-    tables = {"Batches of this run": _batches(store, run_id)}
-    for title, (name, columns) in _QUERIES.items():
-        rows = run_query(session, name)
-        tables[title] = (rows.select(list(columns)) if columns else rows).to_pylist()
+    tables: dict[str, list[dict[str, Any]]] = {"Batches of this run": _batches(store, run_id)}
+    for title, name in _QUERIES.items():
+        tables[title] = run_query(session, name).to_pylist()
     return tables
+
+
+def for_people(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Keep the columns a person looks for first, under short words, so that a table fits a terminal."""
+    return {
+        title: [{_WORDS[name]: value for name, value in row.items() if name in _WORDS} for row in rows]
+        for title, rows in tables.items()
+    }
 
 
 def _batches(store: Store, run_id: str) -> list[dict[str, Any]]:
