@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from PIL import Image
 
 from data.sample.draw import parcels, smears
 from data.sample.draw.scene import TRAINING_SEEDS
@@ -68,7 +69,7 @@ def _tuning(kind: str) -> list[evaluate.Truth]:
         scene = painter.draw(seed)
         boxes = np.array([one.box for one in scene.objects], dtype=np.float64)
         labels = tuple(one.label for one in scene.objects)
-        truths.append(evaluate.Truth(evaluate.Image.fromarray(scene.pixels), boxes, labels))
+        truths.append(evaluate.Truth(Image.fromarray(scene.pixels), boxes, labels))
     return truths + (list(islice(evaluate.photographs("train"), 60)) if kind == "cells" else [])
 
 
