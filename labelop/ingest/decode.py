@@ -170,7 +170,7 @@ def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
             raise _refused("TOO_LARGE", str(error) or type(error).__name__) from error
         except Exception as error:
             # hostile files make Pillow raise nine unrelated classes; this is the one place that may catch them all
-            raise _refused("CORRUPT", type(error).__name__) from error
+            raise _refused("CORRUPT", f"the decoder gave up before the last pixel ({type(error).__name__})") from error
 
 
 def _loaded(image: Image.Image, limits: Limits) -> tuple[ImageFacts, Image.Image]:
