@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, RootModel
 
 from labelop.errors import ConfigurationError
+from labelop.forms import StrictForm, check_form, read_form
 from labelop.ingest.sources import SourceFormat
 
 
-class DatasetJob(BaseModel):
+class DatasetJob(StrictForm):
     """One dataset of a night."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of the dataset.")
     source: str = Field(min_length=1, description="Folder or any fsspec URI.")
@@ -31,33 +29,33 @@ class DatasetJob(BaseModel):
     )
 
 
+class _NightForm(RootModel[Annotated[list[DatasetJob], Field(min_length=1)]]):
+    pass
+
+
+_NIGHT_HINT = "`--night` names this file; `labelop demo` takes demo.yaml of LABELOP_CONFIG where it is not given."
+
+
 def parse_job(given: Mapping[str, Any]) -> DatasetJob:
     """Check a job as it arrives from a command line, a file or a schedule.
 
     Raises:
         ConfigurationError: A field is missing, unknown or has no usable value; the message names it.
     """
-    try:
-        return DatasetJob.model_validate(dict(given))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(
-            f"Dataset job {given.get('dataset')!r}: {key} is {first.get('input')!r}: {first['msg']}.",
-            hint=f"Known fields: {', '.join(sorted(DatasetJob.model_fields))}.",
-        ) from error
+    return check_form(
+        dict(given),
+        DatasetJob,
+        name=f"Dataset job {given.get('dataset')!r:.120}",
+        error=ConfigurationError,
+        hint=f"Known fields: {', '.join(sorted(DatasetJob.model_fields))}.",
+    )
 
 
 def read_night(path: Path) -> list[DatasetJob]:
     """Read a YAML list of jobs; a source that is no URI is taken relative to the working folder.
 
     Raises:
-        ConfigurationError: The file cannot be read, is no list, or a job has a fault.
+        ConfigurationError: The file cannot be read, is no list, or a job has a fault; names file, key, value found
+            and what is allowed.
     """
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"Night file {path} cannot be read: {' '.join(str(error).split())}.") from error
-    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
-        raise ConfigurationError(f"Night file {path} holds {type(value).__name__}, expected a list of dataset jobs.")
-    return [parse_job(item) for item in value]
+    return read_form(path, _NightForm, error=ConfigurationError, hint=_NIGHT_HINT).root

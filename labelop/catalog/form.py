@@ -8,13 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from labelop.errors import CatalogError
+from labelop.forms import StrictForm, read_form
 
 MAX_CARD_BYTES = 256 * 1024
 """A card is a page of text; more is not a card."""
+
+CATALOG_HINT = "LABELOP_CATALOG names the folder of the cards; data/sample/models holds examples."
+"""What to do about a faulty card."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "detection": ("rtdetr_v2", "rt_detr_v2", "rt_detr", "d_fine", "detr"),
@@ -33,19 +36,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Form(BaseModel):
-    # an unknown key is most often a misspelt one, and a misspelt threshold must not be ignored
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class InputForm(_Form):
+class InputForm(StrictForm):
     """Size the model sees; images are stretched to it."""
 
     width_px: int = Field(ge=1, le=8192)
     height_px: int = Field(ge=1, le=8192)
 
 
-class PostprocessForm(_Form):
+class PostprocessForm(StrictForm):
     """How a detector's raw output becomes predictions."""
 
     min_score: _Share
@@ -54,7 +52,7 @@ class PostprocessForm(_Form):
     draft_score: dict[str, _Share]
 
 
-class SourceForm(_Form):
+class SourceForm(StrictForm):
     """One dataset the weights have seen."""
 
     name: _Text
@@ -62,7 +60,7 @@ class SourceForm(_Form):
     split: _Text | None = None
 
 
-class QualityForm(_Form):
+class QualityForm(StrictForm):
     """One measured figure."""
 
     dataset: _Text
@@ -72,7 +70,7 @@ class QualityForm(_Form):
     image_count: int = Field(ge=0)
 
 
-class CardForm(_Form):
+class CardForm(StrictForm):
     """A whole card, schema 1."""
 
     version_of_schema: Literal[1] = Field(alias="schema")
@@ -145,36 +143,5 @@ def parse_card(path: Path) -> tuple[CardForm, dict[str, Any]]:
     Raises:
         CatalogError: The file is missing, is not YAML, or breaks the form; names file, key, value and what is allowed.
     """
-    try:
-        if path.stat().st_size > MAX_CARD_BYTES:
-            raise CatalogError(
-                f"Card {path.name} is {path.stat().st_size} bytes; at most {MAX_CARD_BYTES} are allowed."
-            )
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CatalogError(
-            f"Card {path.name} cannot be read: {error.strerror}.", hint="`labelop models list` shows the catalog."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise CatalogError(f"Card {path.name} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict):
-        raise CatalogError(f"Card {path.name} holds a {type(content).__name__}; a mapping of keys is expected.")
-    try:
-        form = CardForm.model_validate(content)
-    except ValidationError as error:
-        raise CatalogError(_explain(path, error), hint="Correct the card; its keys are described in docs.") from error
+    form = read_form(path, CardForm, error=CatalogError, hint=CATALOG_HINT, max_bytes=MAX_CARD_BYTES)
     return form, form.model_dump(mode="json", by_alias=True)
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if not key:
-        return f"Card {path.name}: {first['msg'].removeprefix('Value error, ')}."
-    if first["type"] == "missing":
-        return f"Card {path.name}: key {key} is missing."
-    if first["type"] == "extra_forbidden":
-        allowed = ", ".join(sorted(field.alias or name for name, field in CardForm.model_fields.items()))
-        where = f" allowed are {allowed}" if len(first["loc"]) == 1 else " it is not part of the form"
-        return f"Card {path.name}: key {key} is unknown;{where}."
-    return f"Card {path.name}: key {key} has the value {first['input']!r}; {first['msg']}."

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from labelop.errors import PolicyError
+from labelop.forms import StrictForm, read_form
 from labelop.ids import digest_of
 from labelop.schemas import utc_now
 from labelop.sensitivity.levels import Level, join
-from labelop.strict_text import read_yaml
 
 __all__ = ["SIGNAL_VERSIONS", "Level", "PathRule", "SensitivityPolicy", "join", "load_policy"]
 
@@ -32,8 +31,8 @@ _LevelText = Literal["public", "internal", "confidential", "restricted"]
 _Placement = Literal["onprem", "cloud"]
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class _Form(StrictForm):
+    model_config = ConfigDict(strict=True)
 
 
 class _PlacementsForm(_Form):
@@ -65,7 +64,7 @@ class _PolicyForm(_Form):
     declared: Literal["trust", "ignore"]
     exif_gps: _LevelText
     unknown: Literal["restricted"]
-    path_rules: list[_RuleForm] = []
+    path_rules: list[_RuleForm] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check_ids(self) -> _PolicyForm:
@@ -127,15 +126,7 @@ def load_policy(path: Path, *, today: date | None = None) -> SensitivityPolicy:
     Raises:
         PolicyError: The file cannot be read or breaks its form; names file, key, value found and values allowed.
     """
-    try:
-        content = read_yaml(path.read_bytes())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PolicyError(f"Policy file {path}: {reason}.", hint="It must be one YAML document.") from error
-    try:
-        form = _PolicyForm.model_validate(content)
-    except ValidationError as error:
-        raise _explained(path, error) from error
+    form = read_form(path, _PolicyForm)
     stale = (today or utc_now().date()) > form.valid_until
     content = form.model_dump(mode="json", by_alias=True)
     return SensitivityPolicy(
@@ -148,32 +139,6 @@ def load_policy(path: Path, *, today: date | None = None) -> SensitivityPolicy:
         gps_level=Level.from_text(form.exif_gps),
         path_rules=tuple(PathRule(r.id, r.glob, Level.from_text(r.level)) for r in form.path_rules),
     )
-
-
-def _explained(path: Path, error: ValidationError) -> PolicyError:
-    """Say the first fault in one line; the others are in the context."""
-    faults = [_fault(dict(item)) for item in error.errors(include_url=False)]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return PolicyError(
-        f"Policy file {path}: {faults[0]}{more}.", hint="data/sample/config/policy.yaml shows the form.", faults=faults
-    )
-
-
-def _fault(item: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "the whole file"
-    if item["type"] == "missing":
-        return f"key {key} is missing"
-    if item["type"] == "extra_forbidden":
-        return f"key {key} is unknown; allowed are {', '.join(_keys_at(item['loc'][:-1]))}"
-    if item["type"] == "literal_error":
-        return f"key {key} has the value {item['input']!r:.120}, allowed are {item['ctx']['expected']}"
-    return f"key {key} has the value {item['input']!r:.120}: {item['msg']}"
-
-
-def _keys_at(place: tuple[Any, ...]) -> list[str]:
-    forms: dict[Any, type[_Form]] = {"placements": _PlacementsForm, "path_rules": _RuleForm}
-    form = forms.get(place[0] if place else None, _PolicyForm)
-    return [field.alias or name for name, field in form.model_fields.items()]
 
 
 @lru_cache(maxsize=1024)

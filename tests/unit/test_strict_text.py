@@ -31,9 +31,13 @@ def test_hostile_json_is_refused(data: bytes) -> None:
         (b"a: [", "no plain YAML"),
         (b"\xff", "UTF-8"),
         (b"[" * 100_000, "deep"),
+        (b"a: 1\nb: [2026-02-30]\n", "line 2: '2026-02-30'"),
+        (b"a: " + b"9" * 5000, "line 1: '9999"),
+        (b"a: !!bool maybe\n", "line 1: 'maybe'"),
+        (b"a: !!timestamp soon\n", "line 1: 'soon'"),
     ],
 )
 def test_hostile_yaml_is_refused(data: bytes, word: str) -> None:
-    """Doubled keys, aliases, objects and endless nesting are one plain error."""
+    """Doubled keys, aliases, objects, endless nesting and impossible values are one plain error."""
     with pytest.raises(ValueError, match=word):
         read_yaml(data)

@@ -49,7 +49,11 @@ def test_the_digest_follows_content_and_not_layout(tmp_path: Path) -> None:
         ({"schema": 2}, ["key schema", "2", "1"]),
         ({"id": "../up"}, ["key id", "'../up'"]),
         ({"licence": None}, ["key licence is missing"]),
-        ({"treshold": 3}, ["key treshold is unknown", "postprocess"]),
+        ({"treshold": 3}, ["key treshold is unknown", "value 3", "allowed are schema, id, version", "postprocess"]),
+        (
+            {"quality": [{"dataset": "d", "split": "v", "metric": "m", "value": 1, "image_count": 1, "n": 2}]},
+            ["key quality.0.n is unknown", "allowed are dataset, split, metric, value, image_count"],
+        ),
         ({"classes": ["disc", "disc"]}, ["key classes", "distinct"]),
         ({"classes": []}, ["key classes is empty"]),
         ({"input": {"width_px": 0, "height_px": 4}}, ["key input.width_px", "0"]),
@@ -82,12 +86,20 @@ def test_draft_scores_name_exactly_the_classes(tmp_path: Path) -> None:
         load_card(write_card(tmp_path, postprocess=after))
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1", "", "\x00", "x" * 300_000])
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "a: [1", "", "\x00", "x" * 300_000, "id: a\nid: b\n", "id: &a [1]\nclasses: *a\n"]
+)
 def test_what_is_no_card_is_refused(tmp_path: Path, text: str) -> None:
-    """Lists, broken YAML, empty and giant files are card errors."""
+    """Lists, broken YAML, empty and giant files, doubled keys and aliases are card errors."""
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(CatalogError, match=r"bad\.yaml"):
         load_card(tmp_path / "bad.yaml")
+
+
+def test_a_missing_card_names_the_setting(tmp_path: Path) -> None:
+    """A missing card says which setting points at its folder."""
+    with pytest.raises(CatalogError, match=r"none\.yaml cannot be read.*LABELOP_CATALOG"):
+        load_card(tmp_path / "none.yaml")
 
 
 def test_a_catalog_lists_its_models(tmp_path: Path) -> None:

@@ -41,16 +41,36 @@ def test_the_demo_night_is_readable() -> None:
     assert [job.dataset for job in night] == ["smears", "parcels", "hostile"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "dataset: x", "- 1", "{", "- {dataset: x}"])
-def test_a_faulty_night_is_one_error(tmp_path: Path, text: str) -> None:
-    """No list, an empty one, or a job with a fault is refused before anything runs."""
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has the value None; allowed is a valid list"),
+        ("[]", r"has the value \[\]; allowed is a list that should have at least 1"),
+        ("dataset: x", r"has the value \{'dataset': 'x'\}; allowed is a valid list"),
+        ("- 1", "key 0 has the value 1; allowed is a mapping of keys; allowed are dataset, source"),
+        ("{", "no plain YAML"),
+        ("- {dataset: x}", r"key 0\.source is missing"),
+        ("- {dataset: x, dataset: y, source: z}", "'dataset' is written twice"),
+        (
+            "- {dataset: x, source: y}\n- {dataset: x, source: y, z: 1}",
+            r"key 1\.z is unknown \(value 1\); allowed are dat",
+        ),
+        (
+            "- {dataset: x, source: y, source_format: z, reviews: 1}",
+            r"0\.source_format .* 'z'; .*'coco'.*\(and 1 more\)",
+        ),
+    ],
+)
+def test_a_faulty_night_is_one_error(tmp_path: Path, text: str, said: str) -> None:
+    """No list, an empty one, or a job with a fault is refused before anything runs; file, key and value are named."""
     night = tmp_path / "night.yaml"
     night.write_text(text)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=said) as caught:
         read_night(night)
+    assert str(night) in caught.value.message
 
 
 def test_a_missing_night_names_the_file(tmp_path: Path) -> None:
-    """The message says which file cannot be read."""
-    with pytest.raises(ConfigurationError, match=r"absent\.yaml"):
+    """The message says which file cannot be read, and the hint what names it."""
+    with pytest.raises(ConfigurationError, match=r"absent\.yaml.*LABELOP_CONFIG"):
         read_night(tmp_path / "absent.yaml")

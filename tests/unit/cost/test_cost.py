@@ -165,7 +165,11 @@ def test_a_changed_price_is_another_book(tmp_path: Path) -> None:
         (lambda c: c["items"]["onprem"]["machine_salvage"].update(amount=9999), r"at most machine_price, 3500"),
         (lambda c: c.update(currency="dollars"), r"currency has the value 'dollars'"),
         (lambda c: c.update(schema=2), r"schema has the value 2"),
-        (lambda c: c.update(colour="red"), r"colour is unknown"),
+        (lambda c: c.update(colour="red"), r"colour is unknown \(value 'red'\); allowed are schema, version"),
+        (
+            lambda c: c["items"]["cloud"]["gpu"].update(price=1),
+            r"items\.cloud\.gpu\.price is unknown .* amount, unit, source, as_of",
+        ),
     ],
 )
 def test_a_fault_names_file_key_and_value(tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str) -> None:

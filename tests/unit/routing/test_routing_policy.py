@@ -34,7 +34,7 @@ def test_any_change_is_another_policy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"compare_share": 1.5}, r"compare_share has the value 1\.5"),
+        ({"compare_share": 1.5}, r"compare_share has the value 1\.5; allowed is less than or equal to 1"),
         ({"arms": []}, r"arms has the value \[\]"),
         ({"arms": [CLOUD | {"placement": "onprem"}]}, r"arms\.0\.placement has the value 'onprem'; .* allows 'cloud'"),
         ({"arms": [CLOUD | {"ontology": "ships"}]}, r"arms\.0\.ontology has the value 'ships'; allowed are"),
@@ -43,8 +43,13 @@ def test_any_change_is_another_policy(tmp_path: Path) -> None:
         ({"arms": [CLOUD | {"detector": "../m"}]}, r"arms\.0\.detector has the value '\.\./m'"),
         ({"arms": [CLOUD | {"seconds_per_image": 0}]}, r"seconds_per_image has the value 0"),
         ({"placements": {"onprem": {"pool": "a"}}}, r"arms\.1\.placement has the value 'cloud'; allowed are"),
-        ({"placements": {"moon": {"pool": "a"}}}, r"placements\.moon"),
-        ({"levels": {"restricted": ["cloud"]}}, r"levels is unknown"),
+        ({"placements": {"moon": {"pool": "a"}}}, r"placements\.moon is unknown; allowed are 'onprem' or 'cloud'"),
+        (
+            {"placements": {"cloud": {"pool": "a", "offline": 1}}},
+            r"placements\.cloud\.offline is .* pool, online, emulated",
+        ),
+        ({"levels": {"restricted": ["cloud"]}}, r"levels is unknown .*; allowed are schema, version"),
+        ({"arms": [CLOUD | {"model": "m"}]}, r"arms\.0\.model is unknown \(value 'm'\); allowed are arm, placement"),
         ({"refusals": [{"id": "x", "placement": "cloud"}]}, r"refusals\.0\.because is missing"),
     ],
 )

@@ -48,10 +48,15 @@ def test_the_sample_policy_keeps_sensitive_levels_at_home() -> None:
         ({"exif_gps": "secret"}, ["exif_gps", "'secret'", "'restricted'"]),
         ({"unknown": "public"}, ["unknown", "'public'", "'restricted'"]),
         ({"declared": None}, ["declared", "missing"]),
-        ({"treshold": 3}, ["treshold", "unknown", "valid_until"]),
+        ({"treshold": 3}, ["treshold", "unknown", "value 3", "allowed are schema, version, valid_until"]),
         ({"schema": 2}, ["schema", "2", "1"]),
         ({"valid_until": "soon"}, ["valid_until", "'soon'"]),
         ({"path_rules": [{"id": "x", "glob": "*", "level": "low"}]}, ["path_rules.0.level", "'low'", "'public'"]),
+        (
+            {"path_rules": [{"id": "x", "glob": "*", "level": "public", "levle": 1}]},
+            ["path_rules.0.levle is unknown", "allowed are id, glob, level"],
+        ),
+        ({"placements": [1]}, ["placements", "[1]", "allowed are public, internal, confidential, restricted"]),
         ({"path_rules": [{"id": "x", "glob": glob, "level": "public"} for glob in "ab"]}, ["twice", "x"]),
         (
             {"placements": {"public": ["cloud"], "internal": [], "confidential": [], "restricted": ["cloud"]}},
@@ -78,7 +83,7 @@ def test_no_policy_is_an_error(tmp_path: Path, text: str) -> None:
     """An empty, doubled or broken document is refused; so is a missing file."""
     with pytest.raises(PolicyError, match=r"policy\.yaml"):
         load(tmp_path, text)
-    with pytest.raises(PolicyError, match="No such file"):
+    with pytest.raises(PolicyError, match=r"No such file.*LABELOP_CONFIG"):
         load_policy(tmp_path / "none.yaml")
 
 

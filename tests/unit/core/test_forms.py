@@ -1,0 +1,73 @@
+"""Forms: one fault is one clear line, whatever stands in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field
+
+from labelop.errors import CatalogError, PolicyError
+from labelop.forms import StrictForm, check_form, read_form
+
+
+class Leaf(StrictForm):
+    """A form inside others."""
+
+    size: int = Field(default=1, ge=1)
+    kind: Literal["a", "b"] | None = None
+
+
+class Tree(StrictForm):
+    """Leaves at every kind of place."""
+
+    form: Literal[1] = Field(alias="schema")
+    leaf: Leaf | None = None
+    listed: tuple[Leaf, ...] = ()
+    named: dict[str, list[Leaf] | None] = Field(default_factory=dict)
+    text: str = Field(default="x", pattern="^x+$")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"form": 1}, "key form is unknown (value 1); allowed are schema, leaf, listed, named, text"),
+        ({"leaf": {"x": 1}}, "key leaf.x is unknown (value 1); allowed are size, kind"),
+        ({"listed": [{}, {"x": 1}]}, "key listed.1.x is unknown (value 1); allowed are size, kind"),
+        ({"named": {"n": [{"x": 1}]}}, "key named.n.0.x is unknown (value 1); allowed are size, kind"),
+        ({"leaf": 3}, "key leaf has the value 3; allowed is a mapping of keys; allowed are size, kind"),
+        ({"named": 3}, "key named has the value 3; allowed is a mapping of keys"),
+        ({"leaf": {"kind": "c"}}, "key leaf.kind has the value 'c'; allowed are 'a' or 'b'"),
+        ({"leaf": {"size": 0}}, "key leaf.size has the value 0; allowed is greater than or equal to 1"),
+        ({"text": "y"}, "key text has the value 'y'; allowed is a string that should match pattern '^x+$'"),
+        ({"text": "y" * 500}, f"key text has the value '{'y' * 119}; allowed is a string"),
+        ({3: 4}, "key 3 is unknown; allowed are schema"),
+        ({"a\nb": 1}, r"key 'a\nb' is unknown"),
+        ({"text": 1, "leaf": {"size": 0, "kind": "c"}}, "greater than or equal to 1 (and 2 more)."),
+    ],
+)
+def test_a_fault_says_key_value_and_what_is_allowed(changes: dict[Any, Any], said: str) -> None:
+    """The key is found in lists, mappings and optional forms, by the name it has in the file."""
+    with pytest.raises(CatalogError) as caught:
+        check_form({"schema": 1} | changes, Tree, name="tree", error=CatalogError, hint="Prune it.")
+    assert caught.value.message.startswith("tree: ")
+    assert said in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint == "Prune it."
+
+
+def test_a_flood_of_faults_stays_small() -> None:
+    """The count is told, the list of faults is cut."""
+    with pytest.raises(PolicyError, match=r"key k0 is unknown.*\(and 999 more\)") as caught:
+        check_form({"schema": 1} | {f"k{n}": n for n in range(1000)}, Tree, name="tree")
+    assert len(caught.value.context["faults"]) == 20
+
+
+def test_a_file_has_a_largest_size(tmp_path: Path) -> None:
+    """A file of the largest size is read, one byte more is refused before it is parsed."""
+    path = tmp_path / "tree.yaml"
+    path.write_text("schema: 1\n")
+    assert read_form(path, Tree, max_bytes=10).form == 1
+    with pytest.raises(PolicyError, match=r"tree\.yaml has more than 9 bytes"):
+        read_form(path, Tree, max_bytes=9)
