@@ -19,7 +19,7 @@ from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
 from tasks.dispatch import Child, run_children
-from tasks.prelabel import land_prices, plan_dataset, route_dataset
+from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
 
 _ATTEMPTS = 2
 """Shards that come back unfinished are sent once more; what has landed is never done again."""
@@ -53,8 +53,10 @@ def prelabel_dataset(
     policy = load_policy(settings.config / "policy.yaml")
     routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")
     ontology = ontology_of(tables, dataset, version)
+    arms = arm_models(settings, routing, ontology)
     with progress_shown():
         land_prices(tables, prices, run)
+        land_cards(tables, [card for models in arms.values() for card in models.cards], run)
         decisions = route_dataset(
             tables,
             dataset,
@@ -71,7 +73,7 @@ def prelabel_dataset(
             dataset,
             version,
             decisions=[asdict(decision) for decision in decisions],
-            arms=arm_models(settings, routing, ontology),
+            arms=arms,
             policy_digest=policy.digest,
             compare_share=routing.compare_share,
             batch_images=batch_images,

@@ -1,5 +1,6 @@
 """Steps that decide, plan and do the prelabelling."""
 
+from labelop.catalog.record import land_cards as _land_cards
 from labelop.cost.prices import land_prices as _land_prices
 from labelop.landing.expectations import check_prelabels as _check_prelabels
 from labelop.prelabel.batch import land_batch as _land_batch
@@ -8,6 +9,7 @@ from labelop.prelabel.shard import OpenShard
 from labelop.routing.route import route_dataset as _route_dataset
 from tasks.binding import step
 
+land_cards = step(_land_cards, name="land-cards", retries=2)
 land_prices = step(_land_prices, name="land-prices", retries=2)
 route_dataset = step(_route_dataset, name="route-dataset", retries=2)
 plan_dataset = step(_plan_dataset, name="plan-batches", retries=2)

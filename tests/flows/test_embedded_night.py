@@ -16,6 +16,7 @@ import yaml
 
 from labelop.landing.store import Store, read_rows
 from labelop.queries import open_session, run_checks, run_query
+from labelop.review.tasks import load_ontology
 from tests.small_sample import ROOT, SAMPLE, make_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -59,6 +60,12 @@ def test_every_file_found_is_landed_or_quarantined(night: Night) -> None:
     for row in rows.values():
         assert row["discovered_count"] == row["landed_count"] + row["quarantined_count"]
     assert rows["hostile"]["quarantined_count"] == 3
+
+
+def test_reviewers_may_choose_from_all_classes_of_the_ontology(night: Night) -> None:
+    """The classes offered to reviewers are those of the models' cards, not only those that were predicted."""
+    version = {row["dataset"]: row["dataset_version"] for row in read_rows(night.store, "datasets")}["hostile"]
+    assert load_ontology(night.store, "hostile", version).box_classes == ("RBC", "WBC", "Platelets")
 
 
 def test_all_checks_pass(night: Night) -> None:
