@@ -72,11 +72,6 @@ def to_percent(box: Box, width_px: int, height_px: int) -> tuple[float, float, f
     return (100 * x / width_px, 100 * y / height_px, 100 * w / width_px, 100 * h / height_px)
 
 
-def from_centre(cx: float, cy: float, w: float, h: float, width_px: int, height_px: int) -> Box:  # noqa: PLR0917 - the order is the format's own
-    """Convert centre and size as shares 0..1 of the image (YOLO, DETR)."""
-    return from_xywh((cx - w / 2) * width_px, (cy - h / 2) * height_px, w * width_px, h * height_px)
-
-
 def boxes_to_array(boxes: list[Box]) -> BoxArray:
     """Stack boxes; shape (n, 4), also for n = 0."""
     return np.array([b.xyxy for b in boxes], dtype=np.float64).reshape(-1, 4)

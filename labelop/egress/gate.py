@@ -107,11 +107,6 @@ class Released:
         """SHA-256 of the payload, 64 hex digits."""
         return self._payload_digest
 
-    @property
-    def object_name(self) -> str:
-        """Name for a stored copy: made from the payload, so it tells nothing of the original."""
-        return f"{self._payload_digest}.jpg"
-
 
 class Gate:
     """Lets images out to one placement, or refuses, and writes down both.

@@ -114,14 +114,15 @@ class CloudLane:
         engine: Client of the server.
         gate: Decides and writes down what may leave.
         run_id: The run that asks.
+        simulated: Whether the placement is emulated.
     """
 
-    def __init__(self, engine: RemoteEngine, gate: Gate, run_id: str) -> None:
+    def __init__(self, engine: RemoteEngine, gate: Gate, run_id: str, *, simulated: bool) -> None:
         self._engine = engine
         self._gate = gate
         self._run_id = run_id
         self.name = engine.name
-        self.simulated = engine.simulated
+        self.simulated = simulated
 
     def parameters(self) -> dict[str, Any]:
         """The payload's encoding: it changes pixels a little."""

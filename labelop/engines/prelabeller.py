@@ -80,7 +80,9 @@ def open_local(arm: ArmModels, settings: Settings) -> Prelabeller:
     return with_engines(arm, {card.id: open_engine(card, settings) for card in arm.cards})
 
 
-def open_cloud(arm: ArmModels, settings: Settings, gate: Gate, endpoint: str, run_id: str = "") -> Prelabeller:
+def open_cloud(
+    arm: ArmModels, settings: Settings, gate: Gate, endpoint: str, run_id: str = "", *, simulated: bool
+) -> Prelabeller:
     """Reach the models of an arm on a server, through the gate.
 
     Args:
@@ -89,12 +91,15 @@ def open_cloud(arm: ArmModels, settings: Settings, gate: Gate, endpoint: str, ru
         gate: Decides which image may leave.
         endpoint: Base URL of an Open Inference Protocol v2 server.
         run_id: Written into the audit log.
+        simulated: Whether the routing policy calls this placement emulated. A loopback endpoint is marked as well
+            when it does not: an emulated number must not go without its mark because somebody forgot the key.
 
     Raises:
         SettingsError: The endpoint is no URL.
     """
     del settings  # part of the common signature; a server has its own
-    return ComposedArm(arm, CloudLane(RemoteEngine(endpoint, placement=gate.placement), gate, run_id))
+    engine = RemoteEngine(endpoint, placement=gate.placement)
+    return ComposedArm(arm, CloudLane(engine, gate, run_id, simulated=simulated or engine.is_loopback))
 
 
 def with_engines(arm: ArmModels, engines: Mapping[str, Engine]) -> Prelabeller:

@@ -91,7 +91,7 @@ class RemoteEngine:
             )
         self.endpoint = endpoint
         self.placement = placement
-        self.simulated = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        self.is_loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
         self._secure = parts.scheme == "https"
         self._address = parts.netloc + parts.path.rstrip("/")
         self._timeout_seconds = timeout_seconds

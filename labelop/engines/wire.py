@@ -149,11 +149,6 @@ def _require_shape(name: str, found: list[int], claimed: list[int]) -> None:
         raise WireError(f"input {name} has the shape {claimed}, its data has {found}")
 
 
-def pack_bytes(blobs: list[bytes]) -> bytes:
-    """Write BYTES elements: each behind its length, 4 bytes little-endian."""
-    return b"".join(_LENGTH.pack(len(blob)) + blob for blob in blobs)
-
-
 def unpack_bytes(data: bytes) -> list[bytes]:
     """Read BYTES elements.
 

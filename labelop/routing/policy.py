@@ -23,7 +23,6 @@ _PLACEMENT_OF = {"local": "onprem", "cloud": "cloud"}
 
 
 class _PlacementForm(StrictForm):
-    pool: _Name
     online: bool = True
     emulated: bool = False
 
@@ -60,6 +59,11 @@ class _RoutingForm(StrictForm):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        here = self.placements.get("onprem")
+        if here is not None and here.emulated:
+            raise ValueError(
+                "key placements.onprem.emulated has the value True; allowed is False, only a cloud is emulated"
+            )
         seen: set[tuple[str, str]] = set()
         for number, arm in enumerate(self.arms):
             key = f"key arms.{number}"
@@ -83,12 +87,10 @@ class Placement:
 
     name: str
     """onprem | cloud."""
-    pool: str
-    """Work pool whose workers are there."""
     online: bool
     """Whether it can be reached now."""
     emulated: bool
-    """Whether it is played by this machine; then every number from it is marked as simulated."""
+    """Whether a machine outside the cloud plays it; then every number from it is marked as simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,7 @@ def load_routing(path: Path) -> RoutingPolicy:
     return RoutingPolicy(
         version=form.version,
         digest=digest_of(form.model_dump(mode="json", by_alias=True)),
-        placements={
-            name: Placement(name, place.pool, place.online, place.emulated) for name, place in form.placements.items()
-        },
+        placements={name: Placement(name, place.online, place.emulated) for name, place in form.placements.items()},
         labels_per_image={name: ontology.labels_per_image for name, ontology in form.ontologies.items()},
         arms=tuple(
             Arm(a.arm, a.placement, a.ontology, a.detector, a.segmenter, a.classifier, a.seconds_per_image)

@@ -68,7 +68,7 @@ def opened(kind: str, folder: Path) -> Iterator[Prelabeller]:
         yield with_engines(models, {card.id: FixedEngine(card) for card in models.cards})
     elif kind == "cloud":
         with run_in_thread({card.id: card for card in models.cards}, Settings()) as url:
-            client = open_cloud(models, Settings(), gate(folder), url, "run-1")
+            client = open_cloud(models, Settings(), gate(folder), url, "run-1", simulated=True)
             yield client
             client.close()
     else:
@@ -246,7 +246,7 @@ def test_a_server_with_other_weights_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = detector(tmp_path / "other", seed=77)
     with run_in_thread({other.id: other}, Settings()) as url:
-        cloud = open_cloud(ArmModels(detector(tmp_path)), Settings(), gate(tmp_path), url)
+        cloud = open_cloud(ArmModels(detector(tmp_path)), Settings(), gate(tmp_path), url, simulated=True)
         with pytest.raises(CatalogError, match="digest"):
             cloud.prelabel([item(0)])
         cloud.close()
@@ -255,7 +255,7 @@ def test_a_server_with_other_weights_ends_the_run(tmp_path: Path) -> None:
 def test_a_model_the_server_lacks_ends_the_run(tmp_path: Path) -> None:
     """A model that is not served is a fault of the set-up too."""
     with run_in_thread({}, Settings()) as url:
-        cloud = open_cloud(ArmModels(detector(tmp_path)), Settings(), gate(tmp_path), url)
+        cloud = open_cloud(ArmModels(detector(tmp_path)), Settings(), gate(tmp_path), url, simulated=True)
         with pytest.raises(CatalogError, match="not served"):
             cloud.prelabel([item(0)])
         cloud.close()

@@ -30,14 +30,6 @@ def test_percent_form_inverts(box: Box, width_px: int, height_px: int) -> None:
     assert geometry.from_percent(*percent, width_px, height_px).xyxy == pytest.approx(box.xyxy, abs=NEAR)
 
 
-@given(BOXES, SIDES, SIDES)
-def test_centre_form_inverts(box: Box, width_px: int, height_px: int) -> None:
-    """A centre and size as shares give the box they were made from."""
-    x0, y0, x1, y1 = box.xyxy
-    shares = ((x0 + x1) / 2 / width_px, (y0 + y1) / 2 / height_px, (x1 - x0) / width_px, (y1 - y0) / height_px)
-    assert geometry.from_centre(*shares, width_px, height_px).xyxy == pytest.approx(box.xyxy, abs=NEAR)
-
-
 @given(st.lists(BOXES, max_size=6), st.lists(BOXES, max_size=6))
 def test_overlap_is_a_symmetric_share(a: list[Box], b: list[Box]) -> None:
     """Every overlap lies in 0..1, does not depend on the order, and a box overlaps itself wholly."""

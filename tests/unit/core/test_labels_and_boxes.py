@@ -27,11 +27,10 @@ def test_a_box_is_cut_to_its_image() -> None:
 
 
 def test_formats_are_what_they_say() -> None:
-    """COCO gives left, top, width, height; Label Studio percent; YOLO the centre as shares."""
+    """COCO gives left, top, width, height; Label Studio percent."""
     box = Box(10, 20, 30, 60)
     assert geometry.to_xywh(box) == (10, 20, 20, 40)
     assert geometry.to_percent(box, 100, 200) == (10, 10, 20, 20)
-    assert geometry.from_centre(0.2, 0.2, 0.2, 0.2, 100, 200) == Box(10, 20, 30, 60)
 
 
 def test_overlap_by_hand() -> None:

@@ -5,6 +5,8 @@ Weights are seeded noise, which is enough to tell right handling from wrong; not
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,11 @@ def picture(seed: int = 0, width_px: int = 61, height_px: int = 47) -> ImageArra
     rows = np.arange(height_px) * 5 // height_px
     columns = np.arange(width_px) * 6 // width_px
     return np.ascontiguousarray(noise[rows][:, columns])
+
+
+def packed(blobs: Sequence[bytes]) -> bytes:
+    """Write BYTES elements as a client does: each behind its length, 4 bytes little-endian."""
+    return b"".join(struct.pack("<I", len(blob)) + blob for blob in blobs)
 
 
 def card_content(model_id: str = "tiny", **changes: Any) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import encode_payload
 from labelop.engines.base import close_engines
 from labelop.engines.serve import main, run_in_thread
-from labelop.engines.wire import HEADER, pack_bytes
+from labelop.engines.wire import HEADER
 from labelop.settings import Settings
-from tests.unit.engines.models import detector, picture, segmenter
+from tests.unit.engines.models import detector, packed, picture, segmenter
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def ask(url: str, method: str, path: str, body: bytes = b"", headers: dict[str, 
 
 def infer(url: str, model: str, *payloads: bytes, boxes: Any = None, **more: Any) -> tuple[int, Any]:
     """Send images to a model by the binary extension."""
-    tail = pack_bytes(list(payloads))
+    tail = packed(payloads)
     size = {"binary_data_size": len(tail)}
     inputs: list[Any] = [{"name": "image", "shape": [len(payloads)], "datatype": "BYTES", "parameters": size}]
     if boxes is not None:

@@ -73,7 +73,7 @@ def test_a_cards_figure_is_what_the_engines_give(
     stated = card.quality_of("ap50", "bccd", "val")
     local = figures(open_local(arm, Settings()), photographs)["ap50"]
     with run_in_thread(CATALOG, Settings()) as url:
-        cloud = open_cloud(arm, Settings(), Gate(Open(), AuditLog(tmp_path / "a.jsonl"), "cloud"), url)
+        cloud = open_cloud(arm, Settings(), Gate(Open(), AuditLog(tmp_path / "a.jsonl"), "cloud"), url, simulated=True)
         away = figures(cloud, photographs)["ap50"]
         cloud.close()
     assert stated is not None

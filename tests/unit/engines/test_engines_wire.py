@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from labelop.engines.wire import (
     InferRequest,
     WireError,
-    pack_bytes,
     parse_request,
     unpack_bytes,
     write_response,
 )
+from tests.unit.engines.models import packed
 
 
 def message(tail: bytes = b"", **changes: Any) -> tuple[bytes, str]:
@@ -30,12 +30,12 @@ def message(tail: bytes = b"", **changes: Any) -> tuple[bytes, str]:
 @given(st.lists(st.binary(max_size=40), max_size=6))
 def test_bytes_elements_come_back(blobs: list[bytes]) -> None:
     """Packing and unpacking are inverse, also for empty elements."""
-    assert unpack_bytes(pack_bytes(blobs)) == blobs
+    assert unpack_bytes(packed(blobs)) == blobs
 
 
 def test_binary_and_json_inputs_are_read() -> None:
     """Bytes behind the header and numbers inside it become arrays in their shapes."""
-    image = pack_bytes([b"one", b"two"])
+    image = packed([b"one", b"two"])
     boxes = np.arange(8, dtype="<f4").tobytes()
     inputs = [
         {"name": "image", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": len(image)}},
@@ -72,10 +72,10 @@ def test_binary_and_json_inputs_are_read() -> None:
         (b'{"inputs":[{"name":"a","datatype":"BYTES","shape":[1],"data":["x"]}]}', None),
         message(b"\x01\x00"),
         message(b"\x09\x00\x00\x00abc"),
-        message(pack_bytes([b"a", b"b"])),
-        message(pack_bytes([b"a"]), parameters={"binary_data_size": 10**9}),
+        message(packed([b"a", b"b"])),
+        message(packed([b"a"]), parameters={"binary_data_size": 10**9}),
         message(b"abc", datatype="FP32"),
-        message(pack_bytes([b"a"]), shape=[1, 1]),
+        message(packed([b"a"]), shape=[1, 1]),
     ],
 )
 def test_broken_messages_are_refused(body: bytes, length: str | None) -> None:

@@ -67,7 +67,7 @@ def test_a_level_keeps_its_images_here(tmp_path: Path, level: str) -> None:
         ({}, {"cards": catalog(cells_large=None)}, rules.MODEL_CARD_MISSING, "cells-large"),
         ({}, {"cards": catalog(boxes_to_masks=None)}, rules.MODEL_CARD_MISSING, "boxes-to-masks"),
         (
-            {"placements": {"onprem": {"pool": "a"}, "cloud": {"pool": "b", "online": False}}},
+            {"placements": {"onprem": {}, "cloud": {"online": False}}},
             {},
             rules.PLACEMENT_OFFLINE,
             "cloud is offline",
