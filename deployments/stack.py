@@ -51,6 +51,11 @@ def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dic
     state_file = folder / "stack.json"
     if state_file.exists():
         sys.exit(f"error: a stack is recorded in {state_file}. Hint: `make down` stops it.")
+    for option, port in (("--port", ui_port), ("--model-port", model_port)):
+        if port and _taken(port):
+            sys.exit(
+                f"error: port {port} is taken. Hint: stop what listens there, or give another {option}; 0 finds one."
+            )
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     ui, model = ui_port or _free_port(), model_port or _free_port()
     api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
@@ -64,10 +69,13 @@ def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dic
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
     pids: dict[str, int] = {}
-    state: dict[str, object] = {"api": api, "models": models, "store": shared["LABELOP_STORE"], "pids": pids}
+    born: dict[str, str | None] = {}
+    state: dict[str, object] = {"api": api, "models": models, "store": shared["LABELOP_STORE"]}
+    state |= {"pids": pids, "born": born}
 
     def start(name: str, command: list[str], env: dict[str, str]) -> None:
         pids[name] = _start(folder, name, command, env)
+        born[name] = _born(pids[name])
         state_file.write_text(json.dumps(state, indent=2))
 
     print("starting the Prefect server and the inference server", flush=True)
@@ -96,9 +104,14 @@ def down(folder: Path) -> None:
     if not state_file.exists():
         print("nothing to stop")
         return
-    pids: dict[str, int] = json.loads(state_file.read_text())["pids"]
+    state = json.loads(state_file.read_text())
+    pids: dict[str, int] = state["pids"]
     for name in sorted(pids, key=lambda n: not n.startswith("worker")):
-        _stop(name, pids[name])
+        if _born(pids[name]) == state["born"][name]:
+            _stop(name, pids[name])
+        else:
+            # after a restart of the machine the number may be anybody's
+            print(f"{name} is not there any more")
     state_file.unlink()
 
 
@@ -136,6 +149,16 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _born(pid: int) -> str | None:
+    """Give when a process started, in clock ticks since the machine did; None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # the second field is the command in brackets and may hold anything; field 22 of proc(5) is the 20th after it
+    return text.rpartition(")")[2].split()[19]
+
+
 def _run(command: list[str], env: dict[str, str]) -> None:
     done = subprocess.run(command, cwd=HOME, env=env, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
@@ -147,10 +170,22 @@ def _wait_for(url: str, log: Path, pid: int) -> None:
     while time.monotonic() < deadline and _alive(pid):
         try:
             with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - a loopback address built here
-                return
+                if _alive(pid):
+                    return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-    sys.exit(f"error: nothing answers at {url}. Hint: see {log}, then `make down`.")
+    sys.exit(f"error: no server of this stack answers at {url}. Hint: see {log}, then `make down`.")
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        # as servers do: a port whose last connections are still closing is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _free_port() -> int:

@@ -6,10 +6,12 @@ Each command parses, calls, and shows. Exit codes: 0 done, 1 failed (one line on
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -18,14 +20,17 @@ from labelop.cli_common import (
     BatchOption,
     DatasetOption,
     FormatOption,
+    OneDatasetOption,
     OntologyOption,
     SensitivityOption,
+    SeveralFormatOption,
     SourceFormatOption,
     StoreOption,
+    require_ontology,
     running,
     show_query,
 )
-from labelop.cli_output import OutputFormat, show_sections
+from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
 from labelop.cli_review import review_app
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, parse_job, read_night
@@ -85,7 +90,8 @@ def ingest(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Take a dataset in: every file found is landed or quarantined with a reason."""
-    with running(store) as (settings, tables), _embedded(settings) as flows:
+    with running(store) as (settings, tables):
+        require_ontology(settings, ontology)
         job = parse_job(
             {
                 "dataset": dataset,
@@ -95,21 +101,24 @@ def ingest(
                 "ontology": ontology,
             }
         )
-        flows["ingest-dataset/onprem"](job=job.model_dump(), store=settings.store)
+        with _embedded(settings) as flows:
+            flows["ingest-dataset/onprem"](job=job.model_dump(), store=settings.store)
         show_query(tables, "run_summary", {"dataset": dataset}, output)
 
 
 @app.command()
 def classify(dataset: DatasetOption, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
     """Decide how sensitive each image is; unknown counts as restricted."""
-    from labelop.runs import latest_version, new_run_id  # noqa: PLC0415
+    from labelop.runs import CLASSIFIED, RunEvent, current_version, new_run_id, record  # noqa: PLC0415
     from labelop.sensitivity.classify import classify_dataset  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         policy = load_policy(settings.config / "policy.yaml")
-        version = latest_version(tables, dataset)
-        classify_dataset(tables, dataset, version, policy, settings, new_run_id("classify"))
+        version = current_version(tables, dataset)
+        run = new_run_id("classify")
+        classify_dataset(tables, dataset, version, policy, settings, run)
+        record(tables, RunEvent(run, dataset, version, CLASSIFIED, policy_digest=policy.digest))
         show_query(tables, "levels_summary", {"dataset": dataset}, output)
 
 
@@ -123,29 +132,28 @@ def route(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Decide where each group of images is prelabelled: hard rules first, then expected total cost."""
-    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
-    from labelop.cost.prices import load_prices  # noqa: PLC0415
-    from labelop.routing.policy import load_routing  # noqa: PLC0415
+    from labelop.configuration import load_configuration  # noqa: PLC0415
     from labelop.routing.route import explain, route_dataset  # noqa: PLC0415
-    from labelop.runs import latest_version, new_run_id  # noqa: PLC0415
-    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
+    from labelop.runs import current_version, new_run_id  # noqa: PLC0415
 
     with running(store) as (settings, tables):
+        files = load_configuration(settings)
         decisions = route_dataset(
             tables,
             dataset,
-            latest_version(tables, dataset),
-            routing=load_routing(settings.config / "routing.yaml"),
-            policy=load_policy(settings.config / "policy.yaml"),
-            catalog=load_catalog(settings.catalog),
-            prices=load_prices(settings.config / "prices.yaml"),
+            current_version(tables, dataset),
+            routing=files.routing,
+            policy=files.policy,
+            catalog=files.catalog,
+            prices=files.prices,
             settings=settings,
             run_id=new_run_id("route"),
         )
         if explained and output is OutputFormat.TABLE:
             typer.echo(explain(decisions))
             return
-        show_query(tables, "decisions", {"dataset": dataset}, output)
+        # not the query: that shows what is in force, and these count only from the next plan on
+        show_rows([asdict(decision) for decision in decisions], output, title="decisions")
 
 
 @app.command()
@@ -163,13 +171,15 @@ def prelabel(
 
 @app.command()
 def nightly(
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Name of the dataset.")] = None,
+    context: typer.Context,
+    dataset: OneDatasetOption = None,
     source: Annotated[str | None, typer.Option("--source", help="Folder or any fsspec URI.")] = None,
     source_format: SourceFormatOption = "folder",
     sensitivity: SensitivityOption = None,
     ontology: OntologyOption = None,
     reviews: Annotated[
-        str | None, typer.Option("--reviews", help="Folder of Label Studio JSON exports to import.")
+        Path | None,
+        typer.Option("--reviews", exists=True, file_okay=False, help="Folder of Label Studio JSON exports to import."),
     ] = None,
     night: Annotated[
         Path | None, typer.Option("--night", help="YAML list of dataset jobs, instead of the options.")
@@ -177,18 +187,33 @@ def nightly(
     report_file: Annotated[Path | None, typer.Option("--report", help="Where the page is written.")] = None,
     batch_images: BatchOption = 256,
     store: StoreOption = None,
-    output: FormatOption = OutputFormat.TABLE,
+    output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:
     """Do a night's work: ingest, classify, route, prelabel, import reviews, measure, report."""
-    if (night is None) == (dataset is None or source is None):
+    if night is None and (dataset is None or source is None):
         raise typer.BadParameter("give either --dataset and --source, or --night")
+    if night is not None and (both := [name for name in _JOB_OPTIONS if _was_given(context, name)]):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in both)
+        raise typer.BadParameter(f"the file of --night says all about its jobs; leave out {options}")
     with running(store) as (settings, tables):
         if night is not None:
             jobs = read_night(night)
         else:
-            given = {"dataset": dataset, "source": source, "source_format": source_format, "reviews": reviews}
+            require_ontology(settings, ontology)
+            folder = None if reviews is None else str(reviews)
+            given = {"dataset": dataset, "source": source, "source_format": source_format, "reviews": folder}
             jobs = [parse_job({**given, "sensitivity": sensitivity, "ontology": ontology})]
         _run_night(settings, tables, jobs, report_file, batch_images, output)
+
+
+_JOB_OPTIONS = ("dataset", "source", "source_format", "sensitivity", "ontology", "reviews")
+"""Options of `nightly` that a file of jobs replaces."""
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    # the enum's own module is not the same in every release of Typer, its names are
+    source = context.get_parameter_source(name)
+    return source is not None and not source.name.startswith("DEFAULT")
 
 
 @app.command()
@@ -199,7 +224,7 @@ def demo(
     night: Annotated[
         Path | None, typer.Option("--night", help="YAML list of dataset jobs; the sample's own when empty.")
     ] = None,
-    output: FormatOption = OutputFormat.TABLE,
+    output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:
     """Run a whole night on the drawn sample, with a simulated reviewer and an emulated cloud."""
     with running(store) as (settings, tables):
@@ -215,9 +240,11 @@ def _run_night(
     batch_images: int,
     output: OutputFormat,
 ) -> None:
+    from labelop.configuration import load_configuration  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
-    from labelop.summary import for_people, run_tables  # noqa: PLC0415
+    from labelop.summary import for_people, run_tables, warnings_of  # noqa: PLC0415
 
+    load_configuration(settings)  # a fault in it is told alone, not below the tables of a night that did nothing
     run, page = new_run_id("night"), report_file or settings.report_path
     problem: LabelopError | None = None
     with _embedded(settings) as flows:
@@ -236,10 +263,20 @@ def _run_night(
     show_sections(for_people(said) if output is OutputFormat.TABLE else said, output)
     if output is OutputFormat.TABLE:
         typer.echo(f"Report: {page}")
+    for warning in warnings_of(tables):
+        warn(warning)
     if problem is not None:
         raise problem
 
 
-def main() -> None:
-    """Entry point of the `labelop` command."""
-    app()
+def main() -> NoReturn:
+    """Entry point of the `labelop` command; ends the process with the command's exit code."""
+    code: object = 0
+    try:
+        app()
+    except SystemExit as ended:
+        code = ended.code
+    except Exception:  # noqa: BLE001 - a bug: its traceback is wanted, and its exit code too
+        traceback.print_exc()
+        code = 1
+    end_process(code)

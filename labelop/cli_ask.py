@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from labelop.cli_common import FormatOption, StoreOption, running, show_query
-from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, show_sections
+from labelop.cli_common import FormatOption, OneDatasetOption, SeveralFormatOption, StoreOption, running, show_query
+from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, show_sections, warn
 from labelop.settings import load_settings
 
 ask_app = typer.Typer()
@@ -24,6 +24,7 @@ def query(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Run a question of sql/queries over the tables."""
+    from labelop.landing.store import is_empty  # noqa: PLC0415
     from labelop.queries import list_queries  # noqa: PLC0415
 
     params: dict[str, str] = {}
@@ -41,13 +42,16 @@ def query(
             show_rows(rows, output)
             return
         show_query(tables, name, params, output)
+        if is_empty(tables):
+            # zeros and no rows look like an answer, and most often the store's name is misspelt
+            warn(f"no table in {tables.root}")
 
 
 @ask_app.command()
 def explain(
     image_id: Annotated[str, typer.Argument(help="Image id, or enough of its first digits.")],
     store: StoreOption = None,
-    output: FormatOption = OutputFormat.TABLE,
+    output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:
     """Tell everything the tables know about one image: evidence, level, decisions, predictions, corrections."""
     from labelop.explain import explain_image  # noqa: PLC0415
@@ -59,7 +63,7 @@ def explain(
 @ask_app.command()
 def report(
     target: Annotated[Path | None, typer.Option("--output", help="File of the page.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Only this dataset.")] = None,
+    dataset: OneDatasetOption = None,
     store: StoreOption = None,
 ) -> None:
     """Write the self-contained report page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from labelop.cli_output import OutputFormat, failing_in_one_line, progress_bar, show_parquet, show_rows
+from labelop.ingest.sources import SourceFormat
+from labelop.jobs import DATASET_NAME, LevelText
 from labelop.landing.store import Store, open_store
 from labelop.settings import Settings, load_settings
 
@@ -16,16 +19,36 @@ StoreOption = Annotated[
     str | None,
     typer.Option("--store", envvar="LABELOP_STORE", help="Root of the tables: a folder or s3://bucket/prefix."),
 ]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the dataset.")]
+
+
+def _dataset_name(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(DATASET_NAME, name):
+        raise typer.BadParameter(f"{name!r} is no name of a dataset; allowed is what matches {DATASET_NAME}")
+    return name
+
+
+def _several_tables(output: OutputFormat) -> OutputFormat:
+    if output not in {OutputFormat.TABLE, OutputFormat.JSON}:
+        raise typer.BadParameter(
+            f"the answer is several tables, which one stream of {output} cannot hold; "
+            f"take table or json, or one table with `labelop query NAME --format {output}`"
+        )
+    return output
+
+
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the dataset.", callback=_dataset_name)]
+OneDatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset.", callback=_dataset_name)]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="How results are written.")]
+SeveralFormatOption = Annotated[
+    OutputFormat, typer.Option("--format", help="How results are written: table or json.", callback=_several_tables)
+]
 SensitivityOption = Annotated[
-    str | None,
-    typer.Option("--sensitivity", help="Level the owner declares: public, internal, confidential, restricted."),
+    LevelText | None, typer.Option("--sensitivity", help="Level the owner declares for the whole dataset.")
 ]
 OntologyOption = Annotated[
     str | None, typer.Option("--ontology", help="Class set of the dataset; found from its truth when there is one.")
 ]
-SourceFormatOption = Annotated[str, typer.Option("--source-format", help="folder, coco, voc or yolo.")]
+SourceFormatOption = Annotated[SourceFormat, typer.Option("--source-format", help="How the source is laid out.")]
 BatchOption = Annotated[int, typer.Option("--batch-images", min=1, help="Images landed together.")]
 
 
@@ -46,4 +69,22 @@ def show_query(tables: Store, name: str, params: Mapping[str, str], output: Outp
     if output is OutputFormat.PARQUET:
         show_parquet(rows)
     else:
-        show_rows(rows.to_pylist(), output, title=name)
+        show_rows(rows.to_pylist(), output, title=name, columns=rows.schema.names)
+
+
+def require_ontology(settings: Settings, ontology: str | None) -> None:
+    """Refuse an ontology that no arm can label before anything is read.
+
+    Raises:
+        typer.BadParameter: There is no such ontology; ends with exit code 2.
+        PolicyError: `routing.yaml`, which names them, has a fault.
+    """
+    from labelop.routing.policy import load_routing  # noqa: PLC0415
+
+    if ontology is None:
+        return
+    known = sorted({arm.ontology for arm in load_routing(settings.config / "routing.yaml").arms})
+    if ontology not in known:
+        raise typer.BadParameter(
+            f"{ontology!r} is unknown, expected one of {', '.join(known)}", param_hint="--ontology"
+        )

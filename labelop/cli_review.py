@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows
 from labelop.review.task_export import LOCAL_FILES_PREFIX
+
+Tool: TypeAlias = Literal["label-studio", "coco", "voc"]
+"""What `labelop.review.exchange` reads."""
 
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 
@@ -37,7 +40,7 @@ def review_import(
         Path, typer.Argument(help="Export of the tool: Label Studio JSON, COCO JSON, or a folder of VOC XML.")
     ],
     dataset: DatasetOption,
-    tool: Annotated[str, typer.Option("--tool", help="label-studio, coco or voc.")] = "label-studio",
+    tool: Annotated[Tool, typer.Option("--tool", help="Where the file is from.")] = "label-studio",
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:

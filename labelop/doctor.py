@@ -10,7 +10,8 @@ from pathlib import Path
 
 from labelop.catalog.cards import load_catalog, verify
 from labelop.cost.prices import load_prices
-from labelop.errors import LabelopError
+from labelop.egress.audit import verify as verify_audit
+from labelop.errors import LabelopError, PolicyError
 from labelop.landing.store import open_store, read_rows
 from labelop.queries import list_queries
 from labelop.routing.policy import load_routing
@@ -43,12 +44,13 @@ def examine(store: str | None) -> list[Finding]:
     return [
         *[Finding(f"setting {name}", ok=True, detail=str(value)) for name, value in settings],
         *[_library(name) for name in _LIBRARIES],
-        _checked("policy.yaml", lambda: load_policy(settings.config / "policy.yaml").digest[:12]),
+        _checked("policy.yaml", lambda: _policy(settings)),
         _checked("routing.yaml", lambda: load_routing(settings.config / "routing.yaml").digest[:12]),
         _checked("prices.yaml", lambda: load_prices(settings.config / "prices.yaml").digest[:12]),
         _checked("models", lambda: _models(settings)),
         _checked("sql", lambda: f"{len(list_queries())} queries"),
         _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
+        _audit(settings.audit_path),
         _free_space(settings),
     ]
 
@@ -58,6 +60,32 @@ def _checked(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=True, detail=look())
     except LabelopError as error:
         return Finding(subject, ok=False, detail=str(error))
+
+
+def _policy(settings: Settings) -> str:
+    policy = load_policy(settings.config / "policy.yaml")
+    if policy.stale:
+        raise PolicyError(
+            f"The policy {policy.version!r} was valid until {policy.valid_until}: every image counts as restricted.",
+            hint=f"Review {settings.config / 'policy.yaml'} and set a later valid_until.",
+        )
+    return f"{policy.digest[:12]}, valid until {policy.valid_until}"
+
+
+def _audit(path: Path) -> Finding:
+    try:
+        if not path.exists():
+            return Finding("egress log", ok=True, detail=f"nothing was sent yet ({path})")
+        found = verify_audit(path)
+    except OSError as error:
+        return Finding("egress log", ok=False, detail=f"{path} cannot be read: {error.strerror}")
+    if found.bad_line is not None:
+        return Finding(
+            "egress log",
+            ok=False,
+            detail=f"{path} line {found.bad_line}: {found.problem}; keep a copy of it and find out why",
+        )
+    return Finding("egress log", ok=True, detail=f"{found.lines_count} lines, chain whole, head {found.head[:12]}")
 
 
 def _models(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow.compute as pc
@@ -12,6 +13,8 @@ from labelop.landing.store import Store, read_rows
 _TABLES = ("images", "quarantine", "findings", "levels", "prelabels", "reviews", "edits")
 _NESTED = {"predictions": "predictions_count", "labels": "labels_count"}
 _LEAST_DIGITS = 4
+_HEX = re.compile(r"[0-9A-Fa-f]*")
+_WHERE_IDS_ARE = "`labelop query image_effort` and the report show ids; the `images` table has them all."
 
 
 def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -25,17 +28,23 @@ def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]
         Rows by table name; nested lists are given as counts. Tables without rows are left out.
 
     Raises:
-        ManifestError: No image has this id, or more than one begins so.
+        ManifestError: It is no id, no image has it, or more than one begins so.
     """
+    if not _HEX.fullmatch(image_id):
+        raise ManifestError(
+            f"Image id {image_id!r} has other signs than the hex digits 0-9 and a-f.", hint=_WHERE_IDS_ARE
+        )
     if len(image_id) < _LEAST_DIGITS:
-        raise ManifestError(f"Image id {image_id!r} is too short, expected at least {_LEAST_DIGITS} hex digits.")
+        raise ManifestError(
+            f"Image id {image_id!r} is too short, expected at least {_LEAST_DIGITS} hex digits.", hint=_WHERE_IDS_ARE
+        )
     begins = pc.starts_with(pc.field("image_id"), pattern=image_id.lower())
     images = read_rows(store, "images", filters=begins)
     found = sorted({str(row["image_id"]) for row in images})
     if len(found) != 1:
         raise ManifestError(
             f"{len(found) or 'No'} images begin with {image_id!r}, expected exactly one.",
-            hint="`labelop query image_effort` and the report show ids; the `images` table has them all.",
+            hint=_WHERE_IDS_ARE,
         )
     whole = pc.field("image_id") == found[0]
     sections = {name: [_flat(row) for row in read_rows(store, name, filters=whole)] for name in _TABLES}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, RootModel
 
@@ -12,14 +12,20 @@ from labelop.errors import ConfigurationError
 from labelop.forms import StrictForm, check_form, read_form
 from labelop.ingest.sources import SourceFormat
 
+DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What a dataset may be called: the name becomes part of keys and folders."""
+
+LevelText: TypeAlias = Literal["public", "internal", "confidential", "restricted"]
+"""Levels an owner may declare. A misspelt one is refused here; further inside it would count as restricted."""
+
 
 class DatasetJob(StrictForm):
     """One dataset of a night."""
 
-    dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of the dataset.")
+    dataset: str = Field(pattern=DATASET_NAME, description="Name of the dataset.")
     source: str = Field(min_length=1, description="Folder or any fsspec URI.")
     source_format: SourceFormat = Field(default="folder", description="How the source is laid out.")
-    sensitivity: str | None = Field(default=None, description="Level the owner declares for the whole dataset.")
+    sensitivity: LevelText | None = Field(default=None, description="Level the owner declares for the whole dataset.")
     ontology: str | None = Field(
         default=None, description="Names the arms that can label it; found from its truth when empty."
     )
@@ -56,6 +62,32 @@ def read_night(path: Path) -> list[DatasetJob]:
 
     Raises:
         ConfigurationError: The file cannot be read, is no list, or a job has a fault; names file, key, value found
-            and what is allowed.
+            and what is allowed. Or as `check_night`.
     """
-    return read_form(path, _NightForm, error=ConfigurationError, hint=_NIGHT_HINT).root
+    jobs = read_form(path, _NightForm, error=ConfigurationError, hint=_NIGHT_HINT).root
+    check_night(jobs, name=str(path))
+    return jobs
+
+
+def check_night(jobs: Sequence[DatasetJob], *, name: str = "The night") -> None:
+    """Check what can be wrong with jobs that are well-formed one by one.
+
+    Args:
+        jobs: Jobs of one night.
+        name: What the message calls the night, for example its file.
+
+    Raises:
+        ConfigurationError: Two jobs are of one dataset, or a folder of reviews does not exist.
+    """
+    names = [job.dataset for job in jobs]
+    if twice := sorted({one for one in names if names.count(one) > 1}):
+        raise ConfigurationError(
+            f"{name} has more than one job of the dataset {', '.join(map(repr, twice))}, expected one each.",
+            hint="Give each source a dataset name of its own, or put the sources into one folder.",
+        )
+    for job in jobs:
+        if job.reviews is not None and not Path(job.reviews).is_dir():
+            raise ConfigurationError(
+                f"{name}: dataset {job.dataset!r} names the folder of reviews {job.reviews}, which does not exist.",
+                hint="`reviews` is a folder of Label Studio JSON exports, relative to the working folder.",
+            )

@@ -202,7 +202,7 @@ def run_query(source: Store | Session, name: str, params: Mapping[str, Value] | 
         near = difflib.get_close_matches(name, names, n=1)
         raise UnknownQueryError(
             f"Query {name!r} is unknown; expected one of {', '.join(names)}.",
-            hint=f"Did you mean {near[0]!r}?" if near else "`labelop query --help` lists them.",
+            hint=f"Did you mean {near[0]!r}?" if near else "`labelop query` lists them with their purpose.",
         )
     return run_file(source, folder / f"{name}.sql", params or {})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
-from labelop.queries import open_session, run_query
+from labelop.queries import open_session, run_checks, run_query
 from labelop.runs import PRELABELLED
 
 _QUERIES = {
@@ -28,6 +28,8 @@ _WORDS = {
     "quarantined_count": "quarantined",
     "empty_count": "nothing found",
     "failed_count": "failed",
+    "unreadable_count": "unreadable",
+    "withheld_count": "withheld",
     "reviewed_count": "reviewed",
     "arm": "arm",
     "split": "split",
@@ -37,7 +39,7 @@ _WORDS = {
     "her": "edits per label",
     "saving": "saving",
     "active_seconds_mean": "review s per image",
-    "machine_cost": "machine",
+    "machine_cost": "machine and setup",
     "review_cost": "review",
     "total_cost": "total",
     "cost_per_label": "cost per label",
@@ -65,6 +67,15 @@ def run_tables(store: Store, run_id: str) -> dict[str, list[dict[str, Any]]]:
     for title, name in _QUERIES.items():
         tables[title] = run_query(session, name).to_pylist()
     return tables
+
+
+def warnings_of(store: Store) -> list[str]:
+    """Say in one line each which `warn` checks of `sql/checks` found rows, for a person to look at."""
+    return [
+        f"check {check.name} found {len(check.rows)} rows; expected: {check.purpose}"
+        for check in run_checks(store)
+        if check.severity == "warn" and not check.passed
+    ]
 
 
 def for_people(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

@@ -172,7 +172,7 @@ def load_catalog(folder: Path) -> dict[str, ModelCard]:
     """Read every card (`*.yaml`) of a folder, by model id in name order.
 
     Raises:
-        CatalogError: The folder is missing, a card breaks its form, or two cards have one id.
+        CatalogError: The folder is missing or has no card, a card breaks its form, or two cards have one id.
     """
     if not folder.is_dir():
         raise CatalogError(
@@ -184,6 +184,11 @@ def load_catalog(folder: Path) -> dict[str, ModelCard]:
         if card.id in catalog:
             raise CatalogError(f"Cards {catalog[card.id].path.name} and {path.name} both have the id {card.id!r}.")
         catalog[card.id] = card
+    if not catalog:
+        raise CatalogError(
+            f"Catalog folder {folder} has no model card (*.yaml).",
+            hint="Set LABELOP_CATALOG to a folder of model cards.",
+        )
     return catalog
 
 

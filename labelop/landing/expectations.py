@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from labelop.errors import ExpectationsFailedError
 from labelop.landing.frames import image_frame, prediction_frame
-from labelop.landing.offline_page import escaped, head, make_offline
+from labelop.landing.offline_page import escaped, head, make_offline, write_page
 
 _OUTCOMES = ("ok", "empty", "failed", "withheld", "unreadable")
 _LOCK = threading.Lock()  # the library keeps the current context in a global
@@ -189,24 +189,24 @@ def write_data_docs(results: Sequence[GateResult], folder: Path) -> Path:
 
     Returns:
         Path of `index.html`, which links to one page per frame.
+
+    Raises:
+        LandingError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for number, result in enumerate(results, start=1):
         for document in result.documents:
             validation = json.loads(document)
             name = f"{number:04d}-{validation['suite_name']}"
             page = _render(validation)
-            (folder / f"{name}.html").write_text(make_offline(page, name), encoding="utf-8")
+            write_page(folder / f"{name}.html", make_offline(page, name))
             state = "passed" if validation["success"] else "failed"
             lines.append(
                 f'<tr><td><a href="{name}.html">{name}</a></td><td class="{state}">{state}</td>'
                 f"<td>{len(validation['results'])}</td></tr>"
             )
     table = f"<table><tr><th>Rows</th><th>Result</th><th>Expectations</th></tr>{''.join(lines)}</table>"
-    index = folder / "index.html"
-    index.write_text(f"{head('Data docs')}<body><h1>Data docs</h1>{table}</body></html>\n", encoding="utf-8")
-    return index
+    return write_page(folder / "index.html", f"{head('Data docs')}<body><h1>Data docs</h1>{table}</body></html>\n")
 
 
 @cache

@@ -11,7 +11,10 @@ from __future__ import annotations
 import html
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
+
+from labelop.errors import LandingError
 
 _DROPPED_WITH_CONTENT = frozenset({"script", "iframe", "object", "template", "noscript", "svg", "math", "footer"})
 _DROPPED = frozenset({"link", "img", "base", "meta", "embed", "source", "video", "audio", "track", "form", "input"})
@@ -55,6 +58,23 @@ def make_offline(page: str, title: str) -> str:
     keeper.feed(page)
     keeper.close()
     return f"{head(title)}<body>{''.join(keeper.parts)}</body></html>\n"
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page into a folder that is made when missing; returns its path.
+
+    Raises:
+        LandingError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise LandingError(
+            f"The validation page {path} cannot be written: {error.strerror}.",
+            hint="It lies beside a local store; `--store` or LABELOP_DATA_DOCS names another place.",
+        ) from error
+    return path
 
 
 def escaped(value: Any) -> Any:

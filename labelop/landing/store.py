@@ -31,6 +31,7 @@ from labelop.landing.rows import conform, empty_table, rows_to_table
 __all__ = [
     "Store",
     "dataset_of",
+    "is_empty",
     "is_landed",
     "land",
     "land_many",
@@ -46,6 +47,7 @@ _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and
 _ATTEMPTS = 5
 _ZSTD_LEVEL = 3
 _SAID = 400
+_FRAMES = re.compile(r"\n\s*(?:\d+: |stack backtrace)", re.IGNORECASE)  # frames of foreign code help no operator
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """Rows of one table: Arrow, or one mapping per row with every column."""
@@ -165,6 +167,15 @@ def dataset_of(store: Store, name: str) -> ds.Dataset:
     return table.to_pyarrow_dataset(schema=schemas.table(name).schema)
 
 
+def is_empty(store: Store) -> bool:
+    """Say whether the store has no table at all, for example because its name is misspelt.
+
+    Raises:
+        LandingError: The store cannot be read.
+    """
+    return all(_open(store, name) is None for name in schemas.TABLES)
+
+
 def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
     """Land the groups together; after a lost race go on one by one. Returns the keys landed here."""
     try:
@@ -231,9 +242,9 @@ def _open(store: Store, name: str) -> DeltaTable | None:
 
 def _create(store: Store, name: str) -> DeltaTable:
     declared = schemas.table(name)
-    if store.is_local:
-        Path(store.uri(name)).mkdir(parents=True, exist_ok=True)
     try:
+        if store.is_local:
+            Path(store.uri(name)).mkdir(parents=True, exist_ok=True)
         return DeltaTable.create(
             store.uri(name),
             declared.schema,
@@ -250,8 +261,9 @@ def _create(store: Store, name: str) -> DeltaTable:
 
 
 def _said(error: Exception) -> str:
-    """Make one plain line of what the table library said; it writes colours and several lines."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip(".")[:_SAID]
+    """Make one plain line of what the table library said; it writes colours, several lines and its own stack."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(_FRAMES.split(text)[0].split()).rstrip(".")[:_SAID]
 
 
 def _writer_properties(name: str) -> WriterProperties:

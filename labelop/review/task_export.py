@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from labelop.errors import ReviewError
 from labelop.geometry import to_percent
 from labelop.labels import Prediction
 from labelop.landing.store import Store
-from labelop.review.tasks import Ontology, ReviewTask, current_version, load_ontology, load_tasks
+from labelop.review.tasks import Ontology, ReviewTask, load_ontology, load_tasks
+from labelop.runs import current_version
 
 LOCAL_FILES_PREFIX = "/data/local-files/?d="
 """Where Label Studio serves files of its local storage; the percent-encoded relative path follows."""
@@ -60,7 +62,7 @@ def export_tasks(
         Tasks in the fixed order of `load_tasks`; equal for equal tables.
 
     Raises:
-        ReviewError: The dataset has no images.
+        RunFailedError: The dataset has never been ingested.
     """
     version = dataset_version or current_version(store, dataset)
     return [task_form(task, prefix) for task in load_tasks(store, dataset, version)[:limit]]
@@ -77,14 +79,24 @@ def export_review(
 ) -> ExportResult:
     """Write `tasks.json` and `labelling-config.xml` into a folder, ready for a Label Studio project.
 
-    Args and raises: see `export_tasks`.
+    Args: see `export_tasks`.
+
+    Raises:
+        RunFailedError: The dataset has never been ingested, or the folder cannot be written.
     """
     version = dataset_version or current_version(store, dataset)
     tasks = export_tasks(store, dataset, dataset_version=version, prefix=prefix, limit=limit)
-    folder.mkdir(parents=True, exist_ok=True)
+    config = labelling_config(load_ontology(store, dataset, version))
     result = ExportResult(folder / "tasks.json", folder / "labelling-config.xml", len(tasks))
-    result.tasks_path.write_text(json.dumps(tasks, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    result.config_path.write_text(labelling_config(load_ontology(store, dataset, version)), encoding="utf-8")
+    text = json.dumps(tasks, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        result.tasks_path.write_text(text, encoding="utf-8")
+        result.config_path.write_text(config, encoding="utf-8")
+    except OSError as error:
+        raise ReviewError(
+            f"The export cannot be written to {folder}: {error.strerror}.", hint="`--output` names a folder."
+        ) from error
     return result
 
 

@@ -159,6 +159,12 @@ def test_every_dependency_is_pinned() -> None:
     assert {canonicalize_name(Requirement(line).name) for line in wanted} <= set(pinned)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_no_page_has_a_gap(page: Path) -> None:
+    """What was to be filled in was filled in."""
+    assert re.findall(r"\{\{.*?\}\}", page.read_text(encoding="utf-8")) == []
+
+
 def test_settings_on_pages_exist() -> None:
     """Every LABELOP_ variable a page names is a setting, or the checkout's place that deployments use."""
     known = {f"LABELOP_{name.upper()}" for name in Settings.model_fields} | {"LABELOP_HOME"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from labelop.cli import app
 from labelop.landing.store import Store, land
+from labelop.queries import CheckResult
 from labelop.review.intake import ImportResult
 from labelop.schemas import table, utc_now
 
@@ -45,6 +47,22 @@ WRONG_USAGE = [
     ["nightly"],
     ["nightly", "--dataset", "toys"],
     ["nightly", "--night", "n.yaml", "--dataset", "toys", "--source", "somewhere"],
+    ["nightly", "--night", "n.yaml", "--dataset", "toys"],
+    ["nightly", "--night", "n.yaml", "--source-format", "folder"],
+    ["nightly", "--night", "n.yaml", "--reviews", "."],
+    ["nightly", "--dataset", "toys", "--source", ".", "--reviews", "no/such/folder"],
+    ["nightly", "--dataset", "toys", "--source", ".", "--ontology", "clouds"],
+    ["nightly", "--dataset", "toys", "--source", ".", "--format", "csv"],
+    ["demo", "--format", "parquet"],
+    ["explain", "abcd", "--format", "csv"],
+    ["ingest", ".", "--dataset", "../toys"],
+    ["ingest", ".", "--dataset", "toys", "--sensitivity", "publik"],
+    ["ingest", ".", "--dataset", "toys", "--source-format", "tfrecord"],
+    ["ingest", ".", "--dataset", "toys", "--ontology", "clouds"],
+    ["review", "import", "file.json", "--dataset", "toys", "--tool", "cvat"],
+    ["query", "no_such_query"],
+    ["query", "accounting", "--param", "colour=red"],
+    ["query", "accounting", "--dataset", "toys"],
     ["prelabel", "--dataset", "toys", "--batch-images", "0"],
     ["query", "accounting", "--param", "dataset"],
     ["query", "accounting", "--format", "xml"],
@@ -55,11 +73,11 @@ WRONG_USAGE = [
 FAILURES = [
     (["classify", "--dataset", "toys"], "Dataset 'toys' is not in"),
     (["route", "--dataset", "toys"], "Dataset 'toys' is not in"),
-    (["query", "no_such_query"], "no_such_query"),
     (["explain", "abcd"], "No images begin with 'abcd'"),
+    (["explain", "zzzz"], "hex digits"),
     (["ingest", "no/such/folder", "--dataset", "toys"], "no/such/folder"),
-    (["ingest", "somewhere", "--dataset", "../toys"], "dataset"),
     (["nightly", "--night", "absent.yaml"], "absent.yaml"),
+    (["report", "--output", "/proc/report.html"], "--output"),
     (["doctor", "--store", "ftp://host/x"], "LABELOP_STORE"),
 ]
 
@@ -105,6 +123,93 @@ def test_a_failure_is_one_line_and_1(arguments: list[str], said: str, run: Calla
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert said in result.stderr
+
+
+def test_an_unknown_query_is_one_line_and_2(run: Callable[..., Result]) -> None:
+    """A wrong name is usage; the line names the queries there are, and the command that lists them."""
+    result = run("query", "zzzzzzzz")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "accounting" in result.stderr
+    assert "`labelop query` lists them" in result.stderr
+
+
+def test_several_tables_say_which_form_they_have(run: Callable[..., Result]) -> None:
+    """Who asks for CSV of several tables is told how to get one of them."""
+    said = " ".join(run("explain", "abcd", "--format", "csv").stderr.replace("│", " ").split())
+    assert "labelop query NAME --format csv" in said
+
+
+@pytest.mark.parametrize("store", ["/proc/labelop", "/etc/hostname"])
+def test_a_store_that_cannot_be_written_is_one_line(store: str, run: Callable[..., Result], tmp_path: Path) -> None:
+    """No traceback where the machine refuses a folder, and the place is named."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes((SAMPLE / "smears/images/smear_0000.jpg").read_bytes())
+    result = run("ingest", "images", "--dataset", "toys", "--ontology", "cells", "--store", store)
+    assert result.exit_code == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert store in line
+    assert "Traceback" not in result.output
+
+
+def test_the_last_resort_names_the_file(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no module expected from the machine is still one line."""
+
+    def refuse(_store: Store, _id: str) -> dict[str, Any]:
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    monkeypatch.setattr("labelop.explain.explain_image", refuse)
+    result = run("explain", "abcd")
+    assert (result.exit_code, result.stderr) == (1, "error: Permission denied: /some/file.\n")
+
+
+def test_a_store_without_tables_is_warned_about(run: Callable[..., Result], tmp_path: Path) -> None:
+    """A misspelt store answers with no rows and says so, in a form that keeps standard output whole."""
+    result = run("query", "accounting", "--store", str(tmp_path / "strore"), "--format", "csv")
+    assert result.exit_code == 0
+    assert result.stderr == f"warning: no table in {tmp_path / 'strore'}\n"
+    assert result.stdout.startswith("dataset,")
+    row: dict[str, Any] = dict.fromkeys(table("images").schema.names)
+    land(Store(str(tmp_path / "store")), "images", [{**row, "path": "a", "landed_at": utc_now()}], "k")
+    assert run("query", "accounting").stderr == ""
+
+
+def test_a_wrong_configuration_is_said_once_and_before_any_work(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night of two datasets with a broken price file is one error with one hint, and nothing lands."""
+    shutil.copytree(SAMPLE / "config", tmp_path / "config")
+    (tmp_path / "config/prices.yaml").write_text("schema: 1\n")
+    (tmp_path / "night.yaml").write_text("- {dataset: a, source: x}\n- {dataset: b, source: x}\n")
+    monkeypatch.setenv("LABELOP_CONFIG", str(tmp_path / "config"))
+    result = run("nightly", "--night", "night.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert [result.stderr.count(word) for word in ("error:", "prices.yaml:", "Hint:")] == [1, 1, 1]
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_failed_night_has_one_hint(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Trouble of two datasets is one line that names both and says once what to do."""
+    (tmp_path / "night.yaml").write_text("- {dataset: a, source: no/a}\n- {dataset: b, source: no/b}\n")
+    result = run("nightly", "--night", "night.yaml")
+    assert result.exit_code == 1
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert all(place in line for place in ("no/a", "no/b"))
+    assert line.count("Hint:") == 1
+
+
+def test_checks_that_warn_are_lines_of_standard_error(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a night each such check is told with its name and its number of rows."""
+    (tmp_path / "night.yaml").write_text("- {dataset: a, source: no/a}\n")
+    found = [
+        CheckResult("failed_images", "warn", "No image failed.", ({"image_id": "a"}, {"image_id": "b"})),
+        CheckResult("review_without_edits", "warn", "Complete.", ()),
+    ]
+    monkeypatch.setattr("labelop.summary.run_checks", lambda _store: found)
+    said = run("nightly", "--night", "night.yaml").stderr
+    warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert warnings == ["warning: check failed_images found 2 rows; expected: No image failed."]
 
 
 def test_no_arguments_show_help(run: Callable[..., Result]) -> None:

@@ -47,12 +47,27 @@ def test_wide_rows_can_stand_upright(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_csv_keeps_columns_and_digits(capsys: pytest.CaptureFixture[str]) -> None:
-    """The first line names the columns, money keeps its digits, and no rows give no text."""
+    """The first line names the columns, also without rows; money keeps its digits, and truth is a word."""
     show_rows(ROWS, OutputFormat.CSV)
     [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (row["name"], row["cost"]) == ("a", "1.25")
-    show_rows([], OutputFormat.CSV)
-    assert capsys.readouterr().out == ""
+    assert (row["name"], row["cost"], row["yes"]) == ("a", "1.25", "true")
+    show_rows([], OutputFormat.CSV, columns=["name", "cost"])
+    assert capsys.readouterr().out == "name,cost\n"
+
+
+def test_json_keeps_every_digit_of_money(capsys: pytest.CaptureFixture[str]) -> None:
+    """A decimal is a number with its own digits, not the nearest float, and no text can pass for one."""
+    money = Decimal("123456789012.345678")
+    show_rows([{"cost": money, "small": Decimal("1E-6"), "text": "1.5"}], OutputFormat.JSON)
+    [row] = json.loads(capsys.readouterr().out, parse_float=Decimal)
+    assert row == {"cost": money, "small": Decimal("0.000001"), "text": "1.5"}
+
+
+@pytest.mark.parametrize("output", [OutputFormat.CSV, OutputFormat.PARQUET])
+def test_several_tables_are_no_stream(output: OutputFormat) -> None:
+    """Nobody could tell where one table ends and the next begins."""
+    with pytest.raises(ValueError, match="several tables"):
+        show_sections({"one": ROWS, "two": ROWS}, output)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from labelop.doctor import Finding, examine
+from labelop.egress.audit import AuditLog
 
 CONFIG = Path(__file__).resolve().parents[3] / "data/sample/config"
 
@@ -39,6 +41,29 @@ def test_a_broken_file_is_one_line_and_the_rest_goes_on(tmp_path: Path, monkeypa
     assert not found["policy.yaml"].ok
     assert "policy.yaml" in found["policy.yaml"].detail
     assert found["prices.yaml"].ok
+
+
+def test_a_policy_past_its_date_is_not_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every image would count as restricted, and the operator would not know why nothing goes to the cloud."""
+    policy = tmp_path / "config/policy.yaml"
+    policy.write_text(re.sub(r"(?m)^valid_until:.*$", "valid_until: 2020-01-31", policy.read_text()))
+    found = findings(tmp_path, monkeypatch)["policy.yaml"]
+    assert not found.ok
+    assert "2020-01-31" in found.detail
+
+
+def test_the_egress_log_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No log is fine, a whole chain is fine, and a changed line is found with its number."""
+    assert findings(tmp_path, monkeypatch)["egress log"].ok
+    path = tmp_path / "store/audit/egress.jsonl"
+    AuditLog(path).append_many([{"image_id": "a"}, {"image_id": "b"}])
+    whole = findings(tmp_path, monkeypatch)["egress log"]
+    assert whole.ok
+    assert "2 lines" in whole.detail
+    path.write_text(path.read_text().replace('"b"', '"c"'))
+    broken = findings(tmp_path, monkeypatch)["egress log"]
+    assert not broken.ok
+    assert "line 2" in broken.detail
 
 
 def test_secrets_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

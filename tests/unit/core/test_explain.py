@@ -49,7 +49,10 @@ def test_nested_lists_are_counted(store: Store) -> None:
     assert "predictions" not in told
 
 
-@pytest.mark.parametrize(("digits", "said"), [("ab1", "too short"), ("ab1" + "f" * 5, "No images"), ("ab1?", "No")])
+@pytest.mark.parametrize(
+    ("digits", "said"),
+    [("ab1", "too short"), ("ab1" + "f" * 5, "No images"), ("ab1?", "hex digits"), ("zzz", "hex digits")],
+)
 def test_too_few_or_unknown_digits_are_refused(store: Store, digits: str, said: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ManifestError, match=said):

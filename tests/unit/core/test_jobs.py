@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from labelop.errors import ConfigurationError
-from labelop.jobs import parse_job, read_night
+from labelop.jobs import LevelText, parse_job, read_night
+from labelop.sensitivity.levels import LEVEL_TEXTS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,6 +28,7 @@ def test_a_job_has_sensible_defaults() -> None:
         ({"dataset": "x", "source": ""}, "source"),
         ({"dataset": "x", "source": "y", "source_format": "tfrecord"}, "source_format"),
         ({"dataset": "x", "source": "y", "sensitivty": "public"}, "sensitivty"),
+        ({"dataset": "x", "source": "y", "sensitivity": "publik"}, "sensitivity has the value 'publik'"),
     ],
 )
 def test_a_faulty_job_names_its_field(given: dict[str, str], named: str) -> None:
@@ -33,6 +36,11 @@ def test_a_faulty_job_names_its_field(given: dict[str, str], named: str) -> None
     with pytest.raises(ConfigurationError, match=named) as caught:
         parse_job(given)
     assert "source_format" in caught.value.hint
+
+
+def test_declared_levels_are_the_levels() -> None:
+    """The form knows every level there is, and no other."""
+    assert get_args(LevelText) == LEVEL_TEXTS
 
 
 def test_the_demo_night_is_readable() -> None:
@@ -49,6 +57,9 @@ def test_the_demo_night_is_readable() -> None:
         ("dataset: x", r"has the value \{'dataset': 'x'\}; allowed is a valid list"),
         ("- 1", "key 0 has the value 1; allowed is a mapping of keys; allowed are dataset, source"),
         ("{", "no plain YAML"),
+        ("- {dataset: x, source: y}\n- {dataset: x, source: z}", "more than one job of the dataset 'x'"),
+        ("- {dataset: x, source: y, reviews: no/such}", "folder of reviews no/such, which does not exist"),
+        ("- {dataset: x, source: y, sensitivity: publik}", "value 'publik'; allowed are 'public', 'internal'"),
         ("- {dataset: x}", r"key 0\.source is missing"),
         ("- {dataset: x, dataset: y, source: z}", "'dataset' is written twice"),
         (

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from labelop.landing.store import Store
 from labelop.runs import PRELABELLED, RunEvent, record
-from labelop.summary import run_tables
+from labelop.summary import for_people, run_tables
 
 
 def event(run_id: str, dataset: str, skipped: int) -> RunEvent:
     """Make the event of a dataset that was prelabelled."""
-    return RunEvent(run_id, dataset, "v-1", PRELABELLED, "complete", {"batches_skipped_count": skipped})
+    return RunEvent(run_id, dataset, "v-1", PRELABELLED, summary={"batches_skipped_count": skipped})
 
 
 def test_a_run_tells_its_own_batches(tmp_path: Path) -> None:
@@ -26,3 +26,10 @@ def test_a_run_tells_its_own_batches(tmp_path: Path) -> None:
     ]
     assert len(tables) > 1
     assert all(rows == [] for rows in list(tables.values())[1:])
+
+
+def test_the_words_account_for_every_outcome() -> None:
+    """What landed is the sum of the outcomes beside it, and the cost of the machine says that it holds its setup."""
+    outcomes = ("empty_count", "failed_count", "unreadable_count", "withheld_count")
+    [row] = for_people({"": [dict.fromkeys((*outcomes, "machine_cost", "other"), 1)]})[""]
+    assert list(row) == ["nothing found", "failed", "unreadable", "withheld", "machine and setup"]
