@@ -56,6 +56,11 @@ class Comparison:
     currency: str
     """Currency of all money of both arms."""
 
+    @property
+    def simulated(self) -> bool:
+        """Whether a figure of either arm comes from an emulated placement or a simulated reviewer."""
+        return bool(self.local["simulated"] or self.cloud["simulated"])
+
     def pair(self, field: str) -> tuple[float | None, float | None]:
         """Return one figure of both arms, local first; None where it is not defined."""
         return _number(self.local[field]), _number(self.cloud[field])

@@ -67,6 +67,10 @@ EXPLAINED = (
         "average precision at IoU 0.50 against the truth of the split, as pycocotools computes it",
         "model_quality",
     ),
-    Explained("Images per second", "images / seconds inside the engine, as measured here", "model_quality"),
+    Explained(
+        "Images per second",
+        "images / seconds inside the detector, at one placement: on premises where the model ran there, else the cloud",
+        "model_quality",
+    ),
 )
 """Every number of the page, in its order."""

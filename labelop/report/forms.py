@@ -27,7 +27,7 @@ class Form:
     """One table of the report."""
 
     query: str
-    """Name of the query; also the table's key."""
+    """Name of the query; also the table's key. Empty where the rows come from no query."""
     title: str
     """Heading above the table."""
     note: str
@@ -132,12 +132,14 @@ FORMS: tuple[Form, ...] = (
             Column("ops_count", "Count", "count"),
             Column("share", "Share", "share"),
             Column("model_seconds", "Modelled s", "seconds"),
+            _SIMULATED,
         ),
     ),
     Form(
         "model_quality",
         "Model quality and speed",
-        "AP50 against imported or drawn truth on the named split. Images per second as measured on this machine.",
+        "AP50 against imported or drawn truth on the named split. Images per second of the detector alone, measured "
+        "where the row says: on premises where the model ran there, else at the cloud, the way there included.",
         (
             _DATASET,
             Column("split", "Split"),
@@ -146,6 +148,8 @@ FORMS: tuple[Form, ...] = (
             Column("image_accuracy", "Image label accuracy", "share"),
             Column("images_count", "Images", "count"),
             Column("images_per_second", "Images per s", "number"),
+            Column("measured_at", "Measured at"),
+            _SIMULATED,
         ),
     ),
     Form(
@@ -169,7 +173,12 @@ FORMS: tuple[Form, ...] = (
         "levels_summary",
         "Sensitivity levels",
         "An image whose level is unknown is treated as restricted and stays on premises.",
-        (_DATASET, Column("level", "Level"), Column("images_count", "Images", "count")),
+        (
+            _DATASET,
+            Column("level", "Level"),
+            Column("images_count", "Images", "count"),
+            Column("stale_policy_count", "Of these under a policy past its date", "count"),
+        ),
     ),
     Form(
         "quarantine_list",
@@ -185,6 +194,19 @@ FORMS: tuple[Form, ...] = (
     ),
 )
 """Tables of the report in the order of the page; each is also one Prefect artifact."""
+
+WARNINGS = Form(
+    "",
+    "Warnings",
+    "Checks of sql/checks that found rows, and what must hold. Checks that passed are left out.",
+    (
+        Column("name", "Check", "code"),
+        Column("purpose", "What must hold"),
+        Column("rows_count", "Rows that break it", "count"),
+        Column("use", "What it means for these numbers"),
+    ),
+)
+"""What the checks found; its rows come from no query."""
 
 PROVENANCE = Form(
     "report_provenance",

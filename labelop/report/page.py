@@ -23,9 +23,9 @@ from labelop.report import plots
 from labelop.report.cells import lay_out
 from labelop.report.compare import comparisons
 from labelop.report.explained import EXPLAINED
-from labelop.report.forms import FORMS, PROVENANCE, TABLES
+from labelop.report.forms import FORMS, PROVENANCE, TABLES, WARNINGS
 from labelop.report.pictures import LIMIT, Gallery, choose, picture
-from labelop.report.results import Results, Row, gather, plain_rows
+from labelop.report.results import FINDINGS, Results, Row, gather, plain_rows
 from labelop.report.styles import STYLES
 from labelop.report.tables import build, comparison_table, operations_table
 from labelop.report.values import plain, shown
@@ -87,7 +87,8 @@ def write_report(
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise ConfigurationError(
-            f"The report cannot be written to {output}: {error.strerror}.", hint="--output names a file."
+            f"The report cannot be written to {output}: {error.strerror}.",
+            hint="`--output` of `labelop report`, `--report` of a night, or LABELOP_REPORT names the file.",
         ) from error
     return output
 
@@ -137,6 +138,8 @@ def _content(results: Results, gallery: Gallery, dataset: str | None) -> dict[st
         "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
         "data_as_of": as_of[0] if as_of else "",
         "simulated": _simulated(results),
+        "stale": _stale(results),
+        "warnings": lay_out(build(WARNINGS, results.of(FINDINGS))),
         "empty_title": "Nothing has landed yet" if dataset is None else f"Nothing has landed for {plain(dataset)}",
         "empty_text": "The store holds no images to report on. Run a night over a folder of images first:",
         "sections": _SECTIONS,
@@ -193,6 +196,15 @@ def _simulated(results: Results) -> str:
     if not said and results.has_simulated():
         said.append("Some rows come from an emulated placement or a simulated reviewer.")
     return " ".join(said)
+
+
+def _stale(results: Results) -> list[str]:
+    """Name each dataset with images that are restricted only because the policy was past its date."""
+    counts: dict[str, int] = {}
+    for row in results.of("levels_summary"):
+        stale = row["stale_policy_count"]
+        counts[str(row["dataset"])] = counts.get(str(row["dataset"]), 0) + (stale if isinstance(stale, int) else 0)
+    return [f"{shown(count, 'count')} images of {plain(name)}" for name, count in sorted(counts.items()) if count]
 
 
 def _gallery_note(gallery: Gallery) -> str:

@@ -60,7 +60,7 @@ class Picture:
     caption: str
     """Dataset, file and arm."""
     detail: str
-    """Model, level and the count of each operation."""
+    """Model, level, the count of each operation and whether the reviewer was simulated."""
     width_px: int
     """Width of the original, pixels, upright."""
     height_px: int
@@ -130,6 +130,7 @@ def picture(row: Row, edits: Sequence[Row], read: Read) -> Picture:
     """
     counts = {style.name: sum(edit["op"] == style.op for edit in edits) for style in BY_OP.values()}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no labels"
+    by = " Simulated reviewer." if row["simulated"] else ""
     try:
         source = encode(read(row))
         lost = ""
@@ -138,7 +139,7 @@ def picture(row: Row, edits: Sequence[Row], read: Read) -> Picture:
         source, lost = None, f" Picture not available: {plain(str(error))}"
     return Picture(
         caption=f"{shown(row['dataset'])}: {shown(row['path'])}",
-        detail=f"{shown(row['arm'])} arm, {shown(row['model_id'])}, level {shown(row['level'])}: {told}.{lost}",
+        detail=f"{shown(row['arm'])} arm, {shown(row['model_id'])}, level {shown(row['level'])}: {told}.{by}{lost}",
         width_px=int(_number(row, "width_px")),
         height_px=int(_number(row, "height_px")),
         source=source,

@@ -1,4 +1,4 @@
-"""Run the report's queries once and keep their rows as plain Python values.
+"""Run the report's queries and checks once and keep their rows as plain Python values.
 
 Knows the queries by name; nothing of headings, HTML or Prefect.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from labelop.errors import AnalysisError
-from labelop.queries import Session, run_query
+from labelop.queries import Session, run_checks, run_query
 from labelop.report.forms import FORMS
 from labelop.report.values import Value
 
@@ -23,6 +23,9 @@ Row = Mapping[str, Value]
 
 EXTRA_QUERIES = ("local_vs_cloud", "report_provenance", "report_tables")
 """Queries the page reads beside those that become tables one to one."""
+
+FINDINGS = "check_findings"
+"""Key of the rows that tell which checks found something; they come from `sql/checks`, not from a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,19 @@ def gather(session: Session, dataset: str | None = None) -> Results:
     """
     params = {} if dataset is None else {"dataset": dataset}
     names = (*(form.query for form in FORMS), *EXTRA_QUERIES)
-    return Results({name: plain_rows(run_query(session, name, params)) for name in names})
+    rows = {name: plain_rows(run_query(session, name, params)) for name in names}
+    return Results({**rows, FINDINGS: _findings(session, dataset)})
+
+
+def _findings(session: Session, dataset: str | None) -> list[Row]:
+    """Tell which checks found something; a row that names no dataset concerns every one."""
+    found: list[Row] = []
+    for check in run_checks(session):
+        rows = [row for row in check.rows if dataset is None or row.get("dataset") in (None, dataset)]
+        if rows:
+            use = "must not be used" if check.severity == "fail" else "a person should look"
+            found.append({"name": check.name, "purpose": check.purpose, "rows_count": len(rows), "use": use})
+    return found
 
 
 def currency_of(rows: Sequence[Row]) -> str:

@@ -76,13 +76,19 @@ def operations_table(results: Results) -> ReportTable:
     counts: list[Kind] = ["count"] * len(used)
     return ReportTable(
         title=form.title,
-        columns=("Dataset", "Arm", "Class", *(BY_OP[op].name.capitalize() for op in used), "Modelled s"),
+        columns=("Dataset", "Arm", "Class", *(BY_OP[op].name.capitalize() for op in used), "Modelled s", "Simulated"),
         rows=tuple(
-            (*key, *(_count_and_share(ops.get(op)) for op in used), _seconds(ops)) for key, ops in cells.items()
+            (
+                *key,
+                *(_count_and_share(ops.get(op)) for op in used),
+                _seconds(ops),
+                any(r["simulated"] for r in ops.values()),
+            )
+            for key, ops in cells.items()
         ),
         note=form.note,
         query=form.query,
-        kinds=("text", "text", "text", *counts, "seconds"),
+        kinds=("text", "text", "text", *counts, "seconds", "flag"),
     )
 
 
@@ -104,11 +110,11 @@ def comparison_table(comparison: Comparison) -> ReportTable:
     }
     return ReportTable(
         title=f"Local against cloud: {plain(comparison.dataset)}, {slices[comparison.slice]}",
-        columns=("Measure", "Local", "Cloud", "Cloud against local"),
-        rows=tuple(lines(comparison)),
+        columns=("Measure", "Local", "Cloud", "Cloud against local", "Simulated"),
+        rows=tuple((*line, comparison.simulated) for line in lines(comparison)),
         note=notes[comparison.slice],
         query="local_vs_cloud",
-        kinds=("text", "number", "number", "number"),
+        kinds=("text", "number", "number", "number", "flag"),
     )
 
 

@@ -17,7 +17,6 @@ import pytest
 from labelop.catalog.cards import ModelCard
 from labelop.egress.audit import AuditLog
 from labelop.egress.gate import Gate, Released
-from labelop.engines.prelabeller import ArmModels, open_cloud
 from labelop.engines.remote import RemoteEngine
 from labelop.engines.wire import HEADER
 from labelop.errors import (
@@ -31,7 +30,6 @@ from labelop.errors import (
     SettingsError,
 )
 from labelop.sensitivity.levels import Level
-from labelop.settings import Settings
 from tests.unit.engines.models import QUERIES, detector, picture
 
 Answer = Callable[[], tuple[int, dict[str, str], bytes]]
@@ -233,25 +231,6 @@ def test_loopback_is_known(address: str) -> None:
     """This machine is told from others by its address."""
     assert RemoteEngine(address).is_loopback
     assert not RemoteEngine("https://models.example:443").is_loopback
-
-
-@pytest.mark.parametrize(
-    ("address", "emulated", "simulated"),
-    [
-        ("https://models.example:443", True, True),
-        ("https://models.example:443", False, False),
-        ("http://127.0.0.1:1", True, True),
-        ("http://127.0.0.1:1", False, True),
-    ],
-)
-def test_the_routing_policy_says_what_is_emulated(
-    tmp_path: Path, address: str, emulated: bool, simulated: bool
-) -> None:
-    """Pages must say when the cloud was emulated, on whatever host; on this machine even when the policy forgot it."""
-    door = Gate(Open(), AuditLog(tmp_path / "audit.jsonl"), "cloud")
-    cloud = open_cloud(ArmModels(detector(tmp_path)), Settings(), door, address, simulated=emulated)
-    assert cloud.simulated is simulated
-    cloud.close()
 
 
 def test_threads_have_their_own_connections(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from labelop.landing.store import Store, open_store
 from labelop.queries import list_queries, open_session
 from labelop.report.forms import FORMS
 from labelop.report.page import write_report
+from labelop.report.results import FINDINGS, gather
 from labelop.report.tables import build, summary_tables
 from labelop.settings import Settings
 from tests.unit.report_rows import Photo, drawn_photos, reviewed
@@ -88,6 +89,48 @@ def test_numbers_that_are_simulated_are_called_so(shared: Shared) -> None:
     assert "Some of these numbers are simulated." in shared.html
     assert "simulated reviewer" in shared.html
     assert "emulated on this machine" in shared.html
+    assert shared.html.count(" Simulated reviewer.") == 2 * 8  # label and caption of each picture
+
+
+def test_every_table_of_results_marks_its_rows(shared: Shared) -> None:
+    """Where the banner says that a table marks each row, the table has the column and the row its mark."""
+    tables = summary_tables(open_session(shared.store))
+    marked = {t.query: [r["Simulated"] for r in t.records()] for t in tables if "Simulated" in t.columns}
+    assert marked.keys() == {
+        "run_summary",
+        "local_vs_cloud",
+        "arm_cost",
+        "cost_lines",
+        "arm_effort",
+        "effort_by_operation",
+        "model_quality",
+    }
+    assert set(marked["local_vs_cloud"]) == set(marked["effort_by_operation"]) == {True}
+    assert marked["model_quality"] == [True, False]  # cells-large ran in the emulated cloud only
+
+
+def test_a_stale_policy_has_its_banner(settings: Settings, shared: Shared, tmp_path: Path) -> None:
+    """Images that are restricted because the policy was past its date are counted where nobody can miss it."""
+    world = reviewed(drawn_photos(tmp_path / "in"), source_uri=str(tmp_path / "in"), level="restricted")
+    for row in world.rows["levels"][:4]:
+        row["reason"] = "declared:stale_policy, declared:unknown"
+    html = page_of(world.land(open_store(settings)), settings, tmp_path)
+    assert "The sensitivity policy was past its date." in html
+    assert "4 images of bccd" in html
+    assert "The sensitivity policy was past its date." not in shared.html
+
+
+def test_warnings_of_the_checks_are_shown(settings: Settings, shared: Shared, tmp_path: Path) -> None:
+    """A check that found rows stands on the page with what must hold and how many rows break it."""
+    world = reviewed(drawn_photos(tmp_path / "in"), source_uri=str(tmp_path / "in"))
+    world.rows["prelabels"][0]["outcome"] = "failed"
+    store = world.land(open_store(settings))
+    html = page_of(store, settings, tmp_path)
+    assert re.search(r"failed_images.*No image failed.*>1<.*a person should look", html)
+    ours, other = (gather(open_session(store), name).of(FINDINGS, name="failed_images") for name in ("bccd", "other"))
+    assert [row["rows_count"] for row in ours] == [1]
+    assert other == []
+    assert "failed_images" not in shared.html
 
 
 def test_measured_numbers_carry_no_banner(settings: Settings, tmp_path: Path) -> None:
@@ -163,6 +206,8 @@ def test_column_that_a_query_lost_is_named() -> None:
 def test_long_tables_say_how_much_is_left_out() -> None:
     """A table of a thousand rows is cut, and says so."""
     form = next(form for form in FORMS if form.query == "levels_summary")
-    table = build(form, [{"dataset": str(n), "level": "public", "images_count": n} for n in range(1000)])
+    table = build(
+        form, [{"dataset": str(n), "level": "public", "images_count": n, "stale_policy_count": 0} for n in range(1000)]
+    )
     assert len(table.rows) == 300
     assert "700 more rows" in table.note

@@ -30,6 +30,7 @@ def review(number: int, *, arm: str = "local", level: str | None = "public", **o
         "model_id": "cells-small",
         "review_id": f"review-{number}-{arm}",
         "kinds_count": 2,
+        "simulated": False,
     } | other
 
 
@@ -85,6 +86,13 @@ def test_marks_show_draft_and_final_box() -> None:
         ("add", 2.0, False),
     ]
     assert "1 adjusted, 1 deleted, 1 added" in shown.detail
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_caption_says_who_corrected(simulated: bool) -> None:
+    """A picture of simulated corrections says so beside the picture, and only such a picture."""
+    shown = picture(review(1, simulated=simulated), [edit("accept")], grey)
+    assert ("Simulated reviewer." in shown.detail) is simulated
 
 
 def test_label_of_the_whole_image_has_no_box() -> None:
