@@ -68,12 +68,10 @@ def nightly(
 
 def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int]) -> None:
     shared = {"store": settings.store, "run_id": run}
-    run_children(
-        [Child("ingest-dataset", "onprem", {"job": job.model_dump(), **shared}, f"{run}:ingest:{job.dataset}")]
-    )
+    _child(Child("ingest-dataset", "onprem", {"job": job.model_dump(), **shared}, f"{run}:ingest:{job.dataset}"))
     version = dataset_version_of(tables, run, job.dataset)
     where = {"dataset": job.dataset, "dataset_version": version}
-    run_children([Child("prelabel-dataset", "onprem", {**where, **sizes, **shared}, f"{run}:prelabel:{job.dataset}")])
+    _child(Child("prelabel-dataset", "onprem", {**where, **sizes, **shared}, f"{run}:prelabel:{job.dataset}"))
     if job.simulate_reviews:
         simulate_reviews(tables, job.dataset, version, seed=0, run_id=run)
     if job.reviews:
@@ -82,3 +80,10 @@ def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: di
     land_edits(tables, run, dataset=job.dataset)
     land_quality(tables, job.dataset, version, run)
     record(tables, RunEvent(run, job.dataset, version, FINISHED, "complete", {}))
+
+
+def _child(child: Child) -> None:
+    """Run one child; what it could not do ends this dataset, in the child's own words."""
+    [outcome] = run_children([child])
+    if outcome.error:
+        raise RunFailedError(outcome.error, hint=outcome.hint)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from prefect import flow
 
 from labelop import progress
+from labelop.errors import ConfigurationError, LabelopError
 from labelop.landing.expectations import GateResult, require, write_data_docs
 from labelop.landing.rows import rows_to_table
-from labelop.landing.store import Store, land, open_store
+from labelop.landing.store import Store, open_store
 from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
 from labelop.settings import load_settings
@@ -39,7 +40,9 @@ def prelabel_batches(
         cloud_url: Inference server of the cloud arm; the setting when None.
 
     Raises:
-        ExpectationsFailedError: A batch broke an expectation; it is not landed, its cost is booked.
+        ConfigurationError: A card or setting is wrong; no further batch is tried.
+        LabelopError: The first batch that failed, after all others were done. It is not landed, its cost is booked:
+            `ExpectationsFailedError` for rows that were refused, else what the engine or the source said.
     """
     settings = load_settings(store=store, cloud_url=cloud_url)
     tables = open_store(settings)
@@ -50,10 +53,18 @@ def prelabel_batches(
         stage = f"prelabel {shard.context.plan.dataset} ({placement})"
         images = sum(len(b.image_ids) for b in todo)
         done = 0
+        failed: list[LabelopError] = []
         progress.report(stage, done, images)
         try:
             for batch in todo:
-                _one(tables, shard, batch, results)
+                try:
+                    _one(tables, shard, batch, results)
+                except ConfigurationError:
+                    raise
+                except LabelopError as error:
+                    # one batch's trouble may not cost the others their turn; the shard still ends as failed
+                    failed.append(error)
+                    continue
                 done += len(batch.image_ids)
                 progress.report(stage, done, images)
         finally:
@@ -61,6 +72,8 @@ def prelabel_batches(
             if results:
                 docs = settings.data_docs_path / shard.context.plan.dataset / f"prelabels-{placement}"
                 write_data_docs(results, docs)
+        if failed:
+            raise failed[0]
 
 
 def _one(tables: Store, shard: OpenShard, batch: PlannedBatch, results: list[GateResult]) -> None:
@@ -68,14 +81,12 @@ def _one(tables: Store, shard: OpenShard, batch: PlannedBatch, results: list[Gat
     gate = check_prelabels(
         rows_to_table("prelabels", result.rows),
         batch_image_ids={batch.batch_id: list(batch.image_ids)},
-        classes=shard.classes(batch.arm),
+        classes=shard.classes,
         levels={key: ref.level for key, ref in shard.context.refs.items()},
         cloud_levels=shard.levels_allowed_at("cloud"),
     )
     results.append(gate)
     if not gate.passed:
-        # the work was done and paid for, though its rows are not let through
-        refused = {**result.usage, "outcome": "failed"}
-        land(tables, "usage", [refused], str(refused["attempt_id"]))
+        shard.book_failed(result.usage)
     require(gate)
     land_batch(tables, result)

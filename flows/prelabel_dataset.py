@@ -18,7 +18,7 @@ from labelop.runs import PRELABELLED, RunEvent, latest_version, new_run_id, reco
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
-from tasks.dispatch import Child, run_children
+from tasks.dispatch import Child, ChildOutcome, run_children
 from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
 
 _ATTEMPTS = 2
@@ -81,10 +81,11 @@ def prelabel_dataset(
         )
         waiting = pending(tables, plan.batches)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
+        outcomes: list[ChildOutcome] = []
         for attempt in range(1, _ATTEMPTS + 1):
             shards = split_shards(plan.plan_id, waiting, shard_batches)
             publish_table(f"shards-{dataset}", [asdict(s) for s in shards], f"Shards of {dataset}, attempt {attempt}")
-            run_children(
+            outcomes = run_children(
                 [
                     Child(
                         "prelabel-batches",
@@ -106,8 +107,11 @@ def prelabel_dataset(
     state = "partial" if waiting else "complete"
     record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary))
     if waiting:
+        first = [outcome for outcome in outcomes if outcome.error][:1]
+        said = "".join(f" The first error: {outcome.error}" for outcome in first)
+        again = "See the logs of the prelabel-batches runs, then run again: only the missing batches are done."
         raise RunFailedError(
             f"{len(waiting)} of {planned} batches of {dataset} {version} did not land in run {run}, "
-            f"first {waiting[0].batch_id}.",
-            hint="See the logs of the prelabel-batches runs, then run again: only the missing batches are done.",
+            f"first {waiting[0].batch_id}.{said}",
+            hint=" ".join([*(outcome.hint for outcome in first if outcome.hint), again]),
         )

@@ -2,7 +2,8 @@
 
 LabelopError                       hint, context, retryable = False
   ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError
-  ManifestError                    UnreadableImageError, DigestMismatchError, AnnotationError
+  ManifestError                    UnreadableImageError, DigestMismatchError, AnnotationError,
+                                   SourceUnavailableError (retryable)
   RoutingError                     NoEligiblePlacementError, PlacementForbiddenError
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
@@ -82,6 +83,12 @@ class UnreadableImageError(ManifestError):
 
 class DigestMismatchError(ManifestError):
     """Bytes are not the bytes their digest names."""
+
+
+class SourceUnavailableError(ManifestError):
+    """A source cannot be read now; nothing is said about its files, and the same call may succeed later."""
+
+    retryable = True
 
 
 class AnnotationError(ManifestError):

@@ -19,7 +19,7 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 
 from labelop import progress
-from labelop.errors import RunFailedError
+from labelop.errors import LabelopError, RunFailedError
 
 _POLL_SECONDS = 1.0
 
@@ -48,6 +48,18 @@ class Child:
         return f"{self.flow}/{self.deployment}"
 
 
+@dataclass(frozen=True, slots=True)
+class ChildOutcome:
+    """How a child run ended: for messages only, since what it achieved is read from the tables."""
+
+    state: str
+    """Name of its final state, for example Completed or Failed."""
+    error: str = ""
+    """What went wrong, in words; empty when it completed."""
+    hint: str = ""
+    """What the reader can do next, where that is known apart from the error."""
+
+
 @contextmanager
 def embedded(flows: Mapping[str, FlowFunction]) -> Iterator[None]:
     """Run children as plain calls while the block runs.
@@ -62,26 +74,33 @@ def embedded(flows: Mapping[str, FlowFunction]) -> Iterator[None]:
         _embedded.reset(token)
 
 
-def run_children(children: Sequence[Child]) -> list[str]:
-    """Start all children and wait for all of them.
+def run_children(children: Sequence[Child]) -> list[ChildOutcome]:
+    """Start all children and wait for all of them; one that fails does not stop the others.
 
     Args:
         children: Runs to start; embedded they run in this order.
 
     Returns:
-        The final state's name of each, for the log only.
+        The outcome of each, in order.
 
     Raises:
         RunFailedError: Neither a flow run nor an embedded run is active.
     """
     flows = _embedded.get()
     if flows is not None:
-        for child in children:
-            flows[child.address](**child.parameters)
-        return ["Completed"] * len(children)
+        return [_call(flows[child.address], child.parameters) for child in children]
     if FlowRunContext.get() is None:
         raise RunFailedError("Children can be started inside a flow run or an embedded run only.")
     return _wait([_start(child) for child in children], children)
+
+
+def _call(function: FlowFunction, parameters: Mapping[str, Any]) -> ChildOutcome:
+    try:
+        function(**parameters)
+    except LabelopError as error:
+        # a child in a pool ends alone too; a foreign error is a bug and ends everything
+        return ChildOutcome("Failed", error.message, error.hint)
+    return ChildOutcome("Completed")
 
 
 def _start(child: Child) -> FlowRun:
@@ -91,8 +110,8 @@ def _start(child: Child) -> FlowRun:
     return run
 
 
-def _wait(runs: Sequence[FlowRun], children: Sequence[Child]) -> list[str]:
-    final: dict[int, str] = {}
+def _wait(runs: Sequence[FlowRun], children: Sequence[Child]) -> list[ChildOutcome]:
+    final: dict[int, ChildOutcome] = {}
     with get_client(sync_client=True) as client:
         while len(final) < len(runs):
             for index, run in enumerate(runs):
@@ -100,7 +119,9 @@ def _wait(runs: Sequence[FlowRun], children: Sequence[Child]) -> list[str]:
                     continue
                 state = client.read_flow_run(run.id).state
                 if state is not None and state.is_final():
-                    final[index] = state.name or state.type.value
+                    name = state.name or state.type.value
+                    error = "" if state.is_completed() else state.message or f"{children[index].address} ended {name}"
+                    final[index] = ChildOutcome(name, error)
                     progress.report(f"child runs of {children[index].flow}", len(final), len(runs))
             if len(final) < len(runs):
                 time.sleep(_POLL_SECONDS)

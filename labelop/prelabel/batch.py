@@ -10,19 +10,19 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from labelop import ids
+from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
-from labelop.errors import LabelopError, UnreadableImageError
-from labelop.ingest.decode import decode
-from labelop.ingest.sources import read_original
+from labelop.errors import UnreadableImageError
 from labelop.labels import Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
+from labelop.prelabel.originals import read_pixels
 from labelop.prelabel.plan import Plan, PlannedBatch
 from labelop.schemas import utc_now
 from labelop.sensitivity.levels import Level
@@ -99,51 +99,88 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
     return refs
 
 
-def run_batch(context: BatchContext, batch: PlannedBatch, prelabeller: Prelabeller) -> BatchResult:
+def run_batch(
+    context: BatchContext,
+    batch: PlannedBatch,
+    prelabeller: Prelabeller,
+    book_failed: Callable[[dict[str, Any]], object] | None = None,
+) -> BatchResult:
     """Prelabel one batch; every image ends in exactly one row.
 
     Args:
         context: What the shard shares.
         batch: What to do.
         prelabeller: Opened models of the batch's arm and placement.
+        book_failed: Takes the `usage` row of an attempt that ended with an error after the prelabeller was asked.
 
     Returns:
         Rows for `prelabels` and `usage`; nothing has landed yet.
 
     Raises:
         EngineUnavailableError: The engine could not be reached at all; nothing became of the batch.
+        SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
     """
-    started, clock = utc_now(), time.perf_counter()
-    outcomes: dict[str, ImageResult] = {}
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="read") as pool:
-        for items, refused in _loaded(context, batch, pool):
-            outcomes.update({r.image_id: r for r in refused})
-            if items:
-                outcomes.update({r.image_id: r for r in prelabeller.prelabel(items)})
+    attempt = _Attempt(context, batch, prelabeller)
+    try:
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="read") as pool:
+            for items, refused in _loaded(context, batch, pool):
+                attempt.refused += refused
+                attempt.ask(items)
+    except Exception:
+        if attempt.asked and book_failed is not None:
+            book_failed(attempt.usage("failed", len(attempt.answered)))
+        raise
+    outcomes = {result.image_id: result for result in (*attempt.refused, *attempt.answered)}
     rows = [_row(context, batch, outcomes[image_id], prelabeller) for image_id in batch.image_ids]
-    usage = {
-        "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
-        "batch_id": batch.batch_id,
-        "dataset": context.plan.dataset,
-        "dataset_version": context.plan.dataset_version,
-        "arm": batch.arm,
-        "role": batch.role,
-        "placement": batch.placement,
-        "worker": worker_name(),
-        "model_id": batch.model_id,
-        "engine": prelabeller.engine_name,
-        "images_count": len(batch.image_ids),
-        "wall_seconds": time.perf_counter() - clock,
-        "infer_seconds": sum(r.infer_seconds for r in outcomes.values()),
-        "detector_seconds": sum(r.detector_seconds for r in outcomes.values()),
-        "sent_bytes": sum(r.sent_bytes for r in outcomes.values()),
-        "received_bytes": sum(r.received_bytes for r in outcomes.values()),
-        "outcome": "finished",
-        "simulated": prelabeller.simulated,
-        "run_id": context.run_id,
-        "started_at": started,
-    }
-    return BatchResult(batch, rows, usage)
+    return BatchResult(batch, rows, attempt.usage("finished", len(batch.image_ids)))
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What one attempt has spent so far, so that it can be booked wherever it ends."""
+
+    context: BatchContext
+    batch: PlannedBatch
+    prelabeller: Prelabeller
+    asked: bool = False
+    """Whether the prelabeller was asked anything: before that an attempt costs nothing."""
+    refused: list[ImageResult] = field(default_factory=list)
+    """Images that were never handed to the prelabeller."""
+    answered: list[ImageResult] = field(default_factory=list)
+    """What the prelabeller said."""
+    started: datetime = field(default_factory=utc_now)
+    clock: float = field(default_factory=time.perf_counter)
+
+    def ask(self, items: Sequence[ImageItem]) -> None:
+        """Prelabel images, one forward pass at a time: what is known of the passes before a failing one is kept."""
+        for start in range(0, len(items), FORWARD_IMAGES):
+            self.asked = True
+            self.answered += self.prelabeller.prelabel(items[start : start + FORWARD_IMAGES])
+
+    def usage(self, outcome: str, images_count: int) -> dict[str, Any]:
+        """Make the attempt's row."""
+        return {
+            "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
+            "batch_id": self.batch.batch_id,
+            "dataset": self.context.plan.dataset,
+            "dataset_version": self.context.plan.dataset_version,
+            "arm": self.batch.arm,
+            "role": self.batch.role,
+            "placement": self.batch.placement,
+            "worker": worker_name(),
+            "model_id": self.batch.model_id,
+            "engine": self.prelabeller.engine_name,
+            "images_count": images_count,
+            "wall_seconds": time.perf_counter() - self.clock,
+            "infer_seconds": sum(r.infer_seconds for r in self.answered),
+            "detector_seconds": sum(r.detector_seconds for r in self.answered),
+            "sent_bytes": sum(r.sent_bytes for r in self.answered),
+            "received_bytes": sum(r.received_bytes for r in self.answered),
+            "outcome": outcome,
+            "simulated": self.prelabeller.simulated,
+            "run_id": self.context.run_id,
+            "started_at": self.started,
+        }
 
 
 def land_batch(store: Store, result: BatchResult) -> bool:
@@ -190,15 +227,11 @@ def _load(context: BatchContext, image_id: str, placement: str) -> ImageItem | I
     if placement not in context.policy.allowed_placements(Level.from_text(ref.level)):
         return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
     try:
-        data = read_original(ref.source_uri, ref.path, context.settings)
-        if ids.sha256_hex(data) != image_id:
-            return _without_predictions(image_id, "unreadable", "CHANGED")
-        return ImageItem(image_id=image_id, pixels=decode(data), level=ref.level)
+        pixels = read_pixels(image_id, ref.source_uri, ref.path, context.settings)
     except UnreadableImageError as error:
+        # one lost file costs one row, not its batch; a source that is away is raised and costs no row
         return _without_predictions(image_id, "unreadable", error.code)
-    except (OSError, LabelopError) as error:
-        # one lost file costs one row, not its batch; the row names what happened
-        return _without_predictions(image_id, "unreadable", f"READ_FAILED {type(error).__name__}")
+    return ImageItem(image_id=image_id, pixels=pixels, level=ref.level)
 
 
 def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResult:

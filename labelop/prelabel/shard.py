@@ -6,19 +6,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from labelop.catalog.cards import load_catalog
+from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.egress.audit import AuditLog
 from labelop.egress.gate import Gate
 from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
 from labelop.errors import CatalogError, SettingsError
-from labelop.landing.store import Store
+from labelop.landing.store import Store, land
 from labelop.prelabel.batch import BatchContext, BatchResult, image_refs, run_batch
 from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
-from labelop.routing.policy import RoutingPolicy, load_routing
+from labelop.routing.policy import Arm, RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings
+
+_TASK_OF = {"detector": "detection", "segmenter": "segmentation", "classifier": "classification"}
+"""Task a card must have for each role of an arm."""
+
+_ANY = "any"
+"""Ontology of a card that speaks none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dic
     """Look up the model cards of every arm of an ontology.
 
     Raises:
-        CatalogError: An arm names a card that the catalog does not have, or no arm has this ontology.
+        CatalogError: An arm names a card that the catalog does not have, or one of another task or ontology than its
+            role and arm; or no arm has this ontology.
     """
     catalog = load_catalog(settings.catalog)
     arms: dict[str, ArmModels] = {}
@@ -78,6 +86,9 @@ def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dic
                 f"expected some of {sorted(catalog)}.",
                 hint=f"Cards are read from {settings.catalog}.",
             )
+        for role, card in named.items():
+            if card is not None:
+                _check_role(settings, catalog, arm, role, catalog[card])
         arms[arm.arm] = ArmModels(
             detector=catalog[arm.detector],
             segmenter=catalog[arm.segmenter] if arm.segmenter else None,
@@ -87,6 +98,36 @@ def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dic
         known = sorted({arm.ontology for arm in routing.arms})
         raise CatalogError(f"No arm labels the ontology {ontology!r}, expected one of {known}.")
     return arms
+
+
+def _check_role(settings: Settings, catalog: Mapping[str, ModelCard], arm: Arm, role: str, card: ModelCard) -> None:
+    def fits(one: ModelCard) -> bool:
+        return one.task == _TASK_OF[role] and one.ontology in (arm.ontology, _ANY)
+
+    if not fits(card):
+        allowed = sorted(name for name, one in catalog.items() if fits(one))
+        raise CatalogError(
+            f"File {settings.config / 'routing.yaml'}: arm {arm.arm!r} of ontology {arm.ontology!r}: key {role} has "
+            f"the value {card.id!r}, a {card.task} model of ontology {card.ontology!r}; allowed are "
+            f"{_TASK_OF[role]} models of ontology {arm.ontology!r} or {_ANY!r}: {allowed}.",
+            hint=f"Cards are read from {settings.catalog}.",
+        )
+
+
+def ontology_classes(catalog: Mapping[str, ModelCard], ontology: str) -> tuple[str, ...]:
+    """Name every class of an ontology, by all detectors and classifiers of the catalog that speak it.
+
+    No single model says what may land: the one that is running could not be found wrong by its own card.
+
+    Args:
+        catalog: Model cards by id.
+        ontology: Name of the ontology; cards of ontology `any` say nothing about it.
+
+    Returns:
+        Class names, sorted.
+    """
+    speaking = [c for c in catalog.values() if c.ontology == ontology and c.task in ("detection", "classification")]
+    return tuple(sorted({name for card in speaking for name in card.classes}))
 
 
 @dataclass(slots=True)
@@ -101,22 +142,28 @@ class OpenShard:
     """What all batches share."""
     arms: Mapping[str, ArmModels]
     """Models by arm."""
+    classes: tuple[str, ...]
+    """Every class of the ontology, by all cards of the catalog; see `ontology_classes`."""
+    store: Store
+    """Where attempts are booked."""
     audit: Path
     """Egress log of this store."""
+    is_emulated: bool
+    """Whether the routing policy calls the placement emulated."""
     engines: dict[tuple[str, str], Prelabeller] = field(default_factory=dict)
     """Opened prelabellers by arm and role."""
 
     def run(self, batch: PlannedBatch) -> BatchResult:
-        """Prelabel one batch with the models of its arm; see `run_batch`."""
+        """Prelabel one batch with the models of its arm; see `run_batch`. A failed attempt is booked before it ends."""
         key = (batch.arm, batch.role)
         if key not in self.engines:
             self.engines[key] = self._open(models_for(self.arms[batch.arm], batch.role))
-        return run_batch(self.context, batch, self.engines[key])
+        return run_batch(self.context, batch, self.engines[key], self.book_failed)
 
-    def classes(self, arm: str) -> tuple[str, ...]:
-        """Name every class the arm's models may give."""
-        models = self.arms[arm]
-        return (*models.detector.classes, *(models.classifier.classes if models.classifier else ()))
+    def book_failed(self, usage: Mapping[str, Any]) -> None:
+        """Book an attempt whose work was done and paid for, though no rows of it land."""
+        failed = {**usage, "outcome": "failed"}
+        land(self.store, "usage", [failed], str(failed["attempt_id"]))
 
     def levels_allowed_at(self, placement: str) -> frozenset[str]:
         """Name the levels that the policy lets be at a placement."""
@@ -133,7 +180,7 @@ class OpenShard:
                 hint="`python -m labelop.engines.serve` starts one; `labelop nightly` does so by itself.",
             )
         gate = Gate(self.context.policy, AuditLog(self.audit), self.range.placement)
-        return open_cloud(models, settings, gate, settings.cloud_url, self.context.run_id)
+        return open_cloud(models, settings, gate, settings.cloud_url, self.context.run_id, simulated=self.is_emulated)
 
 
 @contextmanager
@@ -151,7 +198,19 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
         b for b in plan.batches if b.placement == shard.placement and shard.first <= b.position <= shard.last
     )
     context = BatchContext(plan, image_refs(store, plan, policy.digest), policy, settings, run_id)
-    opened = OpenShard(shard, batches, context, arm_models(settings, routing, ontology), settings.audit_path)
+    place = routing.placements.get(shard.placement)
+    is_emulated = place is not None and place.emulated
+    arms = arm_models(settings, routing, ontology)
+    opened = OpenShard(
+        shard,
+        batches,
+        context,
+        arms=arms,
+        classes=ontology_classes(load_catalog(settings.catalog), ontology),
+        store=store,
+        audit=settings.audit_path,
+        is_emulated=is_emulated,
+    )
     try:
         yield opened
     finally:

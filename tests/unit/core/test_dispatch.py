@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from labelop.errors import RunFailedError
+from labelop.errors import EngineUnavailableError, RunFailedError
 from tasks.artifacts import progress_shown, publish_table, publish_tables
-from tasks.dispatch import Child, embedded, run_children
+from tasks.dispatch import Child, ChildOutcome, embedded, run_children
 
 
 def child(number: int, deployment: str = "onprem") -> Child:
@@ -26,7 +26,7 @@ def test_embedded_children_run_in_order() -> None:
     with embedded(flows):
         states = run_children([child(2), child(1, "cloud"), child(3)])
     assert calls == [("onprem", 2), ("cloud", 1), ("onprem", 3)]
-    assert states == ["Completed"] * 3
+    assert states == [ChildOutcome("Completed")] * 3
 
 
 def test_embedded_runs_nest() -> None:
@@ -41,14 +41,35 @@ def test_embedded_runs_nest() -> None:
     assert calls == ["work 1"]
 
 
-def test_a_failing_child_ends_an_embedded_parent() -> None:
-    """An embedded error is seen at once, and the embedding ends with its block."""
+def test_a_failing_child_stops_neither_its_siblings_nor_its_parent() -> None:
+    """As in work pools, each child ends alone; the parent is told in words how."""
+    done: list[int] = []
 
-    def fail(number: int) -> None:
-        raise RunFailedError(f"child {number}")
+    def work(number: int) -> None:
+        if number == 1:
+            raise EngineUnavailableError(f"child {number}", hint="Start it.")
+        done.append(number)
 
-    with pytest.raises(RunFailedError, match="child 1"), embedded({"work/onprem": fail}):
-        run_children([child(1), child(2)])
+    with embedded({"work/onprem": work}):
+        outcomes = run_children([child(1), child(2)])
+    assert done == [2]
+    assert outcomes == [ChildOutcome("Failed", "child 1", "Start it."), ChildOutcome("Completed")]
+
+
+def test_a_bug_in_an_embedded_child_ends_everything() -> None:
+    """An error that is none of ours is not taken for a failed child."""
+
+    def broken(number: int) -> None:
+        raise KeyError(number)
+
+    with pytest.raises(KeyError), embedded({"work/onprem": broken}):
+        run_children([child(1)])
+
+
+def test_children_need_a_run_around_them() -> None:
+    """The embedding ends with its block; without it or a flow run nothing can be started."""
+    with embedded({"work/onprem": lambda number: number}):
+        run_children([child(1)])
     with pytest.raises(RunFailedError, match="flow run or an embedded run"):
         run_children([child(1)])
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from labelop.errors import EngineUnavailableError, LandingError
+from labelop.errors import (
+    EngineUnavailableError,
+    LandingError,
+    ManifestError,
+    SourceUnavailableError,
+    UnreadableImageError,
+)
 from labelop.ingest.sources import read_original
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import land, read_rows
 from labelop.prelabel import batch as batching
+from labelop.prelabel import originals
 from labelop.prelabel.batch import land_batch, run_batch
 from labelop.prelabel.plan import Plan, PlannedBatch
 
@@ -53,7 +62,7 @@ def test_predictions_do_not_depend_on_the_batch(house: House) -> None:
 
 
 def test_a_bad_file_costs_its_own_row_only(house: House) -> None:
-    """Changed, missing and unknown images are unreadable with a code; their neighbours are done."""
+    """Changed, gone and unknown images are unreadable with a code; their neighbours are done."""
     keys = house.fill()
     plan = house.plan()
     house.files[keys[0]].write_bytes(house.files[keys[1]].read_bytes())
@@ -61,7 +70,7 @@ def test_a_bad_file_costs_its_own_row_only(house: House) -> None:
     rows = run_batch(house.context(plan), whole(plan, [*keys[:4], "f" * 64]), house.prelabeller()).rows
     assert [row["outcome"] for row in rows][0::2] == ["unreadable"] * 3
     assert rows[0]["reason"] == "CHANGED"
-    assert rows[2]["reason"]
+    assert rows[2]["reason"] == "GONE"
     assert rows[4]["reason"] == "NOT_IN_MANIFEST"
     assert {rows[1]["outcome"], rows[3]["outcome"]} <= {"ok", "empty"}
 
@@ -75,7 +84,7 @@ def test_a_restricted_image_is_withheld_from_the_cloud_unread(house: House, monk
         read.append(path)
         return read_original(uri, path, settings)
 
-    monkeypatch.setattr(batching, "read_original", reading)
+    monkeypatch.setattr(originals, "read_original", reading)
     plan = house.plan()
     rows = run_batch(house.context(plan), whole(plan, keys, "cloud"), house.prelabeller("cloud")).rows
     assert [row["outcome"] for row in rows][1:] == ["withheld", "withheld"]
@@ -152,6 +161,99 @@ def test_a_dead_engine_decides_nothing(house: House) -> None:
     prelabeller.prelabel = unreachable  # type: ignore[method-assign]
     with pytest.raises(EngineUnavailableError):
         run_batch(house.context(plan), whole(plan, keys), prelabeller)
+
+
+@pytest.mark.parametrize("away", ["folder", "mount"])
+def test_a_source_that_is_away_decides_nothing(house: House, away: str) -> None:
+    """With the root gone, or the folder of its mount empty, no image gets a row and a later run does the batch."""
+    keys = house.fill()
+    plan = house.plan()
+    root = house.files[keys[0]].parent
+    root.rename(house.root / "away")
+    if away == "mount":
+        root.mkdir()
+    with pytest.raises(SourceUnavailableError, match=keys[0][:12]) as caught:
+        run_batch(house.context(plan), whole(plan, keys), house.prelabeller())
+    assert caught.value.retryable
+    if away == "mount":
+        root.rmdir()
+    (house.root / "away").rename(root)
+    rows = run_batch(house.context(plan), whole(plan, keys), house.prelabeller()).rows
+    assert {row["outcome"] for row in rows} <= {"ok", "empty"}
+
+
+def _caused(cause: OSError) -> UnreadableImageError:
+    error = UnreadableImageError("not taken in", code="UNREADABLE")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        ManifestError("Source s3://b cannot be read: ConnectionError."),
+        UnreadableImageError("changed while it was read", code="UNSTABLE"),
+        _caused(PermissionError(errno.EACCES, "Permission denied")),
+        _caused(OSError(errno.ESTALE, "Stale file handle")),
+    ],
+    ids=["broken read", "store away", "being written", "closed", "stale mount"],
+)
+def test_trouble_on_the_way_to_a_file_is_no_fact_about_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """What may pass by itself ends the attempt and lands nothing."""
+    keys = house.fill()
+
+    def reading(*_: object) -> bytes:
+        raise trouble
+
+    monkeypatch.setattr(originals, "read_original", reading)
+    plan = house.plan()
+    with pytest.raises(SourceUnavailableError):
+        run_batch(house.context(plan), whole(plan, keys), house.prelabeller())
+
+
+def test_a_link_in_place_of_a_file_is_final(house: House) -> None:
+    """Another thing lies where the file was: that does not pass, and the link is not followed."""
+    keys = house.fill()
+    house.files[keys[0]].unlink()
+    house.files[keys[0]].symlink_to(house.files[keys[1]])
+    plan = house.plan()
+    rows = run_batch(house.context(plan), whole(plan, keys), house.prelabeller()).rows
+    assert outcomes(rows)[0] == ("unreadable", "NOT_REGULAR")
+
+
+def test_an_attempt_that_dies_in_the_engine_is_booked(house: House) -> None:
+    """What was answered and how long it took is booked as failed, though no row lands."""
+    keys = house.fill(("public",) * 10)
+    plan = house.plan()
+    prelabeller, booked = house.prelabeller(), list[dict[str, Any]]()
+    answer = prelabeller.prelabel
+
+    def dying(items: Any) -> Any:
+        if items[0].image_id != keys[0]:
+            raise EngineUnavailableError("no answer")
+        return [replace(result, sent_bytes=100) for result in answer(items)]
+
+    prelabeller.prelabel = dying  # type: ignore[method-assign]
+    with pytest.raises(EngineUnavailableError):
+        run_batch(house.context(plan), whole(plan, keys), prelabeller, booked.append)
+    [usage] = booked
+    assert rows_to_table("usage", [usage]).num_rows == 1
+    assert (usage["outcome"], usage["images_count"], usage["sent_bytes"]) == ("failed", 8, 800)
+    assert 0 < usage["infer_seconds"] <= usage["wall_seconds"]
+
+
+def test_an_attempt_that_never_asked_the_engine_costs_nothing(house: House) -> None:
+    """Where the first images cannot be read no engine has worked, so nothing is booked."""
+    keys = house.fill()
+    plan = house.plan()
+    house.files[keys[0]].parent.rename(house.root / "away")
+    booked: list[dict[str, Any]] = []
+    with pytest.raises(SourceUnavailableError):
+        run_batch(house.context(plan), whole(plan, keys), house.prelabeller(), booked.append)
+    assert booked == []
 
 
 def test_large_batches_are_read_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from labelop.prelabel import shard as sharding
 from labelop.prelabel.plan import PlannedBatch
 from labelop.prelabel.shard import ShardRange, arm_models, open_shard, split_shards
 from labelop.routing.policy import load_routing
+from tests.unit.prelabel.conftest import make_card
 
 if TYPE_CHECKING:
     from tests.unit.prelabel.conftest import House
@@ -19,6 +22,17 @@ if TYPE_CHECKING:
 def planned(position: int, placement: str = "onprem") -> PlannedBatch:
     """Make a batch of one image."""
     return PlannedBatch(f"b-{position}", "local", "chosen", placement, "toy-small", position, ("a",))
+
+
+def use_toys(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the arms and their cards, and a classifier nobody uses, where the files of the sample are."""
+    cards = [card for models in house.arms.values() for card in models.cards]
+    cards += [
+        replace(make_card("toy-kind"), task="classification", classes=("toy",)),
+        replace(make_card("other"), ontology="others", classes=("tree",)),
+    ]
+    monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
+    monkeypatch.setattr(sharding, "load_catalog", lambda _: {card.id: card for card in cards})
 
 
 def test_shards_cover_waiting_batches_once() -> None:
@@ -54,16 +68,41 @@ def test_an_unknown_ontology_names_the_known_ones(house: House) -> None:
 def test_a_missing_card_names_arm_and_model(house: House) -> None:
     """An arm that names a card the catalog does not have is refused with both names."""
     routing = load_routing(house.settings.config / "routing.yaml")
-    empty = house.settings.model_copy(update={"catalog": house.root})
+    shutil.copy(house.settings.catalog / "boxes-to-masks.yaml", house.root)
+    poor = house.settings.model_copy(update={"catalog": house.root})
     with pytest.raises(CatalogError, match=r"Arm 'local' of ontology 'cells'.*cells-small"):
-        arm_models(empty, routing, "cells")
+        arm_models(poor, routing, "cells")
+
+
+@pytest.mark.parametrize(
+    ("role", "card", "found"),
+    [
+        ("detector", "parcels-small", "a detection model of ontology 'parcels'"),
+        ("detector", "boxes-to-masks", "a segmentation model of ontology 'any'"),
+        ("segmenter", "cells-large", "a detection model of ontology 'cells'"),
+        ("classifier", "parcels-landuse", "a classification model of ontology 'parcels'"),
+    ],
+)
+def test_a_card_in_the_wrong_place_names_file_arm_key_and_values(
+    house: House, role: str, card: str, found: str
+) -> None:
+    """A card of another ontology, or of another task than its role, is refused before anything runs."""
+    routing = load_routing(house.settings.config / "routing.yaml")
+    named: dict[str, Any] = {role: card}
+    wrong = replace(routing, arms=(replace(routing.arms_of("cells")["local"], **named),))
+    with pytest.raises(CatalogError) as caught:
+        arm_models(house.settings, wrong, "cells")
+    said = str(caught.value)
+    assert "routing.yaml: arm 'local' of ontology 'cells'" in said
+    assert f"key {role} has the value {card!r}, {found}; allowed are" in said
+    assert ("['cells-large', 'cells-small']" in said) == (role == "detector")
 
 
 def test_a_shard_opens_its_own_batches_only(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child sees the batches of its placement and range; engines are opened once and closed at the end."""
     house.fill()
     plan = house.plan(compare_share=1.0, batch_images=1)
-    monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
+    use_toys(house, monkeypatch)
     opened: list[str] = []
     closed: list[bool] = []
 
@@ -80,7 +119,7 @@ def test_a_shard_opens_its_own_batches_only(house: House, monkeypatch: pytest.Mo
         assert list(shard.batches) == mine[1:3]
         results = [shard.run(batch) for batch in shard.batches]
         assert [r.rows[0]["run_id"] for r in results] == ["run-1", "run-1"]
-        assert shard.classes("local") == ("ball", "cube")
+        assert shard.classes == ("ball", "cube", "toy")
         assert shard.levels_allowed_at("cloud") == {"public", "internal"}
     assert (opened, closed) == (["local"], [True])
 
@@ -89,7 +128,7 @@ def test_a_cloud_shard_needs_an_address(house: House, monkeypatch: pytest.Monkey
     """Without an inference server the cloud arm says which setting is missing."""
     house.fill()
     plan = house.plan(compare_share=1.0)
-    monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
+    use_toys(house, monkeypatch)
     last = plan.batches[-1].position
     with (
         open_shard(house.store, ShardRange(plan.plan_id, "cloud", 0, last), "toys", house.settings, "r") as shard,

@@ -1,0 +1,60 @@
+"""Embedded parents whose children fail: what they say, and what is done all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.nightly import nightly
+from labelop.errors import AnnotationError, RunFailedError
+from labelop.landing.store import Store, read_rows
+from tasks.dispatch import embedded
+from tests.small_sample import ROOT, make_night
+
+
+def test_a_failed_ingest_fails_its_dataset_in_its_own_words(tmp_path: Path) -> None:
+    """The night names the dataset with what its child said and advised, and the next dataset has its turn."""
+    asked: list[str] = []
+
+    def ingest(job: dict[str, Any], **_: object) -> None:
+        asked.append(job["dataset"])
+        raise AnnotationError(f"{job['dataset']} has no truth.", hint="Draw some.")
+
+    night = [{"dataset": name, "source": str(tmp_path), "source_format": "folder"} for name in ("one", "two")]
+    with embedded({"ingest-dataset/onprem": ingest}), pytest.raises(RunFailedError) as caught:
+        nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "report.html"))
+    assert asked == ["one", "two"]
+    assert "one: one has no truth." in caught.value.message
+    assert "two: two has no truth." in caught.value.message
+    assert "Draw some." in caught.value.hint
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_dead_cloud_leaves_the_premises_at_work(tmp_path: Path) -> None:
+    """Every batch on premises lands, none of the cloud does, and the command says what did not answer."""
+    night = make_night(tmp_path / "sample")
+    # of the first dataset only: each further one would say the same
+    night.write_text(yaml.safe_dump(yaml.safe_load(night.read_text())[:1]))
+    store = tmp_path / "store"
+    command = [sys.executable, "-c", "from labelop.cli import main; main()", "demo", "--store", str(store)]
+    done = subprocess.run(
+        [*command, "--night", str(night), "--batch-images", "4"],
+        cwd=ROOT, env={**os.environ, "LABELOP_CLOUD_URL": "http://127.0.0.1:9"},
+        capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert "at http://127.0.0.1:9 cannot be reached" in done.stderr
+    tables = Store(str(store))
+    planned = {row["batch_id"]: row["placement"] for row in read_rows(tables, "batches")}
+    landed = {row["batch_id"] for row in read_rows(tables, "prelabels")}
+    assert set(planned.values()) == {"onprem", "cloud"}
+    assert landed == {key for key, placement in planned.items() if placement == "onprem"}
+    attempts = [(row["placement"], row["outcome"]) for row in read_rows(tables, "usage")]
+    assert set(attempts) == {("onprem", "finished"), ("cloud", "failed")}

@@ -1,0 +1,82 @@
+"""The child flow as the embedded run calls it: what one batch's trouble costs, and what the gate refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows.prelabel_batches import prelabel_batches
+from labelop.engines.prelabeller import ArmModels
+from labelop.errors import CatalogError, EngineUnavailableError, ExpectationsFailedError, LabelopError
+from labelop.landing.store import read_rows
+from labelop.prelabel import shard as sharding
+from labelop.prelabel.plan import Plan
+from tests.unit.prelabel.conftest import CONFIG, make_card
+
+if TYPE_CHECKING:
+    from tests.unit.prelabel.conftest import House
+
+
+def work(house: House, monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+    """Run the whole plan on premises as one shard, with the toy cards for a catalog."""
+    monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
+    monkeypatch.setattr(sharding, "load_catalog", lambda _: {"toy-small": make_card()})
+    monkeypatch.setenv("LABELOP_CONFIG", str(CONFIG))
+    prelabel_batches.fn(plan.plan_id, "onprem", 0, len(plan.batches) - 1, "toys", house.store.root, "run-1")
+
+
+def failing_at(house: House, monkeypatch: pytest.MonkeyPatch, image_id: str, error: LabelopError) -> None:
+    """Give the shard an engine that fails at one image."""
+    prelabeller = house.prelabeller()
+    answer = prelabeller.prelabel
+
+    def prelabel(items: Any) -> Any:
+        if image_id in [item.image_id for item in items]:
+            raise error
+        return answer(items)
+
+    prelabeller.prelabel = prelabel  # type: ignore[method-assign]
+    monkeypatch.setattr(sharding, "open_local", lambda *_: prelabeller)
+
+
+def booked(house: House) -> list[str]:
+    """Give the outcomes of all attempts."""
+    return sorted(str(row["outcome"]) for row in read_rows(house.store, "usage"))
+
+
+def test_a_class_outside_the_ontology_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector that says what no card of the ontology knows lands nothing; its own card is no excuse."""
+    house.fill()
+    foreign = replace(make_card("toy-odd"), classes=("ball", "ghost"), ontology="any")
+    assert foreign.postprocess is not None
+    foreign = replace(foreign, postprocess=replace(foreign.postprocess, draft_score={"ball": 0.4, "ghost": 0.4}))
+    house.arms["local"] = ArmModels(foreign)
+    monkeypatch.setattr(sharding, "open_local", lambda *_: house.prelabeller())
+    with pytest.raises(ExpectationsFailedError, match="label"):
+        work(house, monkeypatch, house.plan(batch_images=5))
+    assert booked(house) == ["failed"]
+    assert read_rows(house.store, "prelabels") == []
+
+
+def test_one_failed_batch_does_not_stop_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches before and after it land, its attempt is booked, and the shard still ends with its error."""
+    house.fill()
+    plan = house.plan()
+    failing_at(house, monkeypatch, plan.batches[1].image_ids[0], EngineUnavailableError("no answer"))
+    with pytest.raises(EngineUnavailableError, match="no answer"):
+        work(house, monkeypatch, plan)
+    landed = {row["batch_id"] for row in read_rows(house.store, "prelabels")}
+    assert landed == {plan.batches[0].batch_id, plan.batches[2].batch_id}
+    assert booked(house) == ["failed", "finished", "finished"]
+
+
+def test_a_wrong_configuration_stops_the_shard(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong for one batch is wrong for all: no further batch is tried."""
+    house.fill()
+    plan = house.plan()
+    failing_at(house, monkeypatch, plan.batches[0].image_ids[0], CatalogError("is not served"))
+    with pytest.raises(CatalogError, match="is not served"):
+        work(house, monkeypatch, plan)
+    assert booked(house) == ["failed"]
