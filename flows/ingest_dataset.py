@@ -79,4 +79,16 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
         "is_new": is_new,
         "levels": levels,
     }
-    record(tables, RunEvent(run, manifest.dataset, manifest.dataset_version, INGESTED, "complete", summary))
+    record(
+        tables,
+        RunEvent(
+            run,
+            manifest.dataset,
+            manifest.dataset_version,
+            INGESTED,
+            ontology=ontology,
+            source_uri=str(manifest.images[0]["source_uri"]),
+            policy_digest=policy.digest,
+            summary=summary,
+        ),
+    )

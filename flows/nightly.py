@@ -7,8 +7,9 @@ from typing import Any
 
 from prefect import flow
 
+from labelop.configuration import load_configuration
 from labelop.errors import LabelopError, RunFailedError
-from labelop.jobs import DatasetJob, parse_job
+from labelop.jobs import DatasetJob, check_night, parse_job
 from labelop.landing.store import Store, open_store
 from labelop.runs import FINISHED, RunEvent, dataset_version_of, new_run_id, record
 from labelop.settings import Settings, load_settings
@@ -38,19 +39,24 @@ def nightly(
         shard_batches: Batches in a shard.
 
     Raises:
+        ConfigurationError: A job or a file of the configuration has a fault; then nothing was done.
         RunFailedError: A dataset did not get through, or a check failed; the other datasets did their work.
     """
     settings = load_settings(store=store)
     tables, run = open_store(settings), run_id or new_run_id("night")
     jobs = [parse_job(job) for job in night]
+    check_night(jobs)
+    load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
     failed: list[str] = []
+    hints: list[str] = []
     with progress_shown():
         for job in jobs:
             try:
                 _one(tables, settings, job, run, {"batch_images": batch_images, "shard_batches": shard_batches})
             except LabelopError as error:
                 # one dataset's trouble may not cost the others their night; the run still ends as failed
-                failed.append(f"{job.dataset}: {error}")
+                failed.append(f"{job.dataset}: {error.message}")
+                hints += [error.hint] if error.hint and error.hint not in hints else []
         output = Path(report) if report else settings.report_path
         page = write_report(tables, output, dataset=None, settings=settings)
         publish_tables((t.title, t.records(), f"{t.note} Page: {page.name}") for t in gather_tables(tables))
@@ -62,7 +68,7 @@ def nightly(
     if failed:
         raise RunFailedError(
             f"Run {run} ended with {len(failed)} problems: " + " | ".join(failed),
-            hint="What has landed stays landed; run again after mending to do only the rest.",
+            hint=" ".join([*hints, "What has landed stays landed; run again after mending to do only the rest."]),
         )
 
 
@@ -79,7 +85,7 @@ def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: di
             import_reviews(tables, export, job.dataset, run, dataset_version=version)
     land_edits(tables, run, dataset=job.dataset)
     land_quality(tables, job.dataset, version, run)
-    record(tables, RunEvent(run, job.dataset, version, FINISHED, "complete", {}))
+    record(tables, RunEvent(run, job.dataset, version, FINISHED))
 
 
 def _child(child: Child) -> None:

@@ -14,7 +14,7 @@ from labelop.landing.store import open_store
 from labelop.prelabel.plan import pending
 from labelop.prelabel.shard import arm_models, split_shards
 from labelop.routing.policy import load_routing
-from labelop.runs import PRELABELLED, RunEvent, latest_version, new_run_id, record
+from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, new_run_id, record
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
@@ -49,7 +49,7 @@ def prelabel_dataset(
     """
     settings = load_settings(store=store)
     tables, run = open_store(settings), run_id or new_run_id("prelabel")
-    version = dataset_version or latest_version(tables, dataset)
+    version = dataset_version or current_version(tables, dataset)
     policy = load_policy(settings.config / "policy.yaml")
     routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")
     ontology = ontology_of(tables, dataset, version)
@@ -79,6 +79,17 @@ def prelabel_dataset(
             batch_images=batch_images,
             run_id=run,
         )
+        in_force = RunEvent(
+            run,
+            dataset,
+            version,
+            PLANNED,
+            policy_digest=policy.digest,
+            price_book=prices.digest,
+            decision_set=decisions[0].decision_set if decisions else None,
+            plan_id=plan.plan_id,
+        )
+        record(tables, in_force)
         waiting = pending(tables, plan.batches)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
@@ -105,7 +116,7 @@ def prelabel_dataset(
         "missing_count": len(waiting),
     }
     state = "partial" if waiting else "complete"
-    record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary))
+    record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary=summary))
     if waiting:
         first = [outcome for outcome in outcomes if outcome.error][:1]
         said = "".join(f" The first error: {outcome.error}" for outcome in first)

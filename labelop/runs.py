@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +12,15 @@ from labelop import ids
 from labelop.errors import RunFailedError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
+from labelop.queries import run_query
 from labelop.schemas import utc_now
 
-INGESTED, PRELABELLED, FINISHED = "ingested", "prelabelled", "finished"
-"""Events, in the order in which they happen to a dataset."""
+INGESTED, CLASSIFIED, PLANNED, PRELABELLED, FINISHED = "ingested", "classified", "planned", "prelabelled", "finished"
+"""Events, in the order in which they happen to a dataset.
+
+Tables are keyed by content, so doing again what was done before lands nothing new. What is in force is therefore read
+from the newest event, never from the newest row: an owner who goes back to an earlier word must be heard.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,22 @@ class RunEvent:
     dataset_version: str
     """Dataset version."""
     event: str
-    """ingested | prelabelled | finished."""
-    state: str
+    """ingested | classified | planned | prelabelled | finished."""
+    state: str = "complete"
     """complete | partial."""
-    summary: Mapping[str, Any]
+    ontology: str | None = None
+    """Class set put in force."""
+    source_uri: str | None = None
+    """Root the files lay under, where the event is about files."""
+    policy_digest: str | None = None
+    """Sensitivity policy put in force."""
+    price_book: str | None = None
+    """Price book put in force."""
+    decision_set: str | None = None
+    """Routing decisions put in force."""
+    plan_id: str | None = None
+    """Plan put in force."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
     """Counts by name; JSON values."""
 
 
@@ -43,15 +60,7 @@ def new_run_id(prefix: str = "run") -> str:
 
 def record(store: Store, event: RunEvent) -> None:
     """Land an event, once per run, dataset and kind."""
-    row = {
-        "run_id": event.run_id,
-        "dataset": event.dataset,
-        "dataset_version": event.dataset_version,
-        "event": event.event,
-        "state": event.state,
-        "summary": ids.canonical_json(dict(event.summary)),
-        "landed_at": utc_now(),
-    }
+    row = {**asdict(event), "summary": ids.canonical_json(dict(event.summary)), "landed_at": utc_now()}
     land(store, "runs", [row], f"{event.run_id}:{event.dataset}:{event.event}")
 
 
@@ -70,17 +79,28 @@ def dataset_version_of(store: Store, run_id: str, dataset: str) -> str:
     return str(rows[0]["dataset_version"])
 
 
-def latest_version(store: Store, dataset: str) -> str:
-    """Find the newest version of a dataset.
+def current_version(store: Store, dataset: str) -> str:
+    """Find the version of a dataset that its owner handed over last.
 
     Raises:
         RunFailedError: The dataset has never been ingested.
     """
-    rows = read_rows(store, "datasets", filters=equal(dataset=dataset))
-    if not rows:
-        known = sorted({str(r["dataset"]) for r in read_rows(store, "datasets", columns=["dataset"])})
+    rows = {str(row["dataset"]): row for row in _current(store)}
+    if dataset not in rows:
         raise RunFailedError(
-            f"Dataset {dataset!r} is not in {store.root}; it holds {known or 'none'}.",
+            f"Dataset {dataset!r} is not in {store.root}; it holds {sorted(rows) or 'none'}.",
             hint="Take it in with `labelop ingest SOURCE --dataset NAME`.",
         )
-    return str(max(rows, key=lambda r: r["landed_at"])["dataset_version"])
+    return str(rows[dataset]["dataset_version"])
+
+
+def source_root(store: Store, dataset: str, dataset_version: str) -> str | None:
+    """Find where a version's files lay when it was ingested last; None when no ingest of it came to its end."""
+    rows = read_rows(store, "runs", filters=equal(dataset=dataset, dataset_version=dataset_version, event=INGESTED))
+    newest = max(rows, key=lambda row: row["landed_at"], default=None)
+    return None if newest is None else newest["source_uri"]
+
+
+def _current(store: Store) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = run_query(store, "current_versions").to_pylist()
+    return rows

@@ -148,6 +148,7 @@ _ALL = (
         1,
         ("decision_id",),
         ("decision_id", _TEXT),
+        ("decision_set", _TEXT),  # names all decisions made together
         *_DATASET,
         ("level", _TEXT),
         ("role", _TEXT),  # chosen | compare | evaluate
@@ -326,7 +327,13 @@ _ALL = (
         ("run_id", "dataset", "event"),
         ("run_id", _TEXT),
         *_DATASET,
-        ("event", _TEXT),  # ingested | prelabelled | finished
+        ("event", _TEXT),  # ingested | classified | planned | prelabelled | finished
+        ("ontology", _TEXT),  # ingested: class set in force
+        ("source_uri", _TEXT),  # ingested: root the files lay under this time
+        ("policy_digest", _TEXT),  # ingested, classified, planned: sensitivity policy in force
+        ("price_book", _TEXT),  # planned: prices in force
+        ("decision_set", _TEXT),  # planned: routing decisions in force
+        ("plan_id", _TEXT),  # planned: plan in force
         ("state", _TEXT),  # complete | partial
         ("summary", _TEXT),  # canonical JSON of counts
         ("landed_at", _TIME),

@@ -125,7 +125,7 @@ def load_prices(path: Path) -> PriceBook:
 def land_prices(store: Store, book: PriceBook, run_id: str) -> bool:
     """Land a price book; the views price with the book that landed last.
 
-    To go back to older prices, raise the version of the file: an unchanged book is never landed twice.
+    An unchanged book is landed once; the newest plan says which book is in force.
 
     Returns:
         True when the book is new to this store.

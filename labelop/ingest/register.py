@@ -68,12 +68,14 @@ def register_dataset(
 
 
 def ontology_of(store: Store, dataset: str, dataset_version: str) -> str:
-    """Read back the ontology of a dataset version.
+    """Read back the ontology a dataset version was given last.
 
     Raises:
         ManifestError: The version is not registered.
     """
-    rows = read_rows(store, "datasets", filters=equal(dataset=dataset, dataset_version=dataset_version))
+    where = {"dataset": dataset, "dataset_version": dataset_version}
+    events = [row for row in read_rows(store, "runs", filters=equal(**where, event="ingested")) if row["ontology"]]
+    rows = events or read_rows(store, "datasets", filters=equal(**where))
     if not rows:
         raise ManifestError(
             f"Dataset {dataset} {dataset_version} is not registered.", hint="Run `labelop ingest` first."

@@ -24,7 +24,9 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.prelabel.originals import read_pixels
 from labelop.prelabel.plan import Plan, PlannedBatch
+from labelop.runs import source_root
 from labelop.schemas import utc_now
+from labelop.sensitivity.effective import effective_levels
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import SensitivityPolicy
 from labelop.settings import Settings
@@ -85,17 +87,15 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
     An image without a level under this policy counts as restricted. Duplicates resolve to the first path.
     """
     where = {"dataset": plan.dataset, "dataset_version": plan.dataset_version}
-    levels = {
-        r["image_id"]: str(r["level"])
-        for r in read_rows(store, "levels", filters=equal(**where, policy_digest=policy_digest))
-    }
+    levels = effective_levels(store, plan.dataset, plan.dataset_version, policy_digest)
+    # the same content may lie elsewhere by now; its rows still name the place of its first ingest
+    root = source_root(store, plan.dataset, plan.dataset_version)
     refs: dict[str, ImageRef] = {}
     for row in sorted(read_rows(store, "images", filters=equal(**where, outcome="ok")), key=lambda r: str(r["path"])):
         key = str(row["image_id"])
-        level = levels.get(key, Level.RESTRICTED.text)
-        refs.setdefault(
-            key, ImageRef(key, row["source_uri"], row["path"], int(row["width_px"]), int(row["height_px"]), level)
-        )
+        level = levels.get(key, Level.RESTRICTED).text
+        place = root or str(row["source_uri"])
+        refs.setdefault(key, ImageRef(key, place, row["path"], int(row["width_px"]), int(row["height_px"]), level))
     return refs
 
 

@@ -18,6 +18,7 @@ from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read_rows
 from labelop.schemas import utc_now
+from labelop.sensitivity.effective import effective_levels
 
 CHOSEN, COMPARE, EVALUATE = "chosen", "compare", "evaluate"
 """Roles: routing picked it; the other arm on the comparison slice; a held-out image run by every model on premises."""
@@ -183,12 +184,8 @@ def plan_dataset(
     """
     where = {"dataset": dataset, "dataset_version": dataset_version}
     images = {row["image_id"] for row in read_rows(store, "images", filters=equal(**where)) if row["outcome"] == "ok"}
-    ruled = {**where, "policy_digest": policy_digest}
-    level_of = {
-        row["image_id"]: row["level"]
-        for row in read_rows(store, "levels", filters=equal(**ruled))
-        if row["image_id"] in images
-    }
+    levels = effective_levels(store, dataset, dataset_version, policy_digest)
+    level_of = {image_id: level.text for image_id, level in levels.items() if image_id in images}
     missing = sorted(images - level_of.keys())
     if missing:
         raise ManifestError(

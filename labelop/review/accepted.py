@@ -22,8 +22,9 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.intake import ImportResult, Reading, encoded_name
 from labelop.review.rows import review_row
-from labelop.review.tasks import ReviewTask, current_version, load_tasks
+from labelop.review.tasks import ReviewTask, load_tasks
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
+from labelop.runs import current_version
 
 AcceptedFormat = Literal["coco", "voc"]
 """Formats of finished labels."""
@@ -62,7 +63,7 @@ def import_accepted(
         labels is one of them. The same file a second time lands nothing.
 
     Raises:
-        ReviewError: The dataset has no images, or the format is unknown.
+        RunFailedError: The dataset has never been ingested, or the format is unknown.
         ReviewFormatError: There is nothing to read at the path.
     """
     if source_format not in _READERS:

@@ -18,7 +18,8 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.review.annotation_forms import shown
 from labelop.review.rows import landed_values
-from labelop.review.tasks import Ontology, ReviewTask, current_version, load_ontology, load_tasks
+from labelop.review.tasks import Ontology, ReviewTask, load_ontology, load_tasks
+from labelop.runs import current_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def load_context(store: Store, dataset: str, dataset_version: str | None = None)
     """Read what an import needs to know about a dataset.
 
     Raises:
-        ReviewError: The dataset has no images.
+        RunFailedError: The dataset has never been ingested.
     """
     version = dataset_version or current_version(store, dataset)
     tasks = {task.task_uid: task for task in load_tasks(store, dataset, version)}

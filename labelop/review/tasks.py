@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from labelop.errors import ReviewError
 from labelop.ids import row_id
 from labelop.labels import Prediction
 from labelop.landing.filters import equal
@@ -59,18 +58,6 @@ class Ontology:
     """Classes of objects, in the order of the model cards."""
     image_classes: tuple[str, ...]
     """Classes of the whole image; empty when there are none."""
-
-
-def current_version(store: Store, dataset: str) -> str:
-    """Name the version of a dataset that was landed last.
-
-    Raises:
-        ReviewError: The dataset has no images.
-    """
-    rows = read_rows(store, "images", columns=["dataset_version", "landed_at"], filters=equal(dataset=dataset))
-    if not rows:
-        raise ReviewError(f"Dataset {dataset!r} has no images in {store.root}.", hint="Run `labelop ingest` first.")
-    return str(max(rows, key=lambda row: (row["landed_at"], row["dataset_version"]))["dataset_version"])
 
 
 def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewTask]:

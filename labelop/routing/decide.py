@@ -31,6 +31,8 @@ class Decision:
 
     decision_id: str
     """Content-derived id."""
+    decision_set: str
+    """Names all decisions made together."""
     dataset: str
     """Dataset name."""
     dataset_version: str

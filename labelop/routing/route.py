@@ -6,17 +6,17 @@ mind half way. Knows no engine and no orchestrator.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
-
-import pyarrow.compute as pc
 
 from labelop.catalog.cards import ModelCard
 from labelop.cost.prices import PriceBook
 from labelop.errors import ManifestError
 from labelop.ids import digest_of, row_id
+from labelop.ingest.register import ontology_of
+from labelop.landing.filters import equal
 from labelop.landing.store import Store, is_landed, land, read_rows
 from labelop.queries import open_session, run_query, sql_root
 from labelop.routing.decide import Decision, decide, explain
@@ -24,6 +24,7 @@ from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy
 from labelop.routing.rules import LevelPolicy
 from labelop.schemas import utc_now
+from labelop.sensitivity.effective import effective_levels
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
 
@@ -61,12 +62,14 @@ def route_dataset(
     Raises:
         ManifestError: The dataset version is not registered, or no image of it has a level under this policy.
     """
-    where = (pc.field("dataset") == dataset) & (pc.field("dataset_version") == dataset_version)
+    where = {"dataset": dataset, "dataset_version": dataset_version}
     cards = {name: catalog[name].digest for arm in routing.arms for name in arm.cards if name in catalog}
-    inputs = digest_of([policy.digest, routing.digest, prices.digest, cards])
+    ontology = ontology_of(store, dataset, dataset_version)
+    counts, size_bytes = _images(store, dataset, dataset_version, policy.digest)
+    by_level = {level.text: count for level, count in sorted(counts.items())}
+    inputs = digest_of([policy.digest, routing.digest, prices.digest, cards, ontology, by_level])
     key = f"decisions:{dataset}:{dataset_version}:{inputs}"
     if not is_landed(store, "decisions", key):
-        counts, size_bytes, ontology = _images(store, dataset, dataset_version, where, policy.digest)
         work = Workload(dataset, sum(counts.values()), size_bytes, routing.labels_per_image.get(ontology, 1.0))
         evidence = _evidence(store, settings, dataset, dataset_version)
         rows: list[dict[str, Any]] = []
@@ -85,6 +88,7 @@ def route_dataset(
                 {
                     **option,
                     "decision_id": row_id("d", key, level.text, option["arm"]),
+                    "decision_set": row_id("ds", key),
                     "dataset": dataset,
                     "dataset_version": dataset_version,
                     "level": level.text,
@@ -99,35 +103,24 @@ def route_dataset(
         land(store, "decisions", rows, key)
     # another run may have landed them first: what is in the table is what was decided
     names = {field.name for field in fields(Decision)}
-    options = sorted({arm.arm for arm in routing.arms})
-    wanted = {row_id("d", key, level.text, option) for level in Level for option in options}
-    landed = [row for row in read_rows(store, "decisions", filters=where) if row["decision_id"] in wanted]
+    landed = read_rows(store, "decisions", filters=equal(**where, decision_set=row_id("ds", key)))
     landed.sort(key=lambda row: (Level.from_text(row["level"]), row["arm"]))
     return [Decision(**{name: row[name] for name in names}) for row in landed]
 
 
-def _images(
-    store: Store, dataset: str, dataset_version: str, where: Any, policy_digest: str
-) -> tuple[dict[Level, int], int, str]:
-    """Count distinct images by level and their bytes, and find the dataset's ontology."""
-    registered = read_rows(store, "datasets", columns=["ontology"], filters=where)
-    if not registered:
-        raise ManifestError(
-            f"Dataset {dataset} {dataset_version} is not registered.", hint=f"Run `labelop ingest` for {dataset} first."
-        )
-    found = read_rows(store, "images", columns=["image_id", "size_bytes", "outcome"], filters=where)
-    size_of = {row["image_id"]: row["size_bytes"] or 0 for row in found if row["outcome"] == "ok"}
-    ruled = where & (pc.field("policy_digest") == policy_digest)
-    counts: dict[Level, int] = defaultdict(int)
-    for row in read_rows(store, "levels", columns=["image_id", "level"], filters=ruled):
-        if row["image_id"] in size_of:
-            counts[Level.from_text(row["level"])] += 1
+def _images(store: Store, dataset: str, dataset_version: str, policy_digest: str) -> tuple[dict[Level, int], int]:
+    """Count distinct images by the level that counts for them, and their bytes."""
+    where = equal(dataset=dataset, dataset_version=dataset_version, outcome="ok")
+    found = read_rows(store, "images", columns=["image_id", "size_bytes"], filters=where)
+    size_of = {row["image_id"]: row["size_bytes"] or 0 for row in found}
+    levels = effective_levels(store, dataset, dataset_version, policy_digest)
+    counts = Counter(levels[image_id] for image_id in size_of if image_id in levels)
     if size_of and not counts:
         raise ManifestError(
             f"No image of {dataset} {dataset_version} has a level under policy {policy_digest[:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
-    return dict(counts), sum(size_of.values()), str(registered[0]["ontology"])
+    return dict(counts), sum(size_of.values())
 
 
 def _evidence(store: Store, settings: Settings, dataset: str, dataset_version: str) -> dict[tuple[str, str], Evidence]:

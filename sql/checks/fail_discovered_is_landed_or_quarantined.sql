@@ -1,7 +1,14 @@
 -- Every file found is either in quarantine or has an outcome, never both and never neither, and as many as were counted.
+-- A version that has been ingested and not yet planned is waiting, not lost.
 -- Params: none
 -- Grain: dataset, path
-WITH filed AS (
+WITH waiting AS (
+    SELECT dataset, dataset_version
+    FROM runs
+    GROUP BY dataset, dataset_version
+    HAVING count(*) FILTER (event = 'planned') = 0
+),
+filed AS (
     SELECT
         i.dataset, i.dataset_version, i.path,
         EXISTS (
@@ -15,6 +22,7 @@ WITH filed AS (
         ) AS landed
     FROM images AS i
     SEMI JOIN v_current USING (dataset, dataset_version)
+    ANTI JOIN waiting USING (dataset, dataset_version)
 ),
 counted AS (
     SELECT d.dataset, max(d.discovered_count) AS discovered_count, count(DISTINCT i.path) AS files_count

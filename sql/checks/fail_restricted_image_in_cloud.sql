@@ -1,10 +1,10 @@
--- No image went to the cloud that the policy in force called restricted, or that had no level at all.
+-- No image went to the cloud that was known to be restricted when it went, in whatever dataset, or that had no level at all.
 -- Params: none
 -- Grain: dataset, image_id, batch_id
-SELECT p.dataset, p.image_id, p.batch_id, p.arm, p.outcome, coalesce(max(l.level), 'unknown') AS level
+SELECT DISTINCT p.dataset, p.image_id, p.batch_id, p.arm, p.outcome, coalesce(l.level, 'unknown') AS level
 FROM prelabels AS p
-LEFT JOIN levels AS l USING (dataset, dataset_version, image_id, policy_digest)
-WHERE p.placement = 'cloud' AND p.outcome NOT IN ('withheld', 'unreadable')
-GROUP BY ALL
-HAVING count(l.level) = 0 OR bool_or(l.level = 'restricted')
+LEFT JOIN v_level AS l USING (dataset, dataset_version, image_id)
+WHERE
+    p.placement = 'cloud' AND p.outcome NOT IN ('withheld', 'unreadable')
+    AND (l.level IS NULL OR (l.level = 'restricted' AND l.known_at <= p.landed_at))
 ORDER BY p.dataset, p.image_id, p.batch_id;

@@ -1,11 +1,14 @@
--- The price book landed last, one column per item; an item without a price is null.
+-- The price book in force, one column per item; an item without a price is null. Before the first plan, the one landed last.
 -- Params: none
 -- Grain: price_book
 CREATE VIEW v_price AS
 WITH book AS (
     SELECT placement || '.' || item AS key, amount::DOUBLE AS amount, currency, price_book
     FROM prices
-    WHERE price_book = (SELECT price_book FROM prices ORDER BY landed_at DESC, price_book DESC LIMIT 1)
+    WHERE price_book = coalesce(
+        (SELECT arg_max(price_book, landed_at) FROM runs),
+        (SELECT price_book FROM prices ORDER BY landed_at DESC, price_book DESC LIMIT 1)
+    )
 )
 SELECT
     any_value(price_book) AS price_book,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labelop.effort.ledger import land_edits
-from labelop.errors import ReviewError, ReviewFormatError
+from labelop.errors import ReviewFormatError, RunFailedError
 from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
 from labelop.review.label_studio import export_review, export_tasks, import_reviews, labelling_config
@@ -147,7 +147,7 @@ def test_missing_file_and_dataset_are_told(tmp_path: Path) -> None:
     store = filled_store(tmp_path / "store", images=1)
     with pytest.raises(ReviewFormatError, match=r"gone\.json"):
         import_reviews(store, tmp_path / "gone.json", "cells", "run")
-    with pytest.raises(ReviewError, match="'martians' has no images"):
+    with pytest.raises(RunFailedError, match="'martians' is not in"):
         export_tasks(store, "martians")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import pytest
 
 from labelop.errors import RunFailedError
-from labelop.landing.store import Store, land, read_rows
-from labelop.runs import INGESTED, RunEvent, dataset_version_of, latest_version, new_run_id, record
-from labelop.schemas import table
+from labelop.landing.store import Store, read_rows
+from labelop.runs import INGESTED, RunEvent, current_version, dataset_version_of, new_run_id, record, source_root
 
 
 def event(**given: Any) -> RunEvent:
@@ -20,16 +18,8 @@ def event(**given: Any) -> RunEvent:
     return RunEvent(
         **({"run_id": "night-1", "dataset": "toys", "dataset_version": "v-1"} | given),
         event=INGESTED,
-        state="complete",
         summary={"b": 1, "a": 2},
     )
-
-
-def dataset_row(version: str, day: int) -> dict[str, Any]:
-    """Make a `datasets` row that landed on a day."""
-    row: dict[str, Any] = dict.fromkeys(table("datasets").schema.names)
-    landed = dt.datetime(2026, 1, day, tzinfo=dt.UTC)
-    return row | {"dataset": "toys", "dataset_version": version, "landed_at": landed, "categories": []}
 
 
 @pytest.fixture
@@ -62,16 +52,19 @@ def test_a_parent_finds_the_version_its_child_took_in(store: Store) -> None:
         dataset_version_of(store, "night-3", "toys")
 
 
-def test_the_newest_version_is_the_one_that_landed_last(store: Store) -> None:
-    """Time of landing decides, not the order of rows or names."""
-    land(store, "datasets", [dataset_row("v-z", 1), dataset_row("v-a", 3), dataset_row("v-m", 2)], "k")
-    assert latest_version(store, "toys") == "v-a"
+def test_going_back_to_an_earlier_version_is_heard(store: Store) -> None:
+    """The newest ingest decides which version counts, also when its content had landed long before."""
+    for number, version in enumerate(("v-strict", "v-open", "v-strict")):
+        record(store, event(run_id=f"night-{number}", dataset_version=version, source_uri=f"file:///{number}"))
+    assert current_version(store, "toys") == "v-strict"
+    assert source_root(store, "toys", "v-strict") == "file:///2"
+    assert source_root(store, "toys", "v-never") is None
 
 
 def test_an_unknown_dataset_names_the_known_ones(store: Store) -> None:
     """The message says what the store holds instead."""
     with pytest.raises(RunFailedError, match="holds none"):
-        latest_version(store, "toy")
-    land(store, "datasets", [dataset_row("v-1", 1)], "k")
+        current_version(store, "toy")
+    record(store, event())
     with pytest.raises(RunFailedError, match=r"holds \['toys'\]"):
-        latest_version(store, "toy")
+        current_version(store, "toy")
