@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 STORE ?= build/demo/store
 STACK ?= build/stack
+TRITON := build/triton-venv
+MODEL_SERVER ?= builtin
+MODEL_PORT ?= 8700
 PYTEST ?= $(BIN)/python -m pytest
 
 # uv does not read pip's configuration: pass on only what pip itself would use
@@ -14,7 +17,7 @@ export DO_NOT_TRACK = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean
+.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -58,10 +61,29 @@ test: setup-dev lint types contracts  ## lint, types, import contracts and all t
 	$(PYTEST) -q
 
 up: setup  ## start the stack on loopback: Prefect server, two pools with workers, deployments, inference server
-	$(BIN)/python deployments/stack.py up --folder $(STACK)
+	$(BIN)/python deployments/stack.py up --folder $(STACK) --model-server $(MODEL_SERVER)
 
 down:  ## stop the stack
 	$(BIN)/python deployments/stack.py down --folder $(STACK)
+
+# PyTriton needs an older NumPy than the rest, so it has an environment of its own; the library is read from the checkout
+$(TRITON)/.ok: deployments/inference-requirements.txt
+ifneq ($(UV),)
+	@test -x $(TRITON)/bin/python || $(UV) venv -q $(TRITON) --python $(PY)
+	@echo "installing PyTriton with uv"
+	@$(UV) pip install -q --compile-bytecode --python $(TRITON)/bin/python -r $<
+else
+	@test -x $(TRITON)/bin/python || $(PY) -m venv $(TRITON)
+	@echo "installing PyTriton with pip"
+	@$(TRITON)/bin/python -m pip install -q --disable-pip-version-check -r $<
+endif
+	@touch $@
+
+inference-env: $(TRITON)/.ok  ## install the Triton inference server into an environment of its own
+
+inference-server: $(TRITON)/.ok  ## serve the catalog by a real Triton core, on loopback, until stopped
+	LD_LIBRARY_PATH=$$($(TRITON)/bin/python -c "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))") \
+	PYTHONPATH=. $(TRITON)/bin/python deployments/inference_server.py --port $(MODEL_PORT)
 
 draw: setup-dev  ## draw the sample data again, byte for byte
 	$(BIN)/python -m data.sample.draw

@@ -36,7 +36,9 @@ _START_SECONDS = 180.0
 _STOP_SECONDS = 20.0
 
 
-def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dict[str, object]:
+def up(
+    folder: Path, *, ui_port: int, model_port: int, store: str | None, model_server: str = "builtin"
+) -> dict[str, object]:
     """Start everything and wait until it answers.
 
     Args:
@@ -44,6 +46,7 @@ def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dic
         ui_port: Port of the Prefect server; a free one when 0.
         model_port: Port of the inference server; a free one when 0.
         store: Root of the tables; `store` in the folder when None.
+        model_server: builtin, or pytriton for a real Triton core (`make inference-env` installs it).
 
     Returns:
         Addresses and process ids, as also kept in `stack.json`.
@@ -56,6 +59,7 @@ def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dic
             sys.exit(
                 f"error: port {port} is taken. Hint: stop what listens there, or give another {option}; 0 finds one."
             )
+    serving, extra = model_command(model_server)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     ui, model = ui_port or _free_port(), model_port or _free_port()
     api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
@@ -81,7 +85,7 @@ def up(folder: Path, *, ui_port: int, model_port: int, store: str | None) -> dic
     print("starting the Prefect server and the inference server", flush=True)
     server = ["server", "start", "--host", "127.0.0.1", "--port", str(ui)]
     start("server", [_prefect(), *server], base | {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2"})
-    start("models", [sys.executable, "-m", "labelop.engines.serve", "--port", str(model)], base)
+    start("models", [*serving, "--port", str(model)], base | extra)
     _wait_for(f"{api}/health", folder / "logs/server.log", pids["server"])
     _wait_for(f"{models}/v2/health/ready", folder / "logs/models.log", pids["models"])
     print("creating pools and deployments", flush=True)
@@ -113,6 +117,22 @@ def down(folder: Path) -> None:
             # after a restart of the machine the number may be anybody's
             print(f"{name} is not there any more")
     state_file.unlink()
+
+
+def model_command(model_server: str) -> tuple[list[str], dict[str, str]]:
+    """Give the command of an inference server and what its environment needs beside the rest."""
+    if model_server == "builtin":
+        return [sys.executable, "-m", "labelop.engines.serve"], {}
+    python = HOME / "build/triton-venv/bin/python"
+    if not python.exists():
+        sys.exit("error: the environment of PyTriton is not there. Hint: `make inference-env`.")
+    ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"]
+    libraries = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    # its backend loads the Python library it finds first, which must be that of its own Python
+    return [str(python), str(HOME / "deployments/inference_server.py")], {
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [libraries, os.environ.get("LD_LIBRARY_PATH")])),
+        "PYTHONPATH": str(HOME),
+    }
 
 
 def _start(folder: Path, name: str, command: list[str], env: dict[str, str]) -> int:
@@ -214,9 +234,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4200, help="port of the Prefect server; 0 takes a free one")
     parser.add_argument("--model-port", type=int, default=8700, help="port of the inference server; 0 takes a free one")
     parser.add_argument("--store", help="root of the tables; a folder beside the logs when left out")
+    parser.add_argument(
+        "--model-server", choices=("builtin", "pytriton"), default="builtin", help="which inference server is started"
+    )
     given = parser.parse_args()
     if given.action == "up":
-        up(given.folder, ui_port=given.port, model_port=given.model_port, store=given.store)
+        ports = {"ui_port": given.port, "model_port": given.model_port}
+        up(given.folder, **ports, store=given.store, model_server=given.model_server)
     else:
         down(given.folder)
 

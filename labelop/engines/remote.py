@@ -5,16 +5,18 @@ The only module that knows the protocol's client library. Knows no policy: a `Re
 
 from __future__ import annotations
 
-import json
+import gzip
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 import numpy as np
 import tritonclient.http as protocol
 from numpy.typing import NDArray
@@ -22,7 +24,9 @@ from tritonclient.utils import InferenceServerException
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import Released
+from labelop.engines.answers import DIGEST_OUTPUT, check_description, read_answer
 from labelop.engines.base import OUTPUTS, RawOutputs
+from labelop.engines.breaker import CircuitBreaker
 from labelop.errors import (
     CatalogError,
     ConfigurationError,
@@ -38,7 +42,9 @@ from labelop.errors import (
 ATTEMPTS = 3
 """Tries per request, the first included."""
 TIMEOUT_SECONDS = 60.0
-"""Longest wait for one answer."""
+"""Longest wait for one answer, from the first byte sent to the last one read."""
+REQUESTS = 4
+"""Most requests under way at once, over all threads of one client."""
 
 _PAUSE_SECONDS = 0.2
 _BUSY = frozenset({"429", "502", "503", "504"})
@@ -53,7 +59,7 @@ class RemoteAnswer:
     raw: RawOutputs
     """The raw tensors of the model's task."""
     sent_bytes: int
-    """Size of the request's body."""
+    """Size of the request's body as sent."""
     received_bytes: int
     """Size of the answer's body."""
 
@@ -66,6 +72,9 @@ class RemoteEngine:
         placement: The only placement whose releases it sends.
         timeout_seconds: Longest wait for one answer.
         attempts: Tries per request.
+        requests: Most requests under way at once; further threads wait.
+        compress: Send bodies as gzip; for other payloads than JPEG, which it does not make smaller.
+        breaker: Stops asking a dead server; one with the usual limits when None.
         pause: Waits between tries; a test hands in its own.
 
     Raises:
@@ -81,6 +90,9 @@ class RemoteEngine:
         placement: str = "cloud",
         timeout_seconds: float = TIMEOUT_SECONDS,
         attempts: int = ATTEMPTS,
+        requests: int = REQUESTS,
+        compress: bool = False,
+        breaker: CircuitBreaker | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(endpoint)
@@ -96,7 +108,13 @@ class RemoteEngine:
         self._address = parts.netloc + parts.path.rstrip("/")
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
+        self._compress = compress
+        self._breaker = breaker or CircuitBreaker()
+        self._slots = threading.BoundedSemaphore(requests)
         self._pause = pause
+        self._described: dict[str, bool] = {}
+        self._first: dict[str, float] = {}
+        self._quickest: dict[str, float] = {}
         self._local = threading.local()
         self._clients: list[Any] = []
         self._lock = threading.Lock()
@@ -126,14 +144,19 @@ class RemoteEngine:
                 raise PlacementForbiddenError(
                     f"An image without a release for {self.placement} reached the cloud engine."
                 )
-        inputs = [_input("image", np.array([one.payload for one in released], dtype=np.object_), "BYTES")]
+        # one image a row: a server that batches counts rows
+        inputs = [_input("image", np.array([[one.payload] for one in released], dtype=np.object_), "BYTES")]
         if boxes is not None:
             inputs.append(_input("boxes", np.ascontiguousarray(boxes[None], dtype=np.float32), "FP32"))
-        outputs = [protocol.InferRequestedOutput(name, binary_data=True) for name in OUTPUTS[card.task]]
-        body, _ = protocol.InferenceServerClient.generate_request_body(inputs, outputs=outputs)
-        answer = self._try(card, inputs, outputs)
-        raw, received = _read(card, answer, len(released))
-        return RemoteAnswer(raw, len(body), received)
+        answer, sent = self._try(card, inputs)
+        raw, received = read_answer(card, answer, len(released), None if boxes is None else len(boxes))
+        return RemoteAnswer(raw, sent, received)
+
+    @property
+    def cold_start_seconds(self) -> float:
+        """Seconds that the first answer of each model took more than its quickest later one; 0 before there is one."""
+        with self._lock:
+            return sum(first - self._quickest[model] for model, first in self._first.items())
 
     def ready(self) -> bool:
         """Ask whether the server answers; False when it does not."""
@@ -164,32 +187,85 @@ class RemoteEngine:
                 self._clients.append(client)
         return client
 
-    def _try(self, card: ModelCard, inputs: list[Any], outputs: list[Any]) -> Any:
+    def _try(self, card: ModelCard, inputs: list[Any]) -> tuple[Any, int]:
+        where = f"Model {card.id} at {self.endpoint}"
         for attempt in range(1, self._attempts + 1):
-            try:
-                return self._ask(card, inputs, outputs)
-            except EngineError as error:
-                if not error.retryable or attempt == self._attempts:
+            with self._slots:
+                self._breaker.enter(where)  # an open circuit is no try: it ends the request at once
+                try:
+                    answered = self._ask(where, card, inputs)
+                except EngineError as error:
+                    if not error.retryable:
+                        self._breaker.succeeded()
+                        raise
+                    self._breaker.failed()
+                    if attempt == self._attempts:
+                        raise
+                except BaseException:
+                    # the server answered with a fault of the set-up, or this process is being stopped
+                    self._breaker.succeeded()
                     raise
+                else:
+                    self._breaker.succeeded()
+                    return answered
             # full jitter: many workers that lost one server must not come back together
             self._pause(random.uniform(0, _PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
         raise AssertionError("unreachable: attempts is at least 1")
 
-    def _ask(self, card: ModelCard, inputs: list[Any], outputs: list[Any]) -> Any:
-        where = f"Model {card.id} at {self.endpoint}"
+    def _ask(self, where: str, card: ModelCard, inputs: list[Any]) -> tuple[Any, int]:
+        started = time.perf_counter()
         try:
-            return self._client().infer(card.id, inputs, outputs=outputs)
+            # the client's own timeout starts anew with each byte: a server that drips would never be late
+            with gevent.Timeout(self._timeout_seconds, TimeoutError("too late")):
+                names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if self._describe(card) else [])]
+                outputs = [protocol.InferRequestedOutput(name, binary_data=True) for name in names]
+                sent = self._size(inputs, outputs)
+                coding = "gzip" if self._compress else None
+                answer = self._client().infer(card.id, inputs, outputs=outputs, request_compression_algorithm=coding)
         except InferenceServerException as error:
             raise self._refusal(where, error) from error
         except TimeoutError as error:
+            self._forget()
             raise EngineTimeoutError(f"{where} did not answer within {self._timeout_seconds} seconds.") from error
         except (OSError, HTTPException) as error:
             # the second is a connection that broke off inside an answer
+            self._forget()
             raise EngineUnavailableError(
                 f"{where} cannot be reached: {error}.", hint="Is the inference server running?"
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise EngineResponseError(f"{where} answered something unreadable: {error}.", code="BAD_ANSWER") from error
+        self._note(card.id, time.perf_counter() - started)
+        return answer, sent
+
+    def _describe(self, card: ModelCard) -> bool:
+        """Check once what the server says of the model; answers whether it proves its digest by an output."""
+        if card.digest not in self._described:
+            try:
+                said = self._client().get_model_metadata(card.id)
+            except InferenceServerException as error:
+                if str(error.status() or "") in _BUSY:
+                    raise
+                said = {}  # the protocol lets a server go without metadata; its answers are checked all the same
+            self._described[card.digest] = check_description(card, said if isinstance(said, dict) else {})
+        return self._described[card.digest]
+
+    def _size(self, inputs: list[Any], outputs: list[Any]) -> int:
+        body, _ = protocol.InferenceServerClient.generate_request_body(inputs, outputs=outputs)
+        return len(gzip.compress(body) if self._compress else body)
+
+    def _note(self, model: str, seconds: float) -> None:
+        with self._lock:
+            self._first.setdefault(model, seconds)
+            self._quickest[model] = min(seconds, self._quickest.get(model, seconds))
+
+    def _forget(self) -> None:
+        """Drop this thread's connection: what is left in it belongs to a request that is over."""
+        client, self._local.client = getattr(self._local, "client", None), None
+        if client is not None:
+            with self._lock, suppress(ValueError):
+                self._clients.remove(client)
+            client.close()
 
     def _refusal(self, where: str, error: Any) -> EngineError | ConfigurationError:
         status, text = str(error.status() or ""), str(error.message() or "")[:300]
@@ -209,31 +285,3 @@ def _input(name: str, value: NDArray[Any], datatype: str) -> Any:
     tensor = protocol.InferInput(name, list(value.shape), datatype)
     tensor.set_data_from_numpy(value, binary_data=True)
     return tensor
-
-
-def _read(card: ModelCard, answer: Any, images: int) -> tuple[RawOutputs, int]:
-    """Check an answer and measure it."""
-    message = answer.get_response()
-    claimed = (message.get("parameters") or {}).get("model_digest")
-    if claimed not in (None, card.digest):
-        raise CatalogError(
-            f"Model {card.id}: the server runs digest {claimed}, the card is {card.digest}.",
-            hint="Give both sides the same catalog.",
-        )
-    received = len(json.dumps(message, separators=(",", ":")))
-    raw: dict[str, NDArray[np.float32]] = {}
-    for name in OUTPUTS[card.task]:
-        try:
-            value = answer.as_numpy(name)
-        except (ValueError, KeyError, TypeError) as error:
-            raise EngineResponseError(
-                f"Model {card.id}: output {name} does not fit its shape: {error}.", code="BAD_SHAPE"
-            ) from error
-        if value is None or value.dtype != np.float32 or value.ndim == 0 or len(value) != images:
-            form = None if value is None else (value.dtype.name, value.shape)
-            raise EngineResponseError(
-                f"Model {card.id}: output {name} is {form}, expected float32 for {images} images.", code="BAD_SHAPE"
-            )
-        received += value.nbytes
-        raw[name] = value
-    return raw, received

@@ -7,18 +7,15 @@ so that one card gives equal predictions in both placements. Knows no policy, no
 from __future__ import annotations
 
 import argparse
-import io
 import socket
 import sys
 import threading
 import time
-import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import numpy as np
 import uvicorn
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -26,20 +23,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labelop.catalog.cards import ModelCard, load_catalog
-from labelop.engines.base import OUTPUTS, Engine, ImageArray, ModelInputs, RawOutputs, open_engine
+from labelop.engines.base import Engine, RawOutputs, open_engine
+from labelop.engines.payload import EDGES, infer, output_shapes
 from labelop.engines.wire import HEADER, InferRequest, WireError, parse_request, write_response
 from labelop.errors import EngineUnavailableError, LabelopError, ModelInputError
 from labelop.settings import Settings, load_settings
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """Largest request taken."""
-MAX_IMAGES = 64
-"""Most images in one request."""
-MAX_PIXELS = 64_000_000
-"""Largest image taken."""
 
 _START_SECONDS = 20.0
-_EDGES = 4
+_CODINGS: dict[str, int | None] = {"identity": None, "gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 def create_app(catalog: Mapping[str, ModelCard], settings: Settings | None = None) -> Starlette:
@@ -118,64 +112,46 @@ def _unknown(request: Request) -> Response:
 
 
 def _metadata(card: ModelCard) -> dict[str, object]:
-    inputs: list[dict[str, object]] = [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    # one image a row, as a batching server counts them
+    inputs: list[dict[str, object]] = [{"name": "image", "datatype": "BYTES", "shape": [-1, 1]}]
     if card.task == "segmentation":
-        inputs.append({"name": "boxes", "datatype": "FP32", "shape": [1, -1, _EDGES]})
-    shapes = {"masks": [1, -1, -1, -1], "scores": [1, -1], "boxes": [-1, -1, _EDGES], "logits": [-1, -1, -1]}
-    if card.task == "classification":
-        shapes["logits"] = [-1, len(card.classes)]
+        inputs.append({"name": "boxes", "datatype": "FP32", "shape": [1, -1, EDGES]})
     return {
         "name": card.id,
         "versions": [card.version],
         "platform": f"{card.format}_{card.family}",
         "inputs": inputs,
-        "outputs": [{"name": name, "datatype": "FP32", "shape": shapes[name]} for name in OUTPUTS[card.task]],
+        "outputs": [{"name": n, "datatype": "FP32", "shape": shape} for n, shape in output_shapes(card).items()],
         "parameters": {"model_digest": card.digest},
     }
 
 
 async def _body(request: Request) -> bytes:
+    coding = request.headers.get("content-encoding", "identity")
+    if coding not in _CODINGS:
+        raise WireError(f"the request is coded as {coding[:40]!r}; {', '.join(_CODINGS)} are taken")
+    bits = _CODINGS[coding]
+    unpack = None if bits is None else zlib.decompressobj(bits)
     blocks, size = [], 0
     async for block in request.stream():
-        size += len(block)
+        try:
+            # one byte more than fits: what is too large is found out without unpacking it all
+            part = block if unpack is None else unpack.decompress(block, MAX_BODY_BYTES - size + 1)
+        except zlib.error as error:
+            raise WireError(f"the request cannot be unpacked: {error}") from error
+        size += len(part)
         if size > MAX_BODY_BYTES:
             raise WireError(f"the request is larger than {MAX_BODY_BYTES} bytes")
-        blocks.append(block)
+        blocks.append(part)
+    if unpack is not None and not unpack.eof:
+        raise WireError("the request cannot be unpacked: it ends too early")
     return b"".join(blocks)
 
 
 def _infer(engine: Engine, request: InferRequest) -> RawOutputs:
-    card = engine.card
-    payloads = request.blobs.get("image")
-    expected = {"image", "boxes"} if card.task == "segmentation" else {"image"}
-    if not payloads or {*request.blobs, *request.floats} != expected:
-        raise WireError(f"model {card.id} takes the inputs {sorted(expected)}, with at least one image")
-    if len(payloads) > MAX_IMAGES:
-        raise WireError(f"{len(payloads)} images in one request; at most {MAX_IMAGES} are taken")
-    unknown = set(request.wanted) - set(OUTPUTS[card.task])
-    if unknown:
-        raise WireError(f"model {card.id} has no output {sorted(unknown)}; it has {list(OUTPUTS[card.task])}")
-    boxes = request.floats.get("boxes")
-    if boxes is not None and (boxes.ndim != _EDGES - 1 or boxes.shape[0] != 1 or len(payloads) != 1):
-        raise WireError(f"boxes have the shape {boxes.shape}, expected (1, b, 4) and one image")
-    images = np.stack([engine.preprocess(_decode(payload)) for payload in payloads])
-    raw = engine.forward(ModelInputs(images, None if boxes is None else boxes[0]))
-    return {name: raw[name] for name in request.wanted or OUTPUTS[card.task]}
-
-
-def _decode(payload: bytes) -> ImageArray:
-    """Decode a payload; the sender is not trusted, so this is a full check of its own."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(payload), formats=("JPEG", "PNG")) as image:
-                size = image.size
-                if size[0] * size[1] <= MAX_PIXELS:
-                    return np.asarray(image.convert("RGB"))
-    except Exception as error:
-        # Pillow raises many classes for hostile bytes; all of them mean that this is no image
-        raise WireError(f"an image is not a readable JPEG or PNG ({type(error).__name__})") from error
-    raise WireError(f"an image has {size[0]} x {size[1]} pixels; at most {MAX_PIXELS} are taken")
+    if not {*request.blobs, *request.floats} <= {"image", "boxes"}:
+        raise WireError(f"model {engine.card.id} takes no inputs but image and, for a segmenter, boxes")
+    return infer(engine, request.blobs.get("image", []), request.floats.get("boxes"), request.wanted)
 
 
 @contextmanager

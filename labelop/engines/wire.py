@@ -36,7 +36,7 @@ class InferRequest:
     floats: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """FP32 inputs by name, in their shapes."""
     blobs: dict[str, list[bytes]] = field(default_factory=dict)
-    """One-dimensional BYTES inputs by name."""
+    """BYTES inputs of shape (n,) or (n, 1) by name."""
     binary: frozenset[str] | None = frozenset()
     """Outputs wanted as bytes; None for all of them."""
     wanted: tuple[str, ...] = ()
@@ -145,7 +145,8 @@ def _put_floats(request: InferRequest, name: str, values: NDArray[np.float32], s
 
 
 def _require_shape(name: str, found: list[int], claimed: list[int]) -> None:
-    if found != claimed:
+    # a server that batches sees one element a row
+    if claimed not in (found, [*found, 1]):
         raise WireError(f"input {name} has the shape {claimed}, its data has {found}")
 
 

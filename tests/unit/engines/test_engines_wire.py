@@ -75,7 +75,7 @@ def test_binary_and_json_inputs_are_read() -> None:
         message(packed([b"a", b"b"])),
         message(packed([b"a"]), parameters={"binary_data_size": 10**9}),
         message(b"abc", datatype="FP32"),
-        message(packed([b"a"]), shape=[1, 1]),
+        message(packed([b"a"]), shape=[1, 2]),
     ],
 )
 def test_broken_messages_are_refused(body: bytes, length: str | None) -> None:

@@ -1,0 +1,234 @@
+"""One suite for every inference server: the small loopback one here, and a real Triton core in its own environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.http as protocol
+from numpy.typing import NDArray
+
+from labelop.catalog.cards import ModelCard
+from labelop.egress.audit import AuditLog
+from labelop.egress.gate import Gate, Released
+from labelop.engines.base import ModelInputs, open_engine
+from labelop.engines.payload import decode
+from labelop.engines.prelabeller import ArmModels, ImageItem, open_cloud
+from labelop.engines.remote import RemoteEngine
+from labelop.engines.serve import run_in_thread
+from labelop.errors import CatalogError
+from labelop.ids import sha256_hex
+from labelop.sensitivity.levels import Level
+from labelop.settings import Settings
+from tests.unit.engines.models import classifier, detector, picture, segmenter
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 120.0
+
+
+class Open:
+    """A policy that lets everything out."""
+
+    digest = "o" * 64
+
+    def allowed_placements(self, level: Level) -> frozenset[str]:
+        """Answer with the cloud for any level."""
+        return frozenset({"cloud"}) if level in Level else frozenset()
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelCard]:
+    """Make one tiny model per task."""
+    folder = tmp_path_factory.mktemp("catalog")
+    return {card.task: card for card in (detector(folder), classifier(folder), segmenter(folder))}
+
+
+@pytest.fixture(scope="module", params=["builtin", pytest.param("pytriton", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest, cards: dict[str, ModelCard]) -> Iterator[str]:
+    """Serve the tiny catalog by each server."""
+    serving = run_in_thread({c.id: c for c in cards.values()}, Settings()) if request.param == "builtin" else None
+    with serving or triton(next(iter(cards.values())).path.parent) as address:
+        yield address
+
+
+@contextmanager
+def triton(catalog: Path) -> Iterator[str]:
+    """Start the Triton server as the stack does; skips with the reason where its environment cannot be made."""
+    made = subprocess.run(["make", "inference-env"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=250)
+    if made.returncode:
+        pytest.skip(f"PyTriton's environment cannot be made: {(made.stderr.strip().splitlines() or ['?'])[-1]}")
+    command, extra = stack().model_command("pytriton")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log = catalog / "triton.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            env=os.environ | extra | {"LABELOP_CATALOG": str(catalog)},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        # the line is written when every model is bound
+        while f"http://127.0.0.1:{port}\n" not in log.read_text(errors="replace") or not ready(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the Triton server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+            threading.Event().wait(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def ready(port: int) -> bool:
+    """Ask a server whether all of its models can answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/tiny-masks/ready", timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def stack() -> Any:
+    """Load the script that starts the stack."""
+    spec = importlib.util.spec_from_file_location("stack_script", ROOT / "deployments/stack.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def released(folder: Path, *seeds: int) -> list[Released]:
+    """Release some pictures."""
+    gate = Gate(Open(), AuditLog(folder / "audit.jsonl"), "cloud")
+    return [gate.release(picture(seed), f"i{seed}", "public", "r") for seed in seeds]
+
+
+def prompts(card: ModelCard, count: int = 3) -> NDArray[np.float32] | None:
+    """Give box prompts where the task takes them."""
+    if card.task != "segmentation":
+        return None
+    edges = [[i, i + 1, card.width_px / 2 + i, card.height_px / 2 + i] for i in range(count)]
+    return np.array(edges, dtype=np.float32)
+
+
+def here(card: ModelCard, sent: list[Released], boxes: NDArray[np.float32] | None) -> dict[str, Any]:
+    """Run the same payloads on this machine."""
+    engine = open_engine(card, Settings())
+    images = np.stack([engine.preprocess(decode(one.payload)) for one in sent])
+    return dict(engine.forward(ModelInputs(images, boxes)))
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("task", ["detection", "classification", "segmentation"])
+def test_a_server_answers_what_the_model_answers_here(
+    url: str, cards: dict[str, ModelCard], tmp_path: Path, task: str, compress: bool
+) -> None:
+    """Raw tensors from a server equal those of the same payloads on this machine, packed or not."""
+    card, engine = cards[task], RemoteEngine(url, compress=compress)
+    sent, boxes = released(tmp_path, *range(1 if task == "segmentation" else 3)), prompts(cards[task])
+    answer = engine.forward(card, sent, boxes)
+    engine.close()
+    expected = here(card, sent, boxes)
+    assert set(answer.raw) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(answer.raw[name], value, atol=1e-5)
+    assert answer.received_bytes > sum(value.nbytes for value in expected.values())
+
+
+def test_threads_that_ask_together_get_their_own_answers(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
+    """Requests that a server merges into one pass come apart again."""
+    card, engine = cards["detection"], RemoteEngine(url)
+    sent = released(tmp_path, *range(12))
+    expected = here(card, sent, None)
+    got: dict[int, Any] = {}
+
+    def work(first: int) -> None:
+        for i in range(first, len(sent), 4):
+            got[i] = engine.forward(card, [sent[i]]).raw
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.close()
+    assert sorted(got) == list(range(12))
+    for i, raw in got.items():
+        np.testing.assert_allclose(raw["logits"][0], expected["logits"][i], atol=1e-5)
+
+
+def test_other_weights_are_found_out_by_their_digest(url: str, tmp_path: Path) -> None:
+    """A server that runs other weights under the same id is refused, whatever way it proves them."""
+    other = detector(tmp_path, seed=77)
+    engine = RemoteEngine(url)
+    with pytest.raises(CatalogError, match="digest"):
+        engine.forward(other, released(tmp_path, 0))
+    engine.close()
+
+
+def test_a_model_that_is_not_served_is_a_fault_of_the_set_up(url: str, tmp_path: Path) -> None:
+    """An unknown model ends the run; it fails no image."""
+    engine = RemoteEngine(url)
+    with pytest.raises(CatalogError, match="not served"):
+        engine.forward(detector(tmp_path, "nobody"), released(tmp_path, 0))
+    engine.close()
+
+
+def test_a_bad_payload_spoils_no_neighbour(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
+    """Bytes that are no image are refused or answered without numbers; the server answers the next request."""
+    client = protocol.InferenceServerClient(url.removeprefix("http://"))
+    tensor = protocol.InferInput("image", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[b"no image"]], dtype=np.object_))
+    try:
+        logits = client.infer(cards["detection"].id, [tensor]).as_numpy("logits")
+        assert np.isnan(logits).all()
+    except protocol.InferenceServerException as error:
+        assert error.status() == "400"  # noqa: PT017 - either answer will do
+    client.close()
+    engine = RemoteEngine(url)
+    assert np.isfinite(engine.forward(cards["detection"], released(tmp_path, 0)).raw["logits"]).all()
+    engine.close()
+
+
+def test_a_whole_arm_runs_on_a_server(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
+    """Detector, segmenter and classifier give drafts with masks and a class, with bytes booked per image."""
+    models = ArmModels(cards["detection"], cards["segmentation"], cards["classification"])
+    cloud = open_cloud(
+        models, Settings(), Gate(Open(), AuditLog(tmp_path / "a.jsonl"), "cloud"), url, "run", simulated=True
+    )
+    results = cloud.prelabel([ImageItem(sha256_hex(bytes([seed])), picture(seed), "public") for seed in range(10)])
+    cloud.close()
+    assert {result.outcome for result in results} == {"ok"}
+    assert any(p.mask_rle for result in results for p in result.predictions)
+    assert all(result.sent_bytes > 0 and result.received_bytes > 0 for result in results)
+
+
+def test_an_answer_is_measured_cold_and_warm(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
+    """What a first answer took more than the quickest one is known."""
+    engine = RemoteEngine(url)
+    assert engine.cold_start_seconds == 0
+    for _ in range(5):
+        engine.forward(cards["classification"], released(tmp_path, 0))
+    engine.close()
+    assert 0 <= engine.cold_start_seconds < 60
