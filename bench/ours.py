@@ -1,0 +1,100 @@
+"""Our own way through a batch, exactly as a worker goes it: check, read, hash, decode, engine, rows.
+
+A detector runs through `run_batch`, the function every child run calls. A classifier alone is no arm, so it runs
+through its engine behind a decoding pool. Nothing here is tuned for the bench but what a setting can say.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.engines import BATCH, CORES, cycle
+from bench.measure import Work
+from bench.photos import ROOT
+from labelop.catalog.cards import ModelCard
+from labelop.engines.base import Engine, ModelInputs, close_engines, open_engine
+from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
+from labelop.ids import sha256_hex
+from labelop.ingest.decode import decode
+from labelop.prelabel.batch import BatchContext, BatchResult, ImageRef, run_batch
+from labelop.prelabel.plan import ONPREM, Plan, PlannedBatch
+from labelop.sensitivity.policy import load_policy
+from labelop.settings import Settings, load_settings
+
+ENGINES = ("onnxruntime", "openvino")
+"""Engines asked for by name, where the settings know that name."""
+
+
+def open_named(card: ModelCard, name: str, threads: int = CORES) -> Engine | None:
+    """Open the engine of a card by name; None where this version or this environment has no such engine."""
+    can_choose = "engine" in Settings.model_fields
+    if name != ENGINES[0] and not can_choose:
+        return None
+    given: dict[str, Any] = {"engine_threads": threads} | ({"engine": name} if can_choose else {})
+    close_engines()
+    return open_engine(card, load_settings(**given))
+
+
+class Worker:
+    """One worker on files of one folder.
+
+    Args:
+        prelabeller: Opened models.
+        files: Image file by image id.
+        size: Width and height of the images, upright.
+        level: Sensitivity level of all of them.
+    """
+
+    def __init__(
+        self, prelabeller: Prelabeller, files: dict[str, Path], size: tuple[int, int], level: str = "public"
+    ) -> None:
+        self._prelabeller = prelabeller
+        self._ids = list(files)
+        refs = {key: ImageRef(key, str(path.parent), path.name, size[0], size[1], level) for key, path in files.items()}
+        settings = load_settings(config=ROOT / "data/sample/config")
+        policy = load_policy(settings.config / "policy.yaml")
+        self._context = BatchContext(Plan("bench", "bench", "v-1", ()), refs, policy, settings, "bench")
+
+    def batch(self, name: str, image_ids: tuple[str, ...]) -> BatchResult:
+        """Run one batch."""
+        planned = PlannedBatch(name, "local", "chosen", ONPREM, self._prelabeller.model_id, 0, image_ids)
+        return run_batch(self._context, planned, self._prelabeller)
+
+    def __call__(self, count: int) -> None:
+        """Run batches of all images until `count` are done."""
+        for start in range(0, count, len(self._ids)):
+            result = self.batch("b-1", tuple(self._ids[: count - start]))
+            if any(row["outcome"] not in ("ok", "empty") for row in result.rows):
+                raise RuntimeError(f"a bench image failed: {[row['reason'] for row in result.rows if row['reason']]}")
+
+
+def by_digest(paths: list[Path]) -> dict[str, Path]:
+    """Name files by the SHA-256 of their bytes."""
+    return {sha256_hex(path.read_bytes()): path for path in paths}
+
+
+def work(card: ModelCard, engine: Engine, paths: list[Path], size: tuple[int, int]) -> Work:
+    """Give our case for a card."""
+    if card.task == "detection":
+        return Worker(with_engines(ArmModels(card), {card.id: engine}), by_digest(paths), size)
+
+    def classify(count: int) -> None:
+        with ThreadPoolExecutor(CORES) as pool:
+            ready = pool.map(lambda path: engine.preprocess(decode(path.read_bytes())), cycle(paths, count))
+            for images in _batches(ready):
+                raw = engine.forward(ModelInputs(np.stack(images)))
+                for index in range(len(images)):
+                    engine.postprocess(raw, index, *size)
+
+    return classify
+
+
+def _batches(images: Iterator[Any]) -> Iterator[list[Any]]:
+    while group := list(itertools.islice(images, BATCH)):
+        yield group

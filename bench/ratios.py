@@ -1,0 +1,179 @@
+"""From rounds of measurement to ratios: the arithmetic and the JSON form of every benchmark table.
+
+Knows no model, no clock and no library; the only part of the bench that a unit test covers.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FORM = 1
+"""Version of the JSON form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio that the project wants to reach."""
+
+    case: str
+    """The case judged."""
+    against: str
+    """The case it is compared with."""
+    at_least: float
+    """Smallest ratio of the two rates that counts as reached."""
+    why: str
+    """What the target is called, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One target, judged."""
+
+    target: Target
+    """What was wanted."""
+    ratio: float | None
+    """What was measured; None when one of the two cases did not run."""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None when it was not measured."""
+        return None if self.ratio is None else self.ratio >= self.target.at_least
+
+    @property
+    def sentence(self) -> str:
+        """Say the verdict and by how much."""
+        wanted = f"{self.target.why}: at least {self.target.at_least:g}"
+        if self.ratio is None:
+            return f"{wanted}, not measured"
+        share = 100.0 * (self.ratio / self.target.at_least - 1.0)
+        word = "reached" if self.reached else "not reached"
+        return f"{wanted}, measured {self.ratio:.2f}: {word} ({share:+.0f} %)"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: cases measured in turn in one run."""
+
+    name: str
+    """Name of the table, also of its plot."""
+    title: str
+    """Heading."""
+    unit: str
+    """What the rates count per second."""
+    reference: str
+    """The case all others are divided by."""
+    rates: Mapping[str, tuple[float, ...]]
+    """Rate of each round by case, per second."""
+    targets: tuple[Target, ...] = ()
+    """What is wanted."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, for example a case that did not run and why."""
+
+    def median(self, case: str) -> float:
+        """Median rate of a case, per second."""
+        return float(statistics.median(self.rates[case]))
+
+    def ratio(self, case: str, against: str) -> float | None:
+        """Ratio of the median rates of two cases; None when one is missing or the divisor is zero."""
+        if case not in self.rates or against not in self.rates or not self.median(against):
+            return None
+        return self.median(case) / self.median(against)
+
+    def verdicts(self) -> list[Verdict]:
+        """Judge every target."""
+        return [Verdict(target, self.ratio(target.case, target.against)) for target in self.targets]
+
+
+def floor_rate(forward: float, decode: float) -> float:
+    """Images per second when both cores do nothing but pure inference and the fastest decode.
+
+    Each rate is that of all cores together, so the two times of an image add up.
+
+    Args:
+        forward: Images per second of the fastest engine, all cores.
+        decode: Images per second of the fastest decode to the model's input, all cores.
+    """
+    if forward <= 0 or decode <= 0:
+        raise ValueError(f"rates are {forward} and {decode}, expected more than zero")
+    return 1.0 / (1.0 / forward + 1.0 / decode)
+
+
+def to_json(tables: Sequence[Table], machine: Mapping[str, Any], command: str) -> str:
+    """Write tables as JSON with medians, ratios and verdicts beside the rounds."""
+    content = {
+        "form": FORM,
+        "command": command,
+        "machine": dict(machine),
+        "tables": [_plain(table) for table in tables],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> list[Table]:
+    """Read what `to_json` wrote.
+
+    Raises:
+        ValueError: The text has another form.
+    """
+    content = json.loads(text)
+    if content.get("form") != FORM:
+        raise ValueError(f"the form is {content.get('form')}, expected {FORM}")
+    return [
+        Table(
+            one["name"],
+            one["title"],
+            one["unit"],
+            one["reference"],
+            {case["name"]: tuple(case["rounds"]) for case in one["cases"]},
+            tuple(Target(**{k: v[k] for k in ("case", "against", "at_least", "why")}) for v in one["targets"]),
+            tuple(one["notes"]),
+        )
+        for one in content["tables"]
+    ]
+
+
+def to_markdown(table: Table) -> str:
+    """Write one table for a page: median, spread and ratio of each case, then the verdicts."""
+    lines = [f"| case | {table.unit} | lowest to highest | x reference |", "|---|---|---|---|"]
+    for case, rounds in table.rates.items():
+        name = f"{case} (reference)" if case == table.reference else case
+        ratio = table.ratio(case, table.reference)
+        shown = "" if ratio is None else f"{ratio:.2f}"
+        spread = f"{_short(min(rounds))} to {_short(max(rounds))}"
+        lines.append(f"| {name} | {_short(table.median(case))} | {spread} | {shown} |")
+    lines += [""] + [f"- {verdict.sentence}" for verdict in table.verdicts()]
+    return "\n".join([*lines, *(f"- {note}" for note in table.notes)]).rstrip() + "\n"
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    cases = [
+        {
+            "name": case,
+            "rounds": [round(rate, 4) for rate in rounds],
+            "median": round(table.median(case), 4),
+            "ratio": _rounded(table.ratio(case, table.reference)),
+        }
+        for case, rounds in table.rates.items()
+    ]
+    verdicts = [asdict(v.target) | {"ratio": _rounded(v.ratio), "reached": v.reached} for v in table.verdicts()]
+    return {
+        "name": table.name,
+        "title": table.title,
+        "unit": table.unit,
+        "reference": table.reference,
+        "cases": cases,
+        "targets": verdicts,
+        "notes": list(table.notes),
+    }
+
+
+def _rounded(ratio: float | None) -> float | None:
+    return None if ratio is None else round(ratio, 4)
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
