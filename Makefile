@@ -17,7 +17,7 @@ export DO_NOT_TRACK = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server
+.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -90,6 +90,12 @@ draw: setup-dev  ## draw the sample data again, byte for byte
 
 train: setup-dev  ## learn the sample's models again (resumable)
 	$(BIN)/python -m data.sample.train
+
+bench: $(VENV)/.ok-bench  ## peers, floor and ours in one run: ratios, JSON and plots in bench/results
+	$(BIN)/python -m bench
+
+bench-quick: $(VENV)/.ok-bench  ## the same with fewer models and rounds, below five minutes
+	$(BIN)/python -m bench --quick
 
 clean:  ## remove what demo, stack and checks wrote
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

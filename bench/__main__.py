@@ -10,20 +10,21 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothing is ever looked up
 
 from bench import ours
-from bench.engines import Peers, decode_pool, forward_only, pillow_pool, plain_loop
+from bench.engines import BATCH, Peers, decode_pool, forward_only, pillow_pool, plain_loop
 from bench.growth import growth_table
-from bench.measure import Work, machine, measure
+from bench.measure import Work, load_now, machine, measure
 from bench.photos import ROOT, SIZES, photos
 from bench.pieces import decode_table, landing_table, matching_table
 from bench.plot import plot
 from bench.ratios import Table, Target, floor_rate, to_json, to_markdown
 from labelop.catalog.cards import ModelCard, load_card
+from labelop.engines.base import close_engines
 
 LOOP = "transformers pipeline, loop"
 PLAIN = "onnxruntime fp32, loop"
@@ -39,6 +40,7 @@ _LOOP_TARGETS = {
     "rtdetr-r18": 8.0,
     "rtdetr-r50": 8.0,
 }
+_LOOP_IMAGES = 3
 _FLOOR_SHARE, _DECODE_SHARE = 0.90, 0.85
 
 
@@ -74,36 +76,38 @@ def main() -> int:
 
 
 def _tables(options: argparse.Namespace) -> Iterator[Table]:
-    rounds, seconds, work = options.rounds, options.seconds, options.work
-    sizes = (1_000, 5_000) if options.quick else (1_000, 10_000, 100_000)
-    single = {
-        "landing": lambda: landing_table(work, rounds, seconds),
-        "matching": lambda: matching_table(rounds, seconds),
-        "growth": lambda: growth_table(sizes),
-    }
-    for size in SIZES:
-        if _wanted(options, f"decode-{size}"):
-            yield decode_table(size, work, rounds, seconds)
-    for name, make in single.items():
-        if _wanted(options, name):
+    """Make the wanted tables, one at a time, so that only one model's cases are in memory."""
+    for name, make in _makers(options):
+        if not options.only or any(name.startswith(start) for start in options.only):
             yield make()
+            close_engines()
+
+
+def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Table]]]:
+    rounds, seconds, work = options.rounds, options.seconds, options.work
+    for size in SIZES:
+        yield f"decode-{size}", lambda size=size: decode_table(size, work, rounds, seconds)
+    yield "landing", lambda: landing_table(work, rounds, seconds)
+    yield "matching", lambda: matching_table(rounds, seconds)
+    yield "growth", lambda: growth_table((1_000, 5_000) if options.quick else (1_000, 10_000, 100_000))
     for name in SHIPPED[:1] if options.quick else SHIPPED:
         for size in SIZES:
-            if _wanted(options, f"{name}-{size}"):
-                card = load_card(ROOT / f"data/sample/models/{name}.yaml")
-                yield _model_table(card, None, size, options)
+            yield f"{name}-{size}", lambda name=name, size=size: _shipped(name, size, options)
     for name in BUILT[:2] if options.quick else BUILT:
         # one size is enough to see a detector in the quick form: its input is 640 px whatever the photograph
         for size in list(SIZES)[:1] if options.quick and name != "resnet50" else SIZES:
-            if _wanted(options, f"{name}-{size}"):
-                from bench.models import folder_of  # noqa: PLC0415 - torch is needed by these tables only
-
-                folder = folder_of(name, work / "models")
-                yield _model_table(load_card(folder / "card.yaml"), folder / "hf", size, options)
+            yield f"{name}-{size}", lambda name=name, size=size: _built(name, size, options)
 
 
-def _wanted(options: argparse.Namespace, name: str) -> bool:
-    return not options.only or any(name.startswith(start) for start in options.only)
+def _shipped(name: str, size: str, options: argparse.Namespace) -> Table:
+    return _model_table(load_card(ROOT / f"data/sample/models/{name}.yaml"), None, size, options)
+
+
+def _built(name: str, size: str, options: argparse.Namespace) -> Table:
+    from bench.models import folder_of  # noqa: PLC0415 - torch is needed by these tables only
+
+    folder = folder_of(name, options.work / "models")
+    return _model_table(load_card(folder / "card.yaml"), folder / "hf", size, options)
 
 
 def _model_table(card: ModelCard, checkpoint: Path | None, size: str, options: argparse.Namespace) -> Table:
@@ -136,16 +140,18 @@ def _model_table(card: ModelCard, checkpoint: Path | None, size: str, options: a
         "decode, simplejpeg scaled": decode_pool(paths, frame),
         "decode, Pillow scaled": pillow_pool(paths, frame),
     }
-    rates = measure({**cases, **own, **forward, **decode}, options.rounds, options.seconds)
+    batched = [name for name in cases if name not in (LOOP, PLAIN)] + list(own)
+    steps = dict.fromkeys((*batched, *(name for name in forward if name.endswith("8")), *decode), BATCH)
+    steps |= dict.fromkeys((LOOP, PLAIN), _LOOP_IMAGES)
+    rates = measure({**cases, **own, **forward, **decode}, options.rounds, options.seconds, steps)
     best = max(own, key=lambda name: sorted(rates[name])[len(rates[name]) // 2])
     rates[OURS] = rates[best]
     # round by round, so that the floor has a spread of its own
-    fastest = [
-        tuple(max(rates[name][i] for name in group) for i in range(options.rounds)) for group in (forward, decode)
-    ]
+    numbers = range(options.rounds)
+    fastest = [tuple(max(rates[name][i] for name in group) for i in numbers) for group in (forward, decode)]
     rates[FLOOR] = tuple(floor_rate(f, d) for f, d in zip(*fastest, strict=True))
     rates[DECODE_FLOOR] = fastest[1]
-    notes.append(f"{OURS}: {best}.")
+    notes += [f"{OURS}: {best}.", f"{load_now().capitalize()}."]
     reference = LOOP if checkpoint is not None else PLAIN
     targets = _targets(card.id, size, reference, peer_names)
     return Table(f"{card.id}-{size}", f"{card.id}, {size}", "images/s", reference, rates, targets, tuple(notes))

@@ -28,22 +28,26 @@ _PACKAGES = (
 )
 
 
-def measure(cases: Mapping[str, Work], rounds: int, seconds: float, step: int = 1) -> dict[str, tuple[float, ...]]:
+def measure(
+    cases: Mapping[str, Work], rounds: int, seconds: float, steps: Mapping[str, int] | int = 1
+) -> dict[str, tuple[float, ...]]:
     """Measure every case once per round, in turn, after a warm-up.
 
     Args:
         cases: What to time.
         rounds: Rounds of all cases.
         seconds: About how long one case runs in a round; decides the items it gets.
-        step: Items are a multiple of it, so that batches are full.
+        steps: Items are a multiple of it, so that batches are full; one for all, or by case and else 1.
 
     Returns:
         Items per second of each round by case.
     """
     counts = {}
     for name, work in cases.items():
+        step = steps if isinstance(steps, int) else steps.get(name, 1)
         work(step)  # first use: kernels are chosen, pools and caches filled
-        taken = _timed(work, step)
+        # the better of two: a burst of other work must not leave a case with one item a round
+        taken = min(_timed(work, step), _timed(work, step))
         counts[name] = min(_MOST_ITEMS, step * max(1, round(seconds / max(taken, 1e-7))))
     rates: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
@@ -51,6 +55,11 @@ def measure(cases: Mapping[str, Work], rounds: int, seconds: float, step: int = 
             gc.collect()
             rates[name].append(counts[name] / _timed(work, counts[name]))
     return {name: tuple(found) for name, found in rates.items()}
+
+
+def load_now() -> str:
+    """Say how busy the machine is, for the notes of a table."""
+    return f"load average at the end {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
 def machine() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bench.engines import BATCH, CORES, cycle
 from bench.measure import Work
 from bench.photos import ROOT
 from labelop.catalog.cards import ModelCard
-from labelop.engines.base import Engine, ModelInputs, close_engines, open_engine
+from labelop.engines.base import Engine, ModelInputs, open_engine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode
@@ -37,7 +37,6 @@ def open_named(card: ModelCard, name: str, threads: int = CORES) -> Engine | Non
     if name != ENGINES[0] and not can_choose:
         return None
     given: dict[str, Any] = {"engine_threads": threads} | ({"engine": name} if can_choose else {})
-    close_engines()
     return open_engine(card, load_settings(**given))
 
 

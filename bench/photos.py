@@ -15,7 +15,7 @@ SIZES = {"640x480": (640, 480), "1920x1080": (1920, 1080)}
 _QUALITY = 90
 
 
-def photos(size: str, folder: Path, count: int = 24) -> list[Path]:
+def photos(size: str, folder: Path, count: int = 64) -> list[Path]:
     """Make `count` distinct JPEGs of a size, once.
 
     Larger ones are tiles of four photographs, each enlarged and turned, so that detail and noise stay those of a

@@ -135,10 +135,14 @@ def landing_table(folder: Path, rounds: int, seconds: float) -> Table:
         reference,
         rates,
         notes=(
-            f"Target: 1,000,000 predictions/s from arrays to committed table; measured {best:,.0f}: "
-            f"{'reached' if best >= 1e6 else 'not reached'} ({100 * (best / 1e6 - 1):+.0f} %).",
-            "Arrays: numpy columns of a whole commit, nested per image without a Python object per row. Prediction "
-            "ids and class names are lists of strings that a worker has made before; making them is not in it.",
+            (
+                f"Target: 1,000,000 predictions/s from arrays to committed table; measured {best:,.0f}: "
+                f"{'reached' if best >= 1e6 else 'not reached'} ({100 * (best / 1e6 - 1):+.0f} %)."
+            ),
+            (
+                "Arrays: numpy columns of a whole commit, nested per image without a Python object per row. Prediction "
+                "ids and class names are lists of strings that a worker has made before; making them is not in it."
+            ),
         ),
     )
 

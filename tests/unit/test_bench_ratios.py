@@ -1,0 +1,80 @@
+"""The bench's arithmetic: medians, ratios, verdicts, the floor, and the form of its JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.ratios import Table, Target, floor_rate, from_json, to_json, to_markdown
+
+MACHINE = {"processor": "one", "cores": 2}
+
+
+def make_table(**given: tuple[float, ...]) -> Table:
+    """Make a table of three rounds in which ours is three times the loop."""
+    rates = {"loop": (2.0, 4.0, 3.0), "ours": (9.0, 30.0, 8.0)} | given
+    targets = (
+        Target("ours", "loop", 2.0, "times the loop"),
+        Target("ours", "floor", 0.9, "share of the floor"),
+        Target("loop", "ours", 0.5, "share of ours"),
+    )
+    return Table("toy", "Toy", "images/s", "loop", rates, targets, ("a note",))
+
+
+def test_a_ratio_is_that_of_the_medians() -> None:
+    """One round that a busy machine spoiled does not move the ratio."""
+    assert make_table().ratio("ours", "loop") == 3.0
+
+
+def test_a_missing_or_idle_case_has_no_ratio() -> None:
+    """What did not run is never reported as a number."""
+    assert make_table().ratio("ours", "floor") is None
+    assert make_table(idle=(0.0,)).ratio("ours", "idle") is None
+
+
+def test_verdicts_say_reached_missed_and_not_measured() -> None:
+    """A target names what was measured and by how much it was reached or missed."""
+    reached, missing, missed = make_table().verdicts()
+    assert (reached.reached, missing.reached, missed.reached) == (True, None, False)
+    assert reached.sentence == "times the loop: at least 2, measured 3.00: reached (+50 %)"
+    assert missing.sentence.endswith("not measured")
+    assert missed.sentence.endswith("measured 0.33: not reached (-33 %)")
+
+
+def test_a_ratio_at_its_target_reaches_it() -> None:
+    """The bound itself counts."""
+    table = Table("t", "T", "images/s", "a", {"a": (2.0,), "b": (4.0,)}, (Target("b", "a", 2.0, "twice"),))
+    assert table.verdicts()[0].reached is True
+
+
+def test_the_floor_adds_the_times_of_its_parts() -> None:
+    """With every core busy in both parts, an image takes the sum of the two times."""
+    assert floor_rate(100.0, 300.0) == pytest.approx(75.0)
+    with pytest.raises(ValueError, match="more than zero"):
+        floor_rate(0.0, 1.0)
+
+
+def test_json_holds_rounds_medians_ratios_and_verdicts() -> None:
+    """A reader of the file needs nothing else, and reading it back gives the same table."""
+    text = to_json([make_table()], MACHINE, "python -m bench --quick")
+    content = json.loads(text)
+    assert (content["form"], content["machine"], content["command"]) == (1, MACHINE, "python -m bench --quick")
+    [table] = content["tables"]
+    assert table["cases"][1] == {"name": "ours", "rounds": [9.0, 30.0, 8.0], "median": 9.0, "ratio": 3.0}
+    assert [target["reached"] for target in table["targets"]] == [True, None, False]
+    assert from_json(text) == [make_table()]
+
+
+def test_another_form_is_refused() -> None:
+    """A file of another version is not read by guess."""
+    with pytest.raises(ValueError, match="the form is 2, expected 1"):
+        from_json('{"form": 2}')
+
+
+def test_markdown_marks_the_reference_and_lists_verdicts() -> None:
+    """The page's table is made from the same numbers."""
+    text = to_markdown(make_table())
+    assert "| loop (reference) | 3 | 2 to 4 | 1.00 |" in text
+    assert "| ours | 9 | 8 to 30 | 3.00 |" in text
+    assert text.endswith("- a note\n")
