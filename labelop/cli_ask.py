@@ -1,4 +1,7 @@
-"""Commands that ask: queries, one image, the report, the models, the installation. None of them changes a table."""
+"""Commands that ask: queries, one image, the report, the models, the installation.
+
+None of them but `models profile` changes a table.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ from typing import Annotated
 import typer
 
 from labelop.cli_common import FormatOption, OneDatasetOption, SeveralFormatOption, StoreOption, running, show_query
+from labelop.cli_models import engines, profile, recommend
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, show_sections, warn
 from labelop.settings import load_settings
 
 ask_app = typer.Typer()
-models_app = typer.Typer(no_args_is_help=True, help="Look at the model catalog.")
+models_app = typer.Typer(no_args_is_help=True, help="Look at the model catalog, and measure it.")
+models_app.command()(profile)
+models_app.command()(engines)
+models_app.command()(recommend)
 
 
 @ask_app.command()

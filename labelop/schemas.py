@@ -310,6 +310,39 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "profiles",
+        1,
+        ("profile_id",),
+        ("profile_id", _TEXT),
+        ("profile_set", _TEXT),  # names the rows that were measured together
+        ("model_id", _TEXT),
+        ("model_digest", _TEXT),
+        ("host_id", _TEXT),  # equal machines share it
+        ("cpu", _TEXT),
+        ("cores_count", _COUNT),
+        ("memory_bytes", _COUNT),
+        ("system", _TEXT),
+        ("threads_count", _COUNT),
+        ("engine", _TEXT),  # onnxruntime | openvino | torch
+        ("engine_version", _TEXT),
+        ("engine_name", _TEXT),  # what it writes into the `engine` column of prelabels
+        ("precision", _TEXT),  # f32 | bf16
+        ("device", _TEXT),  # cpu | cuda | tensorrt
+        ("compiled", _BOOL),
+        ("reference", _BOOL),  # the others are compared with this one
+        ("images_count", _COUNT),  # of one pass
+        ("rounds_count", _COUNT),
+        ("image_seconds", _REAL),  # median of the rounds
+        ("growth_bytes", _COUNT),  # peak growth of resident memory
+        ("compared_count", _COUNT),
+        ("difference", _REAL),  # from the reference, 0..1
+        ("tolerance", _REAL),
+        ("agrees", _BOOL),
+        ("outcome", _TEXT),  # measured | failed
+        ("reason", _TEXT),
+        *_LANDED,
+    ),
+    _table(
         "quality",
         1,
         ("dataset", "dataset_version", "split", "model_id", "metric", "images_count"),

@@ -6,6 +6,7 @@ Knows names and defaults, not what is in the files they point at.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +31,17 @@ class Settings(BaseSettings):
         default=None, description="Open Inference Protocol v2 server of the cloud arm; started on loopback when empty."
     )
     engine_threads: int = Field(default=1, ge=1, description="Threads one engine may use.")
+    engine: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
+        default="auto",
+        description="What runs models here; auto takes what `labelop models profile` measured, else the default.",
+    )
+    engine_precision: Literal["auto", "f32", "bf16"] = Field(
+        default="auto", description="Precision of a pass; auto takes the measured one, else the engine's own."
+    )
+    engine_device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
+        default="auto", description="Device of a pass; auto takes the measured one, else the processor."
+    )
+    engine_compile: bool = Field(default=False, description="Let torch compile models: slow to start, then faster.")
     audit: Path | None = Field(default=None, description="Egress log; beside a local store.")
     data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
     report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")

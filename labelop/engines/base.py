@@ -6,6 +6,8 @@ Knows no library that runs models, no placement and no table.
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.catalog.cards import ModelCard, verify
+from labelop.catalog.choice import EngineChoice, choose_engine
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
-from labelop.errors import ModelInputError
+from labelop.errors import EngineResponseError, ModelInputError
 from labelop.settings import Settings
 
 ImageArray = NDArray[np.uint8]
@@ -33,8 +36,15 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 }
 """Raw tensors an engine answers with, by task."""
 
+OUT_OF_MEMORY = "OUT_OF_MEMORY"
+"""Reason code of a pass that did not fit into memory."""
+MOST_IMAGES = 8
+"""Most images of one pass unless a profile says otherwise: larger batches gain nothing on a CPU and cost memory."""
+
 _CHANNELS = 3
 _EDGES = 4
+_NO_MEMORY = re.compile(r"alloc|out of memory", re.IGNORECASE)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +94,52 @@ class Engine(Protocol):
 
 
 class ModelEngine:
-    """Base of the engines: everything but the forward pass."""
+    """Base of the engines: everything but the forward pass itself.
+
+    Args:
+        card: The model.
+        most_images: Most images of one pass, at least 1; larger inputs are run in pieces.
+    """
 
     name = "model"
 
-    def __init__(self, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard, most_images: int = MOST_IMAGES) -> None:
         self.card = card
+        self._most = most_images
+
+    def forward(self, inputs: ModelInputs) -> RawOutputs:
+        """Run the model, in pieces of at most `most_images`; see `Engine.forward`.
+
+        A piece that does not fit into memory is halved, and so are all later ones of this engine.
+        """
+        self._check(inputs)
+        if inputs.boxes is not None:
+            return self._pass(inputs)
+        images, found, at = inputs.images, [], 0
+        while at < len(images):
+            size = self._piece(len(images) - at)
+            try:
+                found.append(self._pass(ModelInputs(images[at : at + size])))
+            except EngineResponseError as error:
+                if size == 1 or error.context.get("code") != OUT_OF_MEMORY:
+                    raise
+                self._most = size // 2
+                _log.warning(
+                    "model %s ran out of memory with %d images; going on with %d", self.card.id, size, size // 2
+                )
+                continue
+            at += size
+        if len(found) == 1:
+            return found[0]
+        return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+    def _piece(self, left: int) -> int:
+        """Say how many of the images that are left the next pass takes."""
+        return min(left, self._most)
+
+    def _pass(self, inputs: ModelInputs) -> RawOutputs:
+        """Run one pass over checked inputs; what the engines differ in."""
+        raise NotImplementedError
 
     def preprocess(self, image: ImageArray) -> ImageArray:
         """Stretch to the card's input size, bilinear with antialias.
@@ -144,6 +194,16 @@ class ModelEngine:
             )
 
 
+def failed(card: ModelCard, where: str, error: Exception) -> EngineResponseError:
+    """Say in one line that a pass failed, with a code of its own where memory was short."""
+    text = str(error).splitlines()
+    short = isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))
+    return EngineResponseError(
+        f"Model {card.id} failed{where}: {text[0] if text else type(error).__name__}",
+        code=OUT_OF_MEMORY if short else "MODEL_FAILED",
+    )
+
+
 def stretch(image: ImageArray, card: ModelCard) -> ImageArray:
     """Stretch one image to the input size of a card; see `ModelEngine.preprocess`."""
     if image.dtype != np.uint8 or image.ndim != _CHANNELS or image.shape[2] != _CHANNELS or 0 in image.shape:
@@ -156,42 +216,57 @@ def stretch(image: ImageArray, card: ModelCard) -> ImageArray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-_OPEN: dict[tuple[str, int], Engine] = {}
+_OPEN: dict[tuple[object, ...], Engine] = {}
+_CHOSEN: dict[tuple[object, ...], EngineChoice] = {}
 _OPEN_LOCK = threading.Lock()
 
 
 def open_engine(card: ModelCard, settings: Settings) -> Engine:
     """Open the engine of a card; one per distinct card and process, its files checked before the first use.
 
+    Which engine that is, is told by `choose_engine`, once per process.
+
     Raises:
         CatalogError: A file of the card is missing or not allowed.
         DigestMismatchError: A file is not the one the card pins.
-        MissingExtraError: The format needs a library that is not installed.
+        MissingExtraError: The engine needs a library that is not installed.
         ModelLoadError: The files are no model of this family.
     """
-    key = (card.digest, settings.engine_threads)
+    asked = (settings.store, settings.engine, settings.engine_precision, settings.engine_device)
+    what = (card.digest, settings.engine_threads, settings.engine_compile, *asked)
     with _OPEN_LOCK:
+        choice = _CHOSEN.get(what)
+        if choice is None:
+            choice = _CHOSEN[what] = choose_engine(card, settings)
+            _log.info("model %s runs on %s: %s", card.id, choice.label, choice.reason)
+        key = (card.digest, settings.engine_threads, choice.key)
         engine = _OPEN.get(key)
         if engine is None:
             verify(card)
-            engine = _OPEN[key] = _load(card, settings.engine_threads)
+            engine = _OPEN[key] = load_engine(card, settings.engine_threads, choice)
         return engine
 
 
 def close_engines() -> None:
-    """Free every engine this process has open."""
+    """Free every engine this process has open, and forget which were chosen."""
     with _OPEN_LOCK:
         for engine in _OPEN.values():
             engine.close()
         _OPEN.clear()
+        _CHOSEN.clear()
 
 
-def _load(card: ModelCard, threads: int) -> Engine:
+def load_engine(card: ModelCard, threads: int, choice: EngineChoice) -> Engine:
+    """Load a card whose files are verified into an engine of its own; see `open_engine`."""
     # imported here: each of these pulls in a heavy library, and a process needs at most one of them
-    if card.format == "huggingface":
+    if choice.engine == "torch":
         from labelop.engines.folder import FolderEngine  # noqa: PLC0415
 
-        return FolderEngine(card, threads)
+        return FolderEngine(card, threads, choice)
+    if choice.engine == "openvino":
+        from labelop.engines.vino import VinoEngine  # noqa: PLC0415
+
+        return VinoEngine(card, threads, choice)
     from labelop.engines.graph import GraphEngine  # noqa: PLC0415
 
-    return GraphEngine(card, threads)
+    return GraphEngine(card, threads, choice)

@@ -1,6 +1,7 @@
 """Runs ONNX graphs: the default engine, and all the demo needs.
 
-The only module that knows onnxruntime. Graphs take uint8 and normalise inside themselves.
+The only module that knows onnxruntime. Graphs take uint8 and normalise inside themselves. CUDA and TensorRT are used
+where the choice says so and the installed build has them; nobody has measured these here.
 """
 
 from __future__ import annotations
@@ -12,8 +13,16 @@ import numpy as np
 import onnxruntime
 
 from labelop.catalog.cards import ModelCard
-from labelop.engines.base import OUTPUTS, ModelEngine, ModelInputs, RawOutputs
-from labelop.errors import EngineError, EngineResponseError, ModelLoadError
+from labelop.catalog.choice import EngineChoice
+from labelop.engines.base import MOST_IMAGES, OUTPUTS, ModelEngine, ModelInputs, RawOutputs, failed
+from labelop.engines.signature import Tensor, check_signature
+from labelop.errors import EngineError, MissingExtraError, ModelLoadError
+
+_PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+}
 
 
 class GraphEngine(ModelEngine):
@@ -22,30 +31,35 @@ class GraphEngine(ModelEngine):
     Args:
         card: A card of format onnx whose files are verified.
         threads: Threads of one forward pass.
+        choice: Device and batch size; the processor when None.
 
     Raises:
+        MissingExtraError: The installed onnxruntime cannot use the device that was asked for.
         ModelLoadError: A file is no graph, or has not the inputs and outputs of its task.
     """
 
     name = "graph"
 
-    def __init__(self, card: ModelCard, threads: int) -> None:
-        super().__init__(card)
+    def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
+        super().__init__(card, MOST_IMAGES if choice is None else choice.most_images)
+        device = "cpu" if choice is None else choice.device
+        if device not in devices():
+            raise MissingExtraError(
+                f"Model {card.id} was to run on {device}, the installed onnxruntime knows {', '.join(devices())}.",
+                hint="Install a build of onnxruntime for this device, or set LABELOP_ENGINE_DEVICE=cpu.",
+            )
         self._sessions = {
-            role: _session(card, card.files[role], threads)
+            role: _session(card, card.files[role], threads, device)
             for role in ("model", "encoder", "decoder")
             if role in card.files
         }
-        features = card.encoder_outputs
-        if card.task == "segmentation":
-            self._require("encoder", ("images",), features)
-            self._require("decoder", (*features, "boxes"), OUTPUTS[card.task])
-        else:
-            self._require("model", ("images",), OUTPUTS[card.task])
+        for role, session in self._sessions.items():
+            check_signature(card, role, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
+            # a provider that cannot start gives way to the next in silence
+            first = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+            self.name = "graph" if first == "cpu" else f"graph-{first}"
 
-    def forward(self, inputs: ModelInputs) -> RawOutputs:
-        """Run the graph; see `Engine.forward`."""
-        self._check(inputs)
+    def _pass(self, inputs: ModelInputs) -> RawOutputs:
         images = np.ascontiguousarray(inputs.images)
         names = OUTPUTS[self.card.task]
         if inputs.boxes is None:
@@ -65,23 +79,27 @@ class GraphEngine(ModelEngine):
             outputs = session.run(list(names), feed)
         except Exception as error:
             # onnxruntime raises its own classes and bare RuntimeError; all of them mean this one thing
-            raise EngineResponseError(
-                f"Model {self.card.id} failed in its {role}: {_first_line(error)}", code="MODEL_FAILED"
-            ) from error
+            raise failed(self.card, f" in its {role}", error) from error
         return {name: np.asarray(value, dtype=np.float32) for name, value in zip(names, outputs, strict=True)}
 
-    def _require(self, role: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-        session = self._sessions[role]
-        found_in = {node.name for node in session.get_inputs()}
-        found_out = {node.name for node in session.get_outputs()}
-        if found_in != set(inputs) or not set(outputs) <= found_out:
-            raise ModelLoadError(
-                f"Model {self.card.id}: {role} takes {sorted(found_in)} and gives {sorted(found_out)}, "
-                f"expected {sorted(inputs)} and {sorted(outputs)}."
-            )
+
+def devices() -> list[str]:
+    """List the devices the installed onnxruntime can use: cpu, and cuda and tensorrt where its build has them."""
+    present = set(onnxruntime.get_available_providers())
+    return [device for device, providers in _PROVIDERS.items() if providers[0] in present]
 
 
-def _session(card: ModelCard, path: Path, threads: int) -> Any:
+def _tensors(nodes: Any) -> dict[str, Tensor]:
+    return {
+        node.name: Tensor(
+            tuple(size if isinstance(size, int) else None for size in node.shape),
+            node.type.removeprefix("tensor(").removesuffix(")"),
+        )
+        for node in nodes
+    }
+
+
+def _session(card: ModelCard, path: Path, threads: int, device: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -90,7 +108,7 @@ def _session(card: ModelCard, path: Path, threads: int) -> Any:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
     except Exception as error:
         raise ModelLoadError(f"Model {card.id}: {path.name} cannot be loaded: {_first_line(error)}") from error
 

@@ -18,6 +18,7 @@ ADAPTERS = {
     "duckdb": {"labelop/queries.py"},
     "great_expectations": {"labelop/landing/expectations.py"},
     "onnxruntime": {"labelop/engines/graph.py"},
+    "openvino": {"labelop/engines/vino.py"},
     "pycocotools": {"labelop/effort/quality.py", "labelop/engines/masks.py", "labelop/ingest/masks.py"},
     "starlette": {"labelop/engines/serve.py"},
     "torch": {"labelop/engines/folder.py"},
@@ -103,7 +104,16 @@ def test_the_product_has_no_other_way_out() -> None:
 
 def test_importing_the_command_line_loads_nothing_heavy() -> None:
     """`labelop --help` answers at once: no engine, orchestrator or validation library comes with the import."""
-    heavy = ["prefect", "torch", "transformers", "great_expectations", "onnxruntime", "tritonclient", "vl_convert"]
+    heavy = [
+        "prefect",
+        "torch",
+        "transformers",
+        "great_expectations",
+        "onnxruntime",
+        "openvino",
+        "tritonclient",
+        "vl_convert",
+    ]
     code = f"import sys, labelop.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labelop.engines.base import OUTPUTS, Engine, ModelInputs, open_engine
+from labelop.catalog.choice import EngineChoice
+from labelop.engines.base import OUTPUTS, Engine, ModelInputs, load_engine, open_engine
 from labelop.engines.fixed import FixedEngine
 from labelop.errors import EngineError, ModelInputError
 from labelop.settings import Settings
@@ -16,7 +17,20 @@ from tests.unit.engines.checkpoints import FOLDER_TASKS, checkpoint
 from tests.unit.engines.models import classifier, detector, picture, segmenter
 
 GRAPHS = {"detection": detector, "classification": classifier, "segmentation": segmenter}
-NAMES = [*(f"graph:{t}" for t in GRAPHS), *(f"fixed:{t}" for t in GRAPHS), *(f"folder:{f}" for f in FOLDER_TASKS)]
+KINDS = {
+    "graph": EngineChoice("onnxruntime"),
+    "openvino-f32": EngineChoice("openvino"),
+    "openvino-bf16": EngineChoice("openvino", "bf16"),
+}
+"""Ways to run a graph."""
+NAMES = [
+    *(f"{kind}:{task}" for kind in (*KINDS, "fixed") for task in GRAPHS),
+    *(f"folder:{family}" for family in FOLDER_TASKS),
+    "folder-bf16:resnet",
+    "folder-bf16:rt_detr",
+]
+HALF_APART = 0.05
+"""Largest difference of a raw value between batches that an engine may split differently, in bf16 (8 bits)."""
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -24,10 +38,13 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Open one engine per kind and task."""
     kind, _, what = request.param.partition(":")
     folder = tmp_path_factory.mktemp(kind)
-    if kind == "folder":
-        return open_engine(checkpoint(folder, what), Settings())
+    if kind.startswith("folder"):
+        half = "bf16" if kind.endswith("bf16") else "auto"
+        return open_engine(checkpoint(folder, what), Settings(engine_precision=half))
     card = GRAPHS[what](folder)
-    return FixedEngine(card) if kind == "fixed" else open_engine(card, Settings())
+    if kind.startswith("openvino"):
+        pytest.importorskip("openvino")
+    return FixedEngine(card) if kind == "fixed" else load_engine(card, 1, KINDS[kind])
 
 
 def prompts(engine: Engine) -> NDArray[np.float32] | None:
@@ -46,7 +63,7 @@ def inputs(engine: Engine, *seeds: int) -> ModelInputs:
 def test_an_engine_names_itself_and_its_card(engine: Engine) -> None:
     """Every engine keeps the protocol and says what it is."""
     assert isinstance(engine, Engine)
-    assert engine.name in ("graph", "folder", "fixed")
+    assert engine.name in ("graph", "folder", "folder-bf16", "fixed", "openvino-f32", "openvino-bf16")
 
 
 def test_preprocess_gives_the_models_frame(engine: Engine) -> None:
@@ -79,8 +96,9 @@ def test_a_batch_equals_its_images_alone(engine: Engine) -> None:
         return
     together = engine.forward(inputs(engine, 0, 1, 2))
     alone = [engine.forward(inputs(engine, seed)) for seed in (0, 1, 2)]
+    near = HALF_APART if engine.name.endswith("bf16") else 1e-4
     for name in together:
-        np.testing.assert_allclose(together[name], np.concatenate([one[name] for one in alone]), atol=1e-4)
+        np.testing.assert_allclose(together[name], np.concatenate([one[name] for one in alone]), atol=near)
 
 
 @pytest.mark.parametrize("shape", [(0, 24, 32, 3), (1, 5, 5, 3), (24, 32, 3)])

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelop.engines.base import ModelInputs, open_engine
+from labelop.catalog.choice import EngineChoice
+from labelop.engines.base import ModelInputs, load_engine, open_engine
 from labelop.engines.graph import GraphEngine
 from labelop.errors import DigestMismatchError, EngineResponseError, ModelLoadError
 from labelop.settings import Settings
@@ -41,9 +42,29 @@ def test_files_are_proven_before_they_are_opened(tmp_path: Path) -> None:
         open_engine(card, Settings())
 
 
-def test_a_graph_with_another_input_size_fails_with_a_code(tmp_path: Path) -> None:
-    """A card whose size is not the graph's is an engine error with a reason code."""
-    engine = GraphEngine(replace(detector(tmp_path), width_px=33), 1)
+CARD_FAULTS = {
+    "width": ({"width_px": 33}, r"images as uint8\(n, 24, 32, 3\).*uint8\(n, 24, 33, 3\)"),
+    "classes": ({"classes": ("disc", "ring")}, r"logits as float\(n, 7, 3\).*float\(n, n, 2\)"),
+    "family": ({"family": "detr"}, r"logits as float\(n, 7, 3\).*float\(n, n, 4\)"),
+}
+"""What a card may say wrongly, with what the message must name: the file's form and the card's."""
+
+
+@pytest.mark.parametrize("fault", CARD_FAULTS)
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_a_card_that_does_not_match_its_graph_is_a_load_error(tmp_path: Path, kind: str, fault: str) -> None:
+    """Size, classes and family are compared when the graph is loaded, and both sides are named."""
+    if kind == "openvino":
+        pytest.importorskip("openvino")
+    changes, said = CARD_FAULTS[fault]
+    with pytest.raises(ModelLoadError, match=said):
+        load_engine(replace(detector(tmp_path), **changes), 1, EngineChoice(kind))
+
+
+def test_a_graph_that_fails_while_running_has_a_code(tmp_path: Path) -> None:
+    """A failure inside a pass is an engine error with a reason code."""
+    engine = GraphEngine(detector(tmp_path), 1)
+    engine.card = replace(engine.card, width_px=33)
     with pytest.raises(EngineResponseError) as caught:
         engine.forward(ModelInputs(engine.preprocess(picture())[None]))
     assert caught.value.context["code"] == "MODEL_FAILED"

@@ -1,0 +1,140 @@
+"""Commands that measure models on this machine and say which to take, and on which engine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labelop.cli_common import FormatOption, StoreOption, running
+from labelop.cli_output import OutputFormat, show_rows
+from labelop.errors import CatalogError
+from labelop.jobs import LevelText
+
+_SHOWN = (
+    "model_id", "engine_name", "device", "images_count", "images_per_second", "growth_mib", "difference", "agrees",
+    "outcome", "reason",
+)  # fmt: skip
+
+
+class Engine(StrEnum):
+    """Engines that can be measured."""
+
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+    TORCH = "torch"
+
+
+class Task(StrEnum):
+    """What a model does."""
+
+    DETECTION = "detection"
+    CLASSIFICATION = "classification"
+    SEGMENTATION = "segmentation"
+
+
+class Density(StrEnum):
+    """How many objects an image has."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Device(StrEnum):
+    """Where a model would run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def profile(
+    model: Annotated[list[str] | None, typer.Option("--model", help="Model id; all of the catalog when empty.")] = None,
+    engine: Annotated[list[Engine] | None, typer.Option("--engine", help="Engine to measure; all when empty.")] = None,
+    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Images of one pass: 1 and 8.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", exists=True, file_okay=False, help="Folder of pictures the models are for."),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Timed passes of each engine.")] = 5,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Measure each engine's speed, memory and agreement on this machine; `engine: auto` reads the newest."""
+    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.catalog.profile import land_profile  # noqa: PLC0415
+    from labelop.engines.measure import BATCHES, load_samples, measure  # noqa: PLC0415
+
+    with running(store, quiet=True) as (settings, tables):
+        catalog = load_catalog(settings.catalog)
+        if unknown := sorted(set(model or []) - set(catalog)):
+            raise CatalogError(f"Model {unknown[0]!r} is not in the catalog; it has {', '.join(catalog)}.")
+        pictures = load_samples(images or settings.catalog.parent)
+        rows: list[dict[str, Any]] = []
+        for card in catalog.values():
+            if model and card.id not in model:
+                continue
+            found = measure(card, pictures, settings, engines=engine or (), batches=batch or BATCHES, rounds=rounds)
+            rows += land_profile(tables, card.id, card.digest, settings.engine_threads, found)
+        for row in rows:
+            row["images_per_second"] = 1 / row["image_seconds"] if row["image_seconds"] else None
+            row["growth_mib"] = None if row["growth_bytes"] is None else row["growth_bytes"] / (1 << 20)
+        table = [{name: row[name] for name in _SHOWN} for row in rows]
+        show_rows(table if output is OutputFormat.TABLE else rows, output, title="Profile")
+
+
+def engines(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
+    """Say which engine each model would run on here, and why."""
+    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.catalog.choice import choose_engine  # noqa: PLC0415
+
+    with running(store, quiet=True) as (settings, _):
+        rows = []
+        for card in load_catalog(settings.catalog).values():
+            choice = choose_engine(card, settings)
+            rows.append(
+                {
+                    "model_id": card.id,
+                    "engine": choice.label,
+                    "images_count": choice.most_images,
+                    "threads_count": settings.engine_threads,
+                    "reason": choice.reason,
+                }
+            )
+        show_rows(rows, output, title="Engines")
+
+
+def recommend(
+    task: Annotated[Task, typer.Option("--task", help="What is to be labelled.")] = Task.DETECTION,
+    density: Annotated[Density, typer.Option("--density", help="Objects in an image.")] = Density.MEDIUM,
+    level: Annotated[LevelText, typer.Option("--level", help="Sensitivity level of the images.")] = "restricted",
+    device: Annotated[Device, typer.Option("--device", help="Device whose profiles count.")] = Device.CPU,
+    ontology: Annotated[str | None, typer.Option("--ontology", help="Labels that are wanted; any when empty.")] = None,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Explain which model to take, from cards, profiles of this machine and measured correction effort."""
+    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.catalog.recommend import recommend as weigh  # noqa: PLC0415
+    from labelop.sensitivity.levels import Level  # noqa: PLC0415
+    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
+
+    with running(store, quiet=True) as (settings, tables):
+        policy = load_policy(settings.config / "policy.yaml")
+        found = weigh(
+            load_catalog(settings.catalog),
+            tables,
+            settings,
+            task=task,
+            density=density,
+            level=level,
+            placements=sorted(policy.allowed_placements(Level[level.upper()])),
+            device=device,
+            ontology=ontology,
+        )
+        if output is OutputFormat.TABLE:
+            for sentence in found.sentences:
+                typer.echo(sentence)
+        show_rows(found.rows, output, title="Candidates")

@@ -1,0 +1,248 @@
+"""Measures engines on this machine: time of a pass, memory, and how far results lie from the reference engine's.
+
+Rounds of all engines are interleaved, so that whatever else the machine does meets all of them alike. Knows no table.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from labelop.catalog.cards import ModelCard, verify
+from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
+from labelop.catalog.profile import Measured
+from labelop.engines.base import Engine, ImageArray, ModelInputs, load_engine
+from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
+from labelop.errors import EngineError, MissingExtraError
+from labelop.settings import Settings
+
+BATCHES = (1, 8)
+"""Batch sizes that are measured."""
+_WARM_ROUNDS = 2
+_PROMPTS = np.array([[0.1, 0.1, 0.4, 0.5], [0.5, 0.2, 0.9, 0.6], [0.3, 0.5, 0.7, 0.9]], dtype=np.float32)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One engine with one batch size, while it is measured."""
+
+    choice: EngineChoice
+    engine: Engine | None = None
+    growth_bytes: int | None = None
+    seconds: list[float] = field(default_factory=list)
+    apart: tuple[float, int] | None = None
+    problem: str | None = None
+
+
+def measure(
+    card: ModelCard,
+    images: Sequence[ImageArray],
+    settings: Settings,
+    *,
+    engines: Sequence[str] = (),
+    batches: Sequence[int] = BATCHES,
+    rounds: int = 5,
+) -> list[Measured]:
+    """Measure every engine this machine has for a model.
+
+    Args:
+        card: The model.
+        images: Pictures of the kind it is for, at least one; they are repeated to fill a batch.
+        settings: Threads of a pass; whether compiled models are measured too.
+        engines: Engines to measure beside the reference; all that are installed when empty.
+        batches: Images of one pass; a segmenter takes one image with its boxes.
+        rounds: Timed passes of each engine and batch size, after two that are not timed.
+
+    Returns:
+        One figure per engine, precision, device and batch size, the reference first. An engine that fails has its
+        reason there instead of figures.
+
+    Raises:
+        MissingExtraError: An engine that was asked for by name is not installed.
+        CatalogError: A file of the card is missing.
+        DigestMismatchError: A file is not the one its card pins.
+    """
+    verify(card)
+    sizes = [1] if card.task == "segmentation" else sorted(set(batches))
+    reference = EngineChoice(ENGINES[card.format][0])
+    ways = [reference, *(way for way in _ways(card, settings, engines) if way.key != reference.key)]
+    trials = [_Trial(replace(way, most_images=size)) for way in ways for size in sizes]
+    frames = np.stack([_frame(card, image) for image in images])
+    answers = _reference(card, settings, reference, frames)
+
+    def warm(trial: _Trial) -> None:
+        _open(card, settings, trial, frames, answers)
+
+    def timed(trial: _Trial) -> None:
+        trial.seconds.append(_timed(trial, frames))
+
+    for trial in trials:
+        _guarded(trial, warm)
+    for _ in range(rounds):
+        for trial in trials:
+            _guarded(trial, timed)
+    found = [_result(card, trial, trial.choice.key[:4] == reference.key[:4], rounds) for trial in trials]
+    for trial in trials:
+        if trial.engine is not None:
+            trial.engine.close()
+    return found
+
+
+def load_samples(folder: Path, most: int = 24) -> list[ImageArray]:
+    """Read pictures of a folder and its subfolders, evenly over the names; RGB, upright.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not paths:
+        raise FileNotFoundError(2, "no JPEG or PNG in the folder", str(folder))
+    step = max(1, len(paths) // most)
+    found = []
+    for path in paths[::step][:most]:
+        with Image.open(path) as image:
+            found.append(np.asarray(image.convert("RGB")))
+    return found
+
+
+def _ways(card: ModelCard, settings: Settings, engines: Sequence[str]) -> Iterator[EngineChoice]:
+    for engine in ENGINES[card.format]:
+        if engines and engine not in engines:
+            continue
+        if installed_version(engine) is None and engine not in engines:
+            continue  # nobody asked for it
+        if engine == "onnxruntime":
+            from labelop.engines.graph import devices  # noqa: PLC0415 - each adapter is loaded when it is measured
+
+            # TensorRT builds its engines for minutes: only where the setting asks for it
+            wanted = [d for d in devices() if d != "tensorrt" or settings.engine_device == "tensorrt"]
+            yield from (EngineChoice(engine, "f32", device) for device in wanted)
+        elif engine == "openvino":
+            from labelop.engines.vino import precisions  # noqa: PLC0415
+
+            yield from (EngineChoice(engine, precision) for precision in precisions())
+        else:
+            from labelop.engines.folder import devices as torch_devices  # noqa: PLC0415
+
+            for device in torch_devices():
+                for precision in ("f32", "bf16"):
+                    yield EngineChoice(engine, precision, device)
+                    if settings.engine_compile:
+                        yield EngineChoice(engine, precision, device, compiled=True)
+
+
+def _frame(card: ModelCard, image: ImageArray) -> ImageArray:
+    size = (card.width_px, card.height_px)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def _inputs(card: ModelCard, frames: ImageArray, count: int, start: int = 0) -> ModelInputs:
+    chosen = np.take(frames, range(start, start + count), axis=0, mode="wrap")
+    if card.task != "segmentation":
+        return ModelInputs(chosen)
+    return ModelInputs(chosen, _PROMPTS * np.array([card.width_px, card.height_px] * 2, dtype=np.float32))
+
+
+def _reference(
+    card: ModelCard, settings: Settings, way: EngineChoice, frames: ImageArray
+) -> list[dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]]:
+    engine = load_engine(card, settings.engine_threads, way)
+    try:
+        return [dict(engine.forward(_inputs(card, frames, 1, at))) for at in range(len(frames))]
+    finally:
+        engine.close()
+
+
+def _open(
+    card: ModelCard,
+    settings: Settings,
+    trial: _Trial,
+    frames: ImageArray,
+    answers: Sequence[dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]],
+) -> None:
+    before = _reset_peak()
+    trial.engine = load_engine(card, settings.engine_threads, trial.choice)
+    for _ in range(_WARM_ROUNDS):
+        _timed(trial, frames)
+    peak = _status("VmHWM")
+    trial.growth_bytes = None if peak is None or before is None else max(0, peak - before)
+    size, parts = trial.choice.most_images, []
+    for start in range(0, len(frames), size):
+        raw = trial.engine.forward(_inputs(card, frames, size, start))
+        for index in range(min(size, len(frames) - start)):
+            mine = {name: value[index : index + 1] for name, value in raw.items()}
+            parts.append(
+                difference(card, answers[start + index], mine, 0, width_px=card.width_px, height_px=card.height_px)
+            )
+    trial.apart = combined(card, parts)
+
+
+def _timed(trial: _Trial, frames: ImageArray) -> float:
+    assert trial.engine is not None
+    inputs = _inputs(trial.engine.card, frames, trial.choice.most_images)
+    started = time.perf_counter()
+    trial.engine.forward(inputs)
+    return (time.perf_counter() - started) / trial.choice.most_images
+
+
+def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
+    if trial.problem is not None:
+        return
+    try:
+        step(trial)
+    except MissingExtraError:
+        raise
+    except EngineError as error:
+        _log.warning("%s cannot be measured: %s", trial.choice.label, error.message)
+        trial.problem = error.message
+
+
+def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int) -> Measured:
+    tolerance = TOLERANCE[card.task] if trial.choice.precision != "f32" else EXACT
+    apart, count = trial.apart or (None, 0)
+    good = trial.problem is None and apart is not None
+    return Measured(
+        engine=trial.choice.engine,
+        engine_version=installed_version(trial.choice.engine),
+        engine_name=trial.engine.name if trial.engine is not None else trial.choice.engine,
+        precision=trial.choice.precision,
+        device=trial.choice.device,
+        compiled=trial.choice.compiled,
+        reference=reference,
+        images_count=trial.choice.most_images,
+        rounds_count=rounds,
+        image_seconds=statistics.median(trial.seconds) if good and trial.seconds else None,
+        growth_bytes=trial.growth_bytes,
+        compared_count=count,
+        difference=apart,
+        tolerance=tolerance,
+        # nothing to compare proves nothing, but the reference is what it is compared with
+        agrees=good and (reference or (count > 0 and apart is not None and apart <= tolerance)),
+        outcome="measured" if good else "failed",
+        reason=trial.problem,
+    )
+
+
+def _reset_peak() -> int | None:
+    """Forget the process' peak of resident memory, where the system can, and tell the present size."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)

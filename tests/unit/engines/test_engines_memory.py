@@ -1,0 +1,69 @@
+"""Memory that runs out makes passes smaller, and only where no smaller one is left is it an error."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelop.catalog.cards import ModelCard
+from labelop.engines.base import MOST_IMAGES, OUT_OF_MEMORY, ModelEngine, ModelInputs, RawOutputs, failed
+from labelop.errors import EngineResponseError
+from tests.unit.engines.models import detector
+
+
+class Small(ModelEngine):
+    """An engine with memory for a few images."""
+
+    def __init__(self, card: ModelCard, room: int, problem: Exception) -> None:
+        super().__init__(card)
+        self.room = room
+        self.problem = problem
+        self.tried: list[int] = []
+
+    def _pass(self, inputs: ModelInputs) -> RawOutputs:
+        self.tried.append(len(inputs.images))
+        if len(inputs.images) > self.room:
+            raise failed(self.card, "", self.problem)
+        return {"logits": inputs.images[:, 0, :1, 0].astype(np.float32)}
+
+
+def images(card: ModelCard, count: int = MOST_IMAGES) -> ModelInputs:
+    """Number a batch's images by their first pixel."""
+    frames = np.zeros((count, card.height_px, card.width_px, 3), dtype=np.uint8)
+    frames[:, 0, 0, 0] = range(count)
+    return ModelInputs(frames)
+
+
+@pytest.mark.parametrize(
+    "problem", [MemoryError(), RuntimeError("Failed to allocate 9 bytes"), RuntimeError("CUDA out of memory")]
+)
+def test_a_batch_is_halved_until_it_fits(tmp_path: Path, caplog: pytest.LogCaptureFixture, problem: Exception) -> None:
+    """All images are answered in order, smaller passes are kept for later, and it is said."""
+    engine = Small(detector(tmp_path), 2, problem)
+    with caplog.at_level(logging.WARNING):
+        assert engine.forward(images(engine.card))["logits"][:, 0].tolist() == [*range(MOST_IMAGES)]
+    assert engine.tried == [8, 4, 2, 2, 2, 2]
+    assert "tiny-boxes ran out of memory with 8 images; going on with 4" in caplog.text
+    engine.tried.clear()
+    engine.forward(images(engine.card, 3))
+    assert engine.tried == [2, 1]
+
+
+def test_one_image_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    """Nothing is left to halve: the error carries its code."""
+    engine = Small(detector(tmp_path), 0, MemoryError())
+    with pytest.raises(EngineResponseError, match="tiny-boxes") as caught:
+        engine.forward(images(engine.card))
+    assert caught.value.context["code"] == OUT_OF_MEMORY
+    assert engine.tried == [8, 4, 2, 1]
+
+
+def test_other_failures_are_not_tried_again(tmp_path: Path) -> None:
+    """A model that fails for another reason fails once."""
+    engine = Small(detector(tmp_path), 0, RuntimeError("wrong axis"))
+    with pytest.raises(EngineResponseError):
+        engine.forward(images(engine.card))
+    assert engine.tried == [8]
