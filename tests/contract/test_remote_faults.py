@@ -1,0 +1,305 @@
+"""The client against servers that are late, lie, answer half, or serve another model; and how it spares a dead one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labelop.catalog.cards import ModelCard
+from labelop.egress.audit import AuditLog
+from labelop.egress.gate import Gate, Released
+from labelop.engines.breaker import CircuitBreaker
+from labelop.engines.remote import RemoteEngine
+from labelop.engines.serve import run_in_thread
+from labelop.engines.wire import HEADER
+from labelop.errors import (
+    CatalogError,
+    EngineResponseError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+    LabelopError,
+)
+from labelop.sensitivity.levels import Level
+from labelop.settings import Settings
+from tests.unit.engines.models import QUERIES, classifier, detector, picture, segmenter
+
+Shapes = dict[str, list[int]]
+GOOD: Shapes = {"logits": [1, QUERIES, 3], "boxes": [1, QUERIES, 4]}
+
+
+class Open:
+    """A policy that lets everything out."""
+
+    digest = "o" * 64
+
+    def allowed_placements(self, level: Level) -> frozenset[str]:
+        """Answer with the cloud for any level."""
+        return frozenset({"cloud"}) if level in Level else frozenset()
+
+
+def released(folder: Path) -> Released:
+    """Release one picture."""
+    return Gate(Open(), AuditLog(folder / "audit.jsonl"), "cloud").release(picture(), "i", "public", "r")
+
+
+def answer(shapes: Shapes, *, cut: int = 0, fill: bytes = b"\0") -> tuple[int, dict[str, str], bytes]:
+    """Write an answer with tensors of given shapes, its last bytes cut off."""
+    sizes = [4 * int(np.prod(shape)) for shape in shapes.values()]
+    outputs = [
+        {"name": name, "datatype": "FP32", "shape": shape, "parameters": {"binary_data_size": size}}
+        for (name, shape), size in zip(shapes.items(), sizes, strict=True)
+    ]
+    header = json.dumps({"model_name": "m", "outputs": outputs}).encode()
+    body = header + fill * sum(sizes)
+    return 200, {HEADER: str(len(header))}, body[: len(body) - cut]
+
+
+@contextmanager
+def server(
+    infer: Callable[[], tuple[int, dict[str, str], bytes]], said: Any = None
+) -> Iterator[tuple[str, list[tuple[str | None, bytes]]]]:
+    """Serve metadata and answers; yields the address and the coding and body of each request."""
+    seen: list[tuple[str | None, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._send(404 if said is None else 200, {}, json.dumps(said or {"error": "none"}).encode())
+
+        def do_POST(self) -> None:
+            seen.append((self.headers["Content-Encoding"], self.rfile.read(int(self.headers["Content-Length"]))))
+            self._send(*infer())
+
+        def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Keep quiet."""
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.daemon_threads = True
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{made.server_port}", seen
+    finally:
+        made.shutdown()
+        made.server_close()
+        thread.join()
+
+
+def ask(url: str, card: ModelCard, folder: Path, *, boxes: Any = None, **options: Any) -> Any:
+    """Send one image."""
+    engine = RemoteEngine(url, pause=lambda _: None, **options)
+    try:
+        return engine.forward(card, [released(folder)], boxes)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "shapes"),
+    [
+        (detector, {"logits": [1, QUERIES, 5], "boxes": [1, QUERIES, 4]}),
+        (detector, {"logits": [1, QUERIES, 3], "boxes": [1, QUERIES + 1, 4]}),
+        (detector, {"logits": [1, QUERIES, 3], "boxes": [1, QUERIES, 5]}),
+        (detector, {"logits": [1, 3], "boxes": [1, 4]}),
+        (classifier, {"logits": [1, 1000]}),
+        (classifier, {"logits": [1, 1, 3]}),
+        (segmenter, {"masks": [1, 1, 6, 8], "scores": [1, 1]}),
+        (segmenter, {"masks": [1, 2, 0, 8], "scores": [1, 2]}),
+        (segmenter, {"masks": [1, 2, 6, 8], "scores": [1, 3]}),
+    ],
+)
+def test_another_models_shapes_are_an_error(make: Callable[[Path], ModelCard], shapes: Shapes, tmp_path: Path) -> None:
+    """An answer that no model of the card could give is refused before anybody reads it."""
+    card = make(tmp_path)
+    boxes = np.array([[1, 1, 9, 9], [2, 2, 8, 8]], dtype=np.float32) if card.task == "segmentation" else None
+    with server(lambda: answer(shapes)) as (url, _), pytest.raises(EngineResponseError, match="shape") as caught:
+        ask(url, card, tmp_path, boxes=boxes)
+    assert caught.value.context["code"] == "BAD_SHAPE"
+
+
+@pytest.mark.parametrize("cut", [1, 4, 60, QUERIES * 7 * 4])
+def test_half_an_answer_is_an_error(tmp_path: Path, cut: int) -> None:
+    """Tensors that end before their announced size are refused, wherever they end."""
+    with server(lambda: answer(GOOD, cut=cut)) as (url, _), pytest.raises(EngineResponseError):
+        ask(url, detector(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"parameters": {"model_digest": "f" * 64}},
+        {"outputs": [{"name": "logits", "shape": [-1, 1000]}]},
+        {"inputs": [{"name": "pixels", "shape": [-1, 3, 224, 224]}]},
+        {"outputs": [{"name": "logits", "shape": [-1, 300, 80]}, {"name": "boxes", "shape": [-1, 300, 4]}]},
+    ],
+    ids=["digest", "outputs", "inputs", "classes"],
+)
+def test_another_model_is_found_out_before_an_image_leaves(tmp_path: Path, said: Any) -> None:
+    """What a server says of a model is held against the card, and nothing is sent when they differ."""
+    with server(lambda: answer(GOOD), said) as (url, seen):
+        with pytest.raises(CatalogError, match="tiny-boxes"):
+            ask(url, detector(tmp_path), tmp_path)
+        assert seen == []
+
+
+@pytest.mark.parametrize("said", [None, [], {"outputs": "many", "inputs": [1], "parameters": 3}])
+def test_metadata_that_says_nothing_changes_nothing(tmp_path: Path, said: Any) -> None:
+    """A server without usable metadata is used; its answers are checked all the same."""
+    with server(lambda: answer(GOOD), said) as (url, seen):
+        assert ask(url, detector(tmp_path), tmp_path).raw["boxes"].shape == (1, QUERIES, 4)
+        assert len(seen) == 1
+
+
+def test_an_answer_that_drips_is_too_late(tmp_path: Path) -> None:
+    """A server that sends a byte now and then is late by the whole answer's time, not by the byte's."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            one, _ = listener.accept()
+            with one:
+                one.recv(65536)
+                one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not stop.wait(0.02):
+                    try:
+                        one.sendall(b" ")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(EngineTimeoutError, match="did not answer"):
+            ask(
+                f"http://127.0.0.1:{listener.getsockname()[1]}",
+                detector(tmp_path),
+                tmp_path,
+                timeout_seconds=0.3,
+                attempts=1,
+            )
+        stop.set()
+        thread.join(5)
+
+
+def test_a_dead_server_is_not_asked_again_until_a_probe(tmp_path: Path) -> None:
+    """After the set number of failures nothing is sent; after the rest one call is, and its success ends that."""
+    now, status = [0.0], [503]
+    breaker = CircuitBreaker(failures=4, rest_seconds=10, clock=lambda: now[0])
+    busy = json.dumps({"error": "busy"}).encode()
+
+    def infer() -> tuple[int, dict[str, str], bytes]:
+        return answer(GOOD) if status[0] == 200 else (status[0], {}, busy)
+
+    with server(infer) as (url, seen):
+        engine = RemoteEngine(url, breaker=breaker, pause=lambda _: None)
+        card, one = detector(tmp_path), released(tmp_path)
+        for expected in (3, 4, 4):
+            with pytest.raises(EngineUnavailableError):
+                engine.forward(card, [one])
+            assert len(seen) == expected
+        assert breaker.state == "open"
+        now[0] = 10.0
+        assert breaker.state == "half_open"
+        with pytest.raises(EngineUnavailableError):
+            engine.forward(card, [one])
+        assert (len(seen), breaker.state) == (5, "open")
+        now[0], status[0] = 20.0, 200
+        engine.forward(card, [one])
+        assert (len(seen), breaker.state) == (6, "closed")
+        engine.close()
+
+
+def test_a_refusal_is_an_answer() -> None:
+    """Refused requests do not open the circuit: the server lives; only one call probes at a time."""
+    now = [0.0]
+    breaker = CircuitBreaker(failures=2, rest_seconds=1, clock=lambda: now[0])
+    for _ in range(3):
+        breaker.enter("m")
+        breaker.failed()
+        breaker.enter("m")
+        breaker.succeeded()
+    assert breaker.state == "closed"
+    breaker.failed()
+    breaker.failed()
+    now[0] = 1.0
+    breaker.enter("m")
+    with pytest.raises(EngineUnavailableError, match="2 tries"):
+        breaker.enter("m")
+    with pytest.raises(ValueError, match="at least 1"):
+        CircuitBreaker(failures=0)
+
+
+def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path) -> None:
+    """Eight threads share two slots."""
+    lock, running, most = threading.Lock(), [0], [0]
+    together = threading.Barrier(2)
+
+    def infer() -> tuple[int, dict[str, str], bytes]:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        together.wait(10)  # passes only when two are inside
+        with lock:
+            running[0] -= 1
+        return answer(GOOD)
+
+    failed: list[LabelopError] = []
+    with server(infer) as (url, seen):
+        engine, card, one = RemoteEngine(url, requests=2), detector(tmp_path), released(tmp_path)
+
+        def work() -> None:
+            try:
+                engine.forward(card, [one])
+            except LabelopError as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        engine.close()
+    assert (failed, len(seen), most[0]) == ([], 8, 2)
+
+
+def test_a_packed_request_is_booked_at_its_packed_size(tmp_path: Path) -> None:
+    """With compression the body is gzip, and what is booked is what was sent."""
+    with server(lambda: answer(GOOD)) as (url, seen):
+        found = ask(url, detector(tmp_path), tmp_path, compress=True)
+    [(coding, body)] = seen
+    assert coding == "gzip"
+    assert found.sent_bytes == len(body)
+    assert released(tmp_path).payload in gzip.decompress(body)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"), [("gzip", b"no gzip"), ("gzip", gzip.compress(b"{}" * 99)[:-9]), ("br", b"x")]
+)
+def test_the_own_server_refuses_what_it_cannot_unpack(tmp_path: Path, coding: str, body: bytes) -> None:
+    """Garbled, cut and unknown codings are one sentence with status 400."""
+    import http.client  # noqa: PLC0415 - only this test speaks plain HTTP
+
+    card = detector(tmp_path)
+    with run_in_thread({card.id: card}, Settings()) as url:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+        connection.request("POST", f"/v2/models/{card.id}/infer", body, {"Content-Encoding": coding})
+        got = connection.getresponse()
+        assert (got.status, "request" in json.loads(got.read())["error"]) == (400, True)
+        connection.close()
