@@ -14,6 +14,9 @@ from typing import Any
 FORM = 1
 """Version of the JSON form."""
 
+STEADY = 1.5
+"""A case whose best round is more than this times its worst was disturbed; no target is judged by it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -37,11 +40,13 @@ class Verdict:
     """What was wanted."""
     ratio: float | None
     """What was measured; None when one of the two cases did not run."""
+    steady: bool = True
+    """Whether the rounds of both cases agree well enough to judge."""
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None when it was not measured."""
-        return None if self.ratio is None else self.ratio >= self.target.at_least
+        """Whether the target is reached; None when it was not measured or the rounds disagree."""
+        return None if self.ratio is None or not self.steady else self.ratio >= self.target.at_least
 
     @property
     def sentence(self) -> str:
@@ -49,6 +54,8 @@ class Verdict:
         wanted = f"{self.target.why}: at least {self.target.at_least:g}"
         if self.ratio is None:
             return f"{wanted}, not measured"
+        if not self.steady:
+            return f"{wanted}, measured {self.ratio:.2f}: not judged, the rounds differ by more than {STEADY:g}x"
         share = 100.0 * (self.ratio / self.target.at_least - 1.0)
         word = "reached" if self.reached else "not reached"
         return f"{wanted}, measured {self.ratio:.2f}: {word} ({share:+.0f} %)"
@@ -85,7 +92,18 @@ class Table:
 
     def verdicts(self) -> list[Verdict]:
         """Judge every target."""
-        return [Verdict(target, self.ratio(target.case, target.against)) for target in self.targets]
+        return [
+            Verdict(
+                target,
+                self.ratio(target.case, target.against),
+                all(self.is_steady(case) for case in (target.case, target.against) if case in self.rates),
+            )
+            for target in self.targets
+        ]
+
+    def is_steady(self, case: str) -> bool:
+        """Say whether the rounds of a case agree: a shared machine disturbs some cases far more than others."""
+        return max(self.rates[case]) <= STEADY * min(self.rates[case])
 
 
 def floor_rate(forward: float, decode: float) -> float:
@@ -159,7 +177,10 @@ def _plain(table: Table) -> dict[str, Any]:
         }
         for case, rounds in table.rates.items()
     ]
-    verdicts = [asdict(v.target) | {"ratio": _rounded(v.ratio), "reached": v.reached} for v in table.verdicts()]
+    verdicts = [
+        asdict(v.target) | {"ratio": _rounded(v.ratio), "steady": v.steady, "reached": v.reached}
+        for v in table.verdicts()
+    ]
     return {
         "name": table.name,
         "title": table.title,

@@ -13,7 +13,7 @@ MACHINE = {"processor": "one", "cores": 2}
 
 def make_table(**given: tuple[float, ...]) -> Table:
     """Make a table of three rounds in which ours is three times the loop."""
-    rates = {"loop": (2.0, 4.0, 3.0), "ours": (9.0, 30.0, 8.0)} | given
+    rates = {"loop": (2.5, 3.5, 3.0), "ours": (9.0, 10.0, 8.0)} | given
     targets = (
         Target("ours", "loop", 2.0, "times the loop"),
         Target("ours", "floor", 0.9, "share of the floor"),
@@ -24,7 +24,14 @@ def make_table(**given: tuple[float, ...]) -> Table:
 
 def test_a_ratio_is_that_of_the_medians() -> None:
     """One round that a busy machine spoiled does not move the ratio."""
-    assert make_table().ratio("ours", "loop") == 3.0
+    assert make_table(ours=(9.0, 90.0, 8.0)).ratio("ours", "loop") == 3.0
+
+
+def test_disturbed_rounds_judge_nothing() -> None:
+    """Where the rounds of either case disagree, the ratio is shown and no target counts as reached or missed."""
+    verdict = make_table(loop=(0.8, 3.0, 3.1)).verdicts()[0]
+    assert (verdict.ratio, verdict.reached) == (3.0, None)
+    assert verdict.sentence.endswith("not judged, the rounds differ by more than 1.5x")
 
 
 def test_a_missing_or_idle_case_has_no_ratio() -> None:
@@ -61,7 +68,7 @@ def test_json_holds_rounds_medians_ratios_and_verdicts() -> None:
     content = json.loads(text)
     assert (content["form"], content["machine"], content["command"]) == (1, MACHINE, "python -m bench --quick")
     [table] = content["tables"]
-    assert table["cases"][1] == {"name": "ours", "rounds": [9.0, 30.0, 8.0], "median": 9.0, "ratio": 3.0}
+    assert table["cases"][1] == {"name": "ours", "rounds": [9.0, 10.0, 8.0], "median": 9.0, "ratio": 3.0}
     assert [target["reached"] for target in table["targets"]] == [True, None, False]
     assert from_json(text) == [make_table()]
 
@@ -75,6 +82,6 @@ def test_another_form_is_refused() -> None:
 def test_markdown_marks_the_reference_and_lists_verdicts() -> None:
     """The page's table is made from the same numbers."""
     text = to_markdown(make_table())
-    assert "| loop (reference) | 3 | 2 to 4 | 1.00 |" in text
-    assert "| ours | 9 | 8 to 30 | 3.00 |" in text
+    assert "| loop (reference) | 3 | 2.5 to 3.5 | 1.00 |" in text
+    assert "| ours | 9 | 8 to 10 | 3.00 |" in text
     assert text.endswith("- a note\n")
