@@ -39,8 +39,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     kind, _, what = request.param.partition(":")
     folder = tmp_path_factory.mktemp(kind)
     if kind.startswith("folder"):
-        half = "bf16" if kind.endswith("bf16") else "auto"
-        return open_engine(checkpoint(folder, what), Settings(engine_precision=half))
+        half = Settings(engine_precision="bf16")
+        return open_engine(checkpoint(folder, what), half if kind.endswith("bf16") else Settings())
     card = GRAPHS[what](folder)
     if kind.startswith("openvino"):
         pytest.importorskip("openvino")

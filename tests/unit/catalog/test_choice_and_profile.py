@@ -1,0 +1,185 @@
+"""Engines are chosen by what was measured on this machine, and by nothing else; the reason is always told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelop.catalog import profile as profiles
+from labelop.catalog.cards import ModelCard, load_catalog
+from labelop.catalog.choice import choose_engine, installed_version
+from labelop.catalog.profile import Measured, host_facts, land_profile, newest_profile
+from labelop.catalog.recommend import Recommendation, recommend
+from labelop.landing.store import Store, open_store, read_rows
+from labelop.settings import Settings
+
+CATALOG = load_catalog(Path(__file__).resolve().parents[3] / "data/sample/models")
+CARD = CATALOG["cells-small"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Point at an empty store."""
+    return Settings(store=str(tmp_path / "store"))
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    """Open that store."""
+    return open_store(settings)
+
+
+def measured(engine: str = "onnxruntime", **changes: Any) -> Measured:
+    """Fill a usable figure."""
+    usual = Measured(
+        engine=engine, engine_version=installed_version("onnxruntime"), engine_name="graph", precision="f32",
+        device="cpu", compiled=False, reference=engine == "onnxruntime", images_count=8, rounds_count=5,
+        image_seconds=0.02, growth_bytes=1, compared_count=10, difference=0.0, tolerance=0.02, agrees=True,
+        outcome="measured", reason=None,
+    )  # fmt: skip
+    return replace(usual, **changes)
+
+
+def fast(**changes: Any) -> Measured:
+    """Fill the figure of another, faster way; the library of the reference, so that it is surely installed."""
+    usual: dict[str, Any] = {"device": "cuda", "image_seconds": 0.01, "reference": False}
+    return measured(**(usual | changes))
+
+
+def land_figures(store: Store, *figures: Measured, threads: int = 1, card: ModelCard = CARD) -> None:
+    """Land a profile of one model."""
+    land_profile(store, card.id, card.digest, threads, figures)
+
+
+def test_without_a_profile_the_default_runs(settings: Settings) -> None:
+    """Nothing is guessed: onnxruntime in f32 on the processor, and why."""
+    choice = choose_engine(CARD, settings)
+    assert (choice.engine, choice.precision, choice.device) == ("onnxruntime", "f32", "cpu")
+    assert "no profile of this host with 1 thread(s)" in choice.reason
+
+
+def test_the_fastest_measured_way_is_taken(store: Store, settings: Settings) -> None:
+    """Batch size and device come from the profile, with figures in the reason."""
+    land_figures(store, measured(), measured(images_count=1, image_seconds=0.03), fast(images_count=4))
+    choice = choose_engine(CARD, settings)
+    assert (choice.device, choice.most_images) == ("cuda", 4)
+    assert "100.0 images/s with 4 in a pass, 2.00 times the reference" in choice.reason
+
+
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "differs": {"agrees": False, "difference": 0.5},
+    "failed": {"outcome": "failed", "image_seconds": None},
+    "other-release": {"engine_version": "0.0.1"},
+    "not-installed": {"engine": "openvino", "engine_version": "0.0.1"},
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_an_unusable_way_is_never_taken(store: Store, settings: Settings, fault: str) -> None:
+    """However fast: what differs, failed, or was measured with another release stays out."""
+    land_figures(store, measured(), fast(**UNUSABLE[fault]))
+    assert choose_engine(CARD, settings).device == "cpu"
+
+
+def test_only_this_kind_of_machine_counts(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile of another machine, another number of threads or another model says nothing here."""
+    land_figures(store, fast(), threads=2)
+    land_figures(store, fast(), card=CATALOG["cells-large"])
+    here = host_facts()
+    monkeypatch.setattr(profiles, "host_facts", lambda: replace(here, cpu="another processor"))
+    land_figures(store, fast())
+    monkeypatch.undo()
+    assert choose_engine(CARD, settings).device == "cpu"
+
+
+def test_the_newest_profile_counts(store: Store, settings: Settings) -> None:
+    """Each run is new rows, and the last one decides even if it was slower."""
+    land_figures(store, measured(), fast())
+    land_figures(store, measured(image_seconds=0.005), fast(image_seconds=0.011))
+    assert len(read_rows(store, "profiles")) == 4
+    assert len(newest_profile(store, CARD.digest, host_facts().host_id, 1)) == 2
+    assert choose_engine(CARD, settings).device == "cpu"
+
+
+def test_what_the_operator_sets_counts_first(store: Store, settings: Settings) -> None:
+    """A named engine needs no profile; precision and device narrow the measured ones."""
+    land_figures(store, measured(), fast())
+    named = choose_engine(CARD, settings.model_copy(update={"engine": "openvino"}))
+    assert (named.engine, named.precision, named.reason) == ("openvino", "bf16", "LABELOP_ENGINE names it")
+    exact = choose_engine(CARD, settings.model_copy(update={"engine": "openvino", "engine_precision": "f32"}))
+    assert exact.precision == "f32"
+    assert choose_engine(CARD, settings.model_copy(update={"engine_device": "cpu"})).device == "cpu"
+
+
+def test_an_engine_of_another_format_is_told(settings: Settings) -> None:
+    """A folder of weights keeps its engine, and the reason says why."""
+    choice = choose_engine(CARD, settings.model_copy(update={"engine": "torch"}))
+    assert choice.engine == "onnxruntime"
+    assert "torch, which cannot run the format onnx" in choice.reason
+
+
+def test_a_store_that_cannot_be_read_stops_nothing(settings: Settings, tmp_path: Path) -> None:
+    """An engine is still chosen: the default."""
+    (tmp_path / "store/profiles/_delta_log").mkdir(parents=True)
+    (tmp_path / "store/profiles/_delta_log/00000000000000000000.json").write_text("no log")
+    assert "cannot be read" in choose_engine(CARD, settings).reason
+
+
+def ask(store: Store, settings: Settings, **changes: Any) -> Recommendation:
+    """Ask for a detector of cells."""
+    usual = {"task": "detection", "density": "medium", "level": "restricted", "placements": ["onprem"]}
+    return recommend(CATALOG, store, settings, **(usual | {"device": "cpu", "ontology": "cells"} | changes))
+
+
+def test_a_recommendation_explains_itself(store: Store, settings: Settings) -> None:
+    """Without measurements the cards' quality decides, and what is missing is named with its command."""
+    found = ask(store, settings)
+    assert [one.model_id for one in found.candidates] == ["cells-large", "cells-small"]
+    assert "restricted may be prelabelled onprem" in found.sentences[0]
+    assert "nobody has corrected its drafts yet" in found.sentences[2]
+    assert "labelop models profile --model cells-large" in found.sentences[2]
+
+
+def test_a_recommendation_shows_measured_speed(store: Store, settings: Settings) -> None:
+    """Profiles of the device that was asked for are shown, of another one they are not."""
+    land_figures(store, measured())
+    assert [one.images_per_second for one in ask(store, settings).candidates] == [None, 50.0]
+    assert [one.images_per_second for one in ask(store, settings, device="cuda").candidates] == [None, None]
+
+
+def test_measured_correction_effort_decides(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose drafts were corrected quickly goes before one with the better card; a simulation says so."""
+    row = {"model_id": "cells-small", "labels_count": 10, "images_count": 1, "active_seconds_mean": None}
+    row |= {"model_seconds_mean": 5.0, "effort_source": "literature", "simulated": True}
+    monkeypatch.setattr("labelop.catalog.recommend.run_query", lambda *_: _Rows([row]))
+    best = ask(store, settings).candidates[0]
+    assert (best.model_id, best.review_seconds) == ("cells-small", 7.5)
+    assert best.effort_source == "literature, simulated"
+
+
+class _Rows(list[dict[str, Any]]):
+    def to_pylist(self) -> list[dict[str, Any]]:
+        """Answer like an Arrow table."""
+        return list(self)
+
+
+def test_a_detector_without_room_does_not_fit(store: Store, settings: Settings) -> None:
+    """A card that allows fewer objects than the images have is refused with both numbers."""
+    assert CARD.postprocess is not None
+    small = replace(CARD, postprocess=replace(CARD.postprocess, max_detections=20))
+    found = recommend(
+        {"s": small},
+        store,
+        settings,
+        task="detection",
+        density="high",
+        level="public",
+        placements=["onprem"],
+        device="cpu",
+    )
+    assert not found.candidates[0].fits
+    assert "at most 20 objects, 100 are needed" in found.candidates[0].reason
+    assert "No model of the catalog fits detection." in found.sentences

@@ -1,0 +1,91 @@
+"""Measuring: every way a machine has, compared with the reference; then the choice follows the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labelop.catalog.cards import ModelCard
+from labelop.catalog.choice import EngineChoice
+from labelop.catalog.profile import land_profile
+from labelop.engines import measure as measuring
+from labelop.engines.base import Engine, close_engines, load_engine, open_engine
+from labelop.engines.measure import load_samples, measure
+from labelop.errors import EngineResponseError, MissingExtraError
+from labelop.landing.store import open_store
+from labelop.settings import Settings
+from tests.unit.engines.models import classifier, detector, picture, segmenter
+
+PICTURES = [picture(seed) for seed in range(3)]
+
+
+def test_every_way_is_measured_with_the_reference_first(tmp_path: Path) -> None:
+    """Both batch sizes of each engine have their figures, and the reference agrees with itself."""
+    found = measure(detector(tmp_path), PICTURES, Settings(), engines=["onnxruntime"], rounds=2)
+    assert [(one.engine, one.images_count, one.reference) for one in found] == [
+        ("onnxruntime", 1, True),
+        ("onnxruntime", 8, True),
+    ]
+    assert all(one.agrees and one.difference == 0 and one.image_seconds and one.rounds_count == 2 for one in found)
+
+
+def test_a_segmenter_is_measured_image_by_image(tmp_path: Path) -> None:
+    """Box prompts belong to one image, so there is one batch size."""
+    assert [one.images_count for one in measure(segmenter(tmp_path), PICTURES, Settings(), rounds=1)][:1] == [1]
+
+
+def test_openvino_is_measured_where_it_is_installed(tmp_path: Path) -> None:
+    """Its f32 agrees with the reference, and a profile that found it faster makes `auto` take it."""
+    pytest.importorskip("openvino")
+    card, settings = classifier(tmp_path), Settings(store=str(tmp_path / "store"))
+    found = measure(card, PICTURES, settings, engines=["openvino"], batches=[2], rounds=1)
+    own = [one for one in found if one.engine == "openvino" and one.precision == "f32"]
+    assert [(one.images_count, one.agrees, one.engine_name) for one in own] == [(2, True, "openvino-f32")]
+    land_profile(open_store(settings), card.id, card.digest, 1, own)
+    engine = open_engine(card, settings)
+    assert engine.name == "openvino-f32"
+    close_engines()
+
+
+def test_an_engine_that_fails_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One way that cannot run does not end the others."""
+    calls: list[EngineChoice] = []
+
+    def load(card: ModelCard, threads: int, choice: EngineChoice) -> Engine:
+        calls.append(choice)
+        if len(calls) == 2:
+            raise EngineResponseError("no room")
+        return load_engine(card, threads, choice)
+
+    monkeypatch.setattr(measuring, "load_engine", load)
+    found = measure(detector(tmp_path), PICTURES, Settings(), engines=["onnxruntime"], rounds=1)
+    assert [(one.outcome, one.reason, one.agrees) for one in found] == [
+        ("failed", "no room", False),
+        ("measured", None, True),
+    ]
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for by name it is an error with the command that installs it."""
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"labelop\[openvino\]"):
+        measure(detector(tmp_path), PICTURES, Settings(), engines=["openvino"])
+    with pytest.raises(MissingExtraError, match="tiny-boxes was to run on openvino"):
+        open_engine(detector(tmp_path), Settings(engine="openvino"))
+
+
+def test_a_device_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """CUDA by name on a build without it is refused with what there is."""
+    from labelop.engines.graph import devices  # noqa: PLC0415
+
+    if "tensorrt" in devices():
+        pytest.skip("this build has TensorRT")
+    with pytest.raises(MissingExtraError, match="was to run on tensorrt, the installed onnxruntime knows cpu"):
+        open_engine(detector(tmp_path), Settings(engine="onnxruntime", engine_device="tensorrt"))
+
+
+def test_samples_need_pictures(tmp_path: Path) -> None:
+    """An empty folder is an error that names it."""
+    with pytest.raises(FileNotFoundError, match="no JPEG or PNG"):
+        load_samples(tmp_path)
