@@ -7,7 +7,6 @@ from prefect import flow
 from labelop import progress
 from labelop.errors import ConfigurationError, LabelopError
 from labelop.landing.expectations import GateResult, require, write_data_docs
-from labelop.landing.rows import rows_to_table
 from labelop.landing.store import Store, open_store
 from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
@@ -50,6 +49,7 @@ def prelabel_batches(
     results: list[GateResult] = []
     with progress_shown(), open_shard(tables, wanted, ontology, settings, run_id) as shard:
         todo = pending(tables, shard.batches)
+        shard.todo = tuple(todo)
         stage = f"prelabel {shard.context.plan.dataset} ({placement})"
         images = sum(len(b.image_ids) for b in todo)
         done = 0
@@ -79,7 +79,7 @@ def prelabel_batches(
 def _one(tables: Store, shard: OpenShard, batch: PlannedBatch, results: list[GateResult]) -> None:
     result = run_batch(shard, batch)
     gate = check_prelabels(
-        rows_to_table("prelabels", result.rows),
+        result.table,
         batch_image_ids={batch.batch_id: list(batch.image_ids)},
         classes=shard.classes,
         levels={key: ref.level for key, ref in shard.context.refs.items()},

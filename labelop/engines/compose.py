@@ -11,17 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labelop.catalog.cards import ModelCard
+from labelop.engines.columns import PredictionColumns
 from labelop.engines.lanes import ImageItem, Lane, LaneAnswer, Ready
 from labelop.engines.masks import read_masks, to_model_frame
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
 from labelop.errors import EngineError, ModelInputError, PlacementForbiddenError
-from labelop.geometry import Box
-from labelop.ids import row_id
+from labelop.ids import numbered_ids
 from labelop.labels import Prediction
 
 FORWARD_IMAGES = 8
 """Most images in one forward pass: larger batches gain nothing on a CPU and cost memory."""
+
+_PASS_PIXELS = FORWARD_IMAGES * 320 * 256
+"""Most input pixels in one pass: a batch of large inputs leaves the processor's cache and is slower than one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class ImageResult:
     """ok | empty | failed | withheld."""
     reason: str | None
     """Code when failed or withheld, else None."""
-    predictions: tuple[Prediction, ...]
+    predictions: Sequence[Prediction]
     """Drafts and the tail below the draft score, best first; the image's class last."""
     infer_seconds: float
     """Time inside the engine, or until the server's answer; an equal share of each forward pass."""
@@ -79,13 +85,16 @@ class ComposedArm:
         self.model_digest = arm.detector.digest
         self.engine_name = lane.name
         self.simulated = lane.simulated
+        self.most_passes = lane.most_passes
         self.parameters = {**arm_parameters(arm), **lane.parameters()}
 
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
         """Make draft labels; see `Prelabeller.prelabel`."""
         results: list[ImageResult] = []
-        for start in range(0, len(items), FORWARD_IMAGES):
-            results += self._chunk(items[start : start + FORWARD_IMAGES])
+        card = self._arm.detector
+        most = max(1, min(FORWARD_IMAGES, _PASS_PIXELS // (card.width_px * card.height_px)))
+        for start in range(0, len(items), most):
+            results += self._chunk(items[start : start + most])
         return results
 
     def close(self) -> None:
@@ -139,32 +148,31 @@ class ComposedArm:
 
     def _read(
         self, one: Ready, index: int, found: LaneAnswer, classes: LaneAnswer | None, spent: _Spent
-    ) -> tuple[Prediction, ...]:
+    ) -> PredictionColumns:
         height, width = one.item.pixels.shape[:2]
         detector = self._arm.detector
         detections = read_detections(detector, found.raw, index, width, height)
         drafts = _drafts(detector, detections)
-        masks: dict[int, str | None] = {}
-        if self._arm.segmenter is not None and drafts:
+        masks: list[str | None] = [None] * len(drafts)
+        shown = np.flatnonzero(drafts).tolist()
+        if self._arm.segmenter is not None and shown:
             card = self._arm.segmenter
-            prompts = to_model_frame(detections.boxes[drafts], (width, height), (card.width_px, card.height_px))
+            prompts = to_model_frame(detections.boxes[shown], (width, height), (card.width_px, card.height_px))
             answer = spent.alone(self._lane, card, one, index, prompts)
-            masks = dict(zip(drafts, read_masks(answer.raw, len(drafts), width, height), strict=True))
-        image_id, shown = one.item.image_id, set(drafts)
-        predictions = [
-            Prediction(
-                prediction_id=row_id("p", image_id, detector.digest, rank),
-                label=detector.classes[int(detections.class_index[rank])],
-                score=float(detections.scores[rank]),
-                draft=rank in shown,
-                box=Box(*(float(edge) for edge in detections.boxes[rank])),
-                mask_rle=masks.get(rank),
-            )
-            for rank in range(len(detections.scores))
-        ]
+            for rank, mask in zip(shown, read_masks(answer.raw, len(shown), width, height), strict=True):
+                masks[rank] = mask
+        image_id = one.item.image_id
+        predictions = PredictionColumns(
+            numbered_ids("p", image_id, detector.digest, count=len(drafts)),
+            [detector.classes[c] for c in detections.class_index.tolist()],
+            detections.scores,
+            drafts,
+            detections.boxes,
+            masks,
+        )
         if classes is not None and self._arm.classifier is not None:
-            predictions += _image_labels(self._arm.classifier, classes, index, image_id)
-        return tuple(predictions)
+            predictions = predictions.joined(_image_labels(self._arm.classifier, classes, index, image_id))
+        return predictions
 
 
 class _Spent:
@@ -201,7 +209,7 @@ class _Spent:
             self._received[index] += _share(answer.received_bytes, len(who), place)
 
     def result(
-        self, index: int, item: ImageItem, outcome: str, reason: str | None, predictions: tuple[Prediction, ...]
+        self, index: int, item: ImageItem, outcome: str, reason: str | None, predictions: Sequence[Prediction]
     ) -> ImageResult:
         """Write one image's result."""
         spent = (self._seconds[index], self._sent[index], self._received[index])
@@ -218,23 +226,23 @@ def _is_image(item: ImageItem) -> bool:
     return pixels.dtype.name == "uint8" and pixels.shape[2:] == (3,) and 0 not in pixels.shape
 
 
-def _drafts(card: ModelCard, detections: Detections) -> list[int]:
+def _drafts(card: ModelCard, detections: Detections) -> NDArray[np.bool_]:
     assert card.postprocess is not None
-    least = [card.postprocess.draft_score[name] for name in card.classes]
-    return [
-        rank
-        for rank, (score, label) in enumerate(zip(detections.scores, detections.class_index, strict=True))
-        if score >= least[label]
-    ]
+    least = np.array([card.postprocess.draft_score[name] for name in card.classes], dtype=np.float64)
+    return np.asarray(detections.scores >= least[detections.class_index], dtype=np.bool_)
 
 
-def _image_labels(card: ModelCard, answer: LaneAnswer, index: int, image_id: str) -> list[Prediction]:
+def _image_labels(card: ModelCard, answer: LaneAnswer, index: int, image_id: str) -> PredictionColumns:
     scores = read_class_scores(card, answer.raw, index)
-    order = sorted(range(len(scores)), key=lambda c: (-scores[c], c))
-    return [
-        Prediction(row_id("p", image_id, card.digest, rank), card.classes[c], float(scores[c]), draft=rank == 0)
-        for rank, c in enumerate(order)
-    ]
+    order = np.lexsort((np.arange(len(scores)), -scores))
+    return PredictionColumns(
+        numbered_ids("p", image_id, card.digest, count=len(order)),
+        [card.classes[c] for c in order.tolist()],
+        scores[order],
+        np.arange(len(order)) == 0,
+        np.full((len(order), 4), np.nan),
+        [None] * len(order),
+    )
 
 
 def _refused(item: ImageItem, outcome: str, reason: str) -> ImageResult:

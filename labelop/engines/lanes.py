@@ -58,6 +58,8 @@ class Lane(Protocol):
 
     name: str
     simulated: bool
+    most_passes: int | None
+    """Most forward passes at a time; None for as many as there are cores."""
 
     def parameters(self) -> dict[str, Any]:
         """What of this lane changes predictions, for the batch id."""
@@ -84,6 +86,7 @@ class LocalLane:
     """
 
     simulated = False
+    most_passes: int | None = None
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
         self._engines = engines
@@ -123,6 +126,8 @@ class CloudLane:
         self._run_id = run_id
         self.name = engine.name
         self.simulated = simulated
+        # one on the way while the other is prepared; a server has its own limits and its own queue
+        self.most_passes: int | None = 2
 
     def parameters(self) -> dict[str, Any]:
         """The payload's encoding: it changes pixels a little."""

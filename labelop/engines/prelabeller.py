@@ -55,6 +55,11 @@ class Prelabeller(Protocol):
         """Whether the placement is emulated on this machine."""
         ...
 
+    @property
+    def most_passes(self) -> int | None:
+        """Most calls of `prelabel` at a time, from as many threads; None for as many as there are cores."""
+        ...
+
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
         """Make draft labels; one result per item, in order.
 
@@ -97,8 +102,13 @@ def open_cloud(
     Raises:
         SettingsError: The endpoint is no URL.
     """
-    del settings  # part of the common signature; a server has its own
-    engine = RemoteEngine(endpoint, placement=gate.placement)
+    engine = RemoteEngine(
+        endpoint,
+        placement=gate.placement,
+        timeout_seconds=settings.cloud_timeout_seconds,
+        requests=settings.cloud_requests,
+        compress=settings.cloud_compress,
+    )
     return ComposedArm(arm, CloudLane(engine, gate, run_id, simulated=simulated or engine.is_loopback))
 
 

@@ -10,7 +10,9 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from labelop import schemas
 from labelop.errors import SchemaMismatchError
@@ -85,6 +87,56 @@ def conform(name: str, table: pa.Table) -> pa.Table:
             )
         columns.append(column)
     return pa.table(columns, schema=schema)
+
+
+def predictions_array(
+    counts: NDArray[np.int64],
+    *,
+    prediction_ids: pa.Array | Sequence[str],
+    labels: pa.Array | Sequence[str],
+    scores: NDArray[np.float64],
+    drafts: NDArray[np.bool_],
+    boxes: NDArray[np.float64],
+    masks: pa.Array | Sequence[str | None],
+) -> pa.ListArray:
+    """Build the column `predictions` from the concatenated columns of all rows, without an object per prediction.
+
+    Args:
+        counts: Predictions of each row, shape (rows,).
+        prediction_ids: Ids of all rows' predictions, one row behind the other; so are the following.
+        labels: Class names; text or a dictionary of text.
+        scores: Shape (n,).
+        drafts: Shape (n,).
+        boxes: Shape (n, 4), xyxy pixels; NaN where there is none.
+        masks: Run lengths or None.
+
+    Raises:
+        SchemaMismatchError: The columns are not of one length, which is the sum of the counts.
+    """
+    total = int(counts.sum())
+    lengths = {len(prediction_ids), len(labels), len(scores), len(drafts), len(boxes), len(masks)}
+    if lengths != {total}:
+        raise SchemaMismatchError(
+            f"Table 'prelabels', column 'predictions': got columns of {sorted(lengths)} values, expected {total}."
+        )
+    values = {
+        "prediction_id": _text(prediction_ids),
+        "label": _text(labels),
+        "score": pa.array(np.ascontiguousarray(scores)),
+        "draft": pa.array(drafts),
+        "mask_rle": _text(masks),
+    }
+    for number, edge in enumerate(("x0_px", "y0_px", "x1_px", "y1_px")):
+        values[edge] = pa.array(np.ascontiguousarray(boxes[:, number]), from_pandas=True)  # NaN becomes null
+    fields = list(schemas.PREDICTION)
+    structs = pa.StructArray.from_arrays([values[field.name] for field in fields], fields=fields)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), structs, type=pa.list_(schemas.PREDICTION))
+
+
+def _text(values: pa.Array | Sequence[str | None]) -> pa.Array:
+    found = values if isinstance(values, pa.Array) else pa.array(values, type=pa.string())
+    return found if pa.types.is_string(found.type) else found.cast(pa.string())
 
 
 def _refuse_names(name: str, where: str, got: Iterable[str], expected: set[str]) -> None:

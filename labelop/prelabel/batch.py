@@ -10,47 +10,47 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import pyarrow as pa
+
+from labelop.engines.columns import PredictionColumns
 from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.errors import UnreadableImageError
-from labelop.labels import Prediction
-from labelop.landing.filters import equal
-from labelop.landing.store import Store, land, read_rows
+from labelop.landing.rows import predictions_array, rows_to_table
+from labelop.landing.store import Store, land
+from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.originals import read_pixels
-from labelop.prelabel.plan import Plan, PlannedBatch
-from labelop.runs import source_root
+from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, lanes_of, side_by_side
+from labelop.prelabel.plan import PlannedBatch
 from labelop.schemas import utc_now
-from labelop.sensitivity.effective import effective_levels
 from labelop.sensitivity.levels import Level
-from labelop.sensitivity.policy import SensitivityPolicy
-from labelop.settings import Settings
+
+__all__ = [
+    "BatchContext",
+    "BatchResult",
+    "ImageRef",
+    "Originals",
+    "image_refs",
+    "land_batch",
+    "open_originals",
+    "run_batch",
+    "worker_name",
+]
 
 _CHUNK_IMAGES = 32
-"""Images decoded ahead while the engine works on the chunk before; bounds memory."""
+"""Most images decoded ahead of the engine; bounds memory together with `pipeline.AHEAD_BYTES`."""
+_CHANNELS = 3
 
-
-@dataclass(frozen=True, slots=True)
-class ImageRef:
-    """Where one image of a dataset lies."""
-
-    image_id: str
-    """SHA-256 of the original bytes."""
-    source_uri: str
-    """Root of the source."""
-    path: str
-    """Percent-encoded path below the root."""
-    width_px: int
-    """Width of the upright image."""
-    height_px: int
-    """Height of the upright image."""
-    level: str
-    """Sensitivity level now, read when the shard starts."""
+Wanted: TypeAlias = tuple[str, str]
+"""Image id and placement: what decides whether and how an original is read."""
+Originals: TypeAlias = "Reader[Wanted, ImageItem | ImageResult]"
+"""Reads originals ahead; gives an `ImageResult` for an image that no model will see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +59,29 @@ class BatchResult:
 
     batch: PlannedBatch
     """The batch."""
-    rows: list[dict[str, Any]]
+    table: pa.Table
     """`prelabels` rows, one per image, in the batch's order."""
     usage: dict[str, Any]
     """The attempt's `usage` row."""
 
-
-@dataclass(frozen=True, slots=True)
-class BatchContext:
-    """What all batches of a shard share."""
-
-    plan: Plan
-    """The plan the batches belong to."""
-    refs: Mapping[str, ImageRef]
-    """Where the images lie, by image id."""
-    policy: SensitivityPolicy
-    """Checked again for every image, since a plan may be older than a level."""
-    settings: Settings
-    """How to reach the originals."""
-    run_id: str
-    """Run that does the work, for provenance."""
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The same rows as dicts, for who looks at one."""
+        found: list[dict[str, Any]] = self.table.to_pylist()
+        return found
 
 
-def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageRef]:
-    """Look up where a plan's images lie and how sensitive they are now.
+def open_originals(context: BatchContext) -> Originals:
+    """Start the threads that read and decode for a shard's batches; close them with the shard."""
 
-    An image without a level under this policy counts as restricted. Duplicates resolve to the first path.
-    """
-    where = {"dataset": plan.dataset, "dataset_version": plan.dataset_version}
-    levels = effective_levels(store, plan.dataset, plan.dataset_version, policy_digest)
-    # the same content may lie elsewhere by now; its rows still name the place of its first ingest
-    root = source_root(store, plan.dataset, plan.dataset_version)
-    refs: dict[str, ImageRef] = {}
-    for row in sorted(read_rows(store, "images", filters=equal(**where, outcome="ok")), key=lambda r: str(r["path"])):
-        key = str(row["image_id"])
-        level = levels.get(key, Level.RESTRICTED).text
-        place = root or str(row["source_uri"])
-        refs.setdefault(key, ImageRef(key, place, row["path"], int(row["width_px"]), int(row["height_px"]), level))
-    return refs
+    def load(wanted: Wanted) -> ImageItem | ImageResult:
+        return _load(context, *wanted)
+
+    def size(wanted: Wanted) -> int:
+        ref = context.refs.get(wanted[0])
+        return 0 if ref is None else ref.width_px * ref.height_px * _CHANNELS
+
+    return Reader(load, size)
 
 
 def run_batch(
@@ -104,6 +89,9 @@ def run_batch(
     batch: PlannedBatch,
     prelabeller: Prelabeller,
     book_failed: Callable[[dict[str, Any]], object] | None = None,
+    *,
+    originals: Originals | None = None,
+    following: PlannedBatch | None = None,
 ) -> BatchResult:
     """Prelabel one batch; every image ends in exactly one row.
 
@@ -112,6 +100,8 @@ def run_batch(
         batch: What to do.
         prelabeller: Opened models of the batch's arm and placement.
         book_failed: Takes the `usage` row of an attempt that ended with an error after the prelabeller was asked.
+        originals: The shard's reader; one of this batch's own when None.
+        following: The batch that will come next with the same reader: its first images are read meanwhile.
 
     Returns:
         Rows for `prelabels` and `usage`; nothing has landed yet.
@@ -121,18 +111,24 @@ def run_batch(
         SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
     """
     attempt = _Attempt(context, batch, prelabeller)
+    reader = open_originals(context) if originals is None else originals
+    lanes = lanes_of(context.settings.engine_threads, prelabeller.most_passes)
     try:
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="read") as pool:
-            for items, refused in _loaded(context, batch, pool):
-                attempt.refused += refused
-                attempt.ask(items)
+        items = attempt.usable(reader.take(_wanted(batch), _CHUNK_IMAGES, _wanted(following)))
+        passes = groups(items, FORWARD_IMAGES, lambda item: item.pixels.nbytes)
+        side_by_side(attempt.ask, passes, lanes, attempt.note)
     except Exception:
         if attempt.asked and book_failed is not None:
             book_failed(attempt.usage("failed", len(attempt.answered)))
         raise
+    finally:
+        if originals is None:
+            reader.close()
     outcomes = {result.image_id: result for result in (*attempt.refused, *attempt.answered)}
-    rows = [_row(context, batch, outcomes[image_id], prelabeller) for image_id in batch.image_ids]
-    return BatchResult(batch, rows, attempt.usage("finished", len(batch.image_ids)))
+    results = [outcomes[image_id] for image_id in batch.image_ids]
+    return BatchResult(
+        batch, _table(context, batch, results, prelabeller), attempt.usage("finished", len(batch.image_ids))
+    )
 
 
 @dataclass(slots=True)
@@ -148,17 +144,37 @@ class _Attempt:
     """Images that were never handed to the prelabeller."""
     answered: list[ImageResult] = field(default_factory=list)
     """What the prelabeller said."""
+    passes: list[tuple[float, float]] = field(default_factory=list)
+    """When each pass began and ended."""
     started: datetime = field(default_factory=utc_now)
     clock: float = field(default_factory=time.perf_counter)
 
-    def ask(self, items: Sequence[ImageItem]) -> None:
-        """Prelabel images, one forward pass at a time: what is known of the passes before a failing one is kept."""
-        for start in range(0, len(items), FORWARD_IMAGES):
-            self.asked = True
-            self.answered += self.prelabeller.prelabel(items[start : start + FORWARD_IMAGES])
+    def usable(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[ImageItem]:
+        """Keep back what no model will see."""
+        for one in loaded:
+            if isinstance(one, ImageResult):
+                self.refused.append(one)
+            else:
+                yield one
+
+    def ask(self, items: list[ImageItem]) -> list[ImageResult]:
+        """Prelabel the images of one pass; called from several threads."""
+        self.asked = True
+        return self.prelabeller.prelabel(items)
+
+    def note(self, done: Pass[list[ImageResult]]) -> None:
+        """Keep what a pass answered, also when another one fails."""
+        self.answered += done.answers
+        self.passes.append((done.started, done.ended))
+
+    def _share(self) -> float:
+        """Give the share of a second that one second of a pass counts: passes side by side divide it among them."""
+        total = sum(ended - started for started, ended in self.passes)
+        return busy_seconds(self.passes) / total if total > 0 else 1.0
 
     def usage(self, outcome: str, images_count: int) -> dict[str, Any]:
         """Make the attempt's row."""
+        share = self._share()
         return {
             "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
             "batch_id": self.batch.batch_id,
@@ -172,8 +188,8 @@ class _Attempt:
             "engine": self.prelabeller.engine_name,
             "images_count": images_count,
             "wall_seconds": time.perf_counter() - self.clock,
-            "infer_seconds": sum(r.infer_seconds for r in self.answered),
-            "detector_seconds": sum(r.detector_seconds for r in self.answered),
+            "infer_seconds": share * sum(r.infer_seconds for r in self.answered),
+            "detector_seconds": share * sum(r.detector_seconds for r in self.answered),
             "sent_bytes": sum(r.sent_bytes for r in self.answered),
             "received_bytes": sum(r.received_bytes for r in self.answered),
             "outcome": outcome,
@@ -192,7 +208,7 @@ def land_batch(store: Store, result: BatchResult) -> bool:
         True when the rows are new, False when another attempt had landed them.
     """
     land(store, "usage", [result.usage], str(result.usage["attempt_id"]))
-    return land(store, "prelabels", result.rows, result.batch.batch_id)
+    return land(store, "prelabels", result.table, result.batch.batch_id)
 
 
 def worker_name() -> str:
@@ -200,23 +216,8 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _loaded(
-    context: BatchContext, batch: PlannedBatch, pool: ThreadPoolExecutor
-) -> Iterator[tuple[list[ImageItem], list[ImageResult]]]:
-    """Decode chunk by chunk, one chunk ahead of the consumer."""
-    chunks = [batch.image_ids[i : i + _CHUNK_IMAGES] for i in range(0, len(batch.image_ids), _CHUNK_IMAGES)]
-
-    def submit(chunk: Sequence[str]) -> list[Any]:
-        return [pool.submit(_load, context, key, batch.placement) for key in chunk]
-
-    ahead = submit(chunks[0]) if chunks else []
-    for following in [*chunks[1:], None]:
-        current, ahead = ahead, submit(following) if following is not None else []
-        loaded = [future.result() for future in current]
-        yield (
-            [x for x in loaded if isinstance(x, ImageItem)],
-            [x for x in loaded if isinstance(x, ImageResult)],
-        )
+def _wanted(batch: PlannedBatch | None) -> list[Wanted]:
+    return [] if batch is None else [(key, batch.placement) for key in dict.fromkeys(batch.image_ids)]
 
 
 def _load(context: BatchContext, image_id: str, placement: str) -> ImageItem | ImageResult:
@@ -246,6 +247,24 @@ def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResul
     )
 
 
+def _table(
+    context: BatchContext, batch: PlannedBatch, results: list[ImageResult], prelabeller: Prelabeller
+) -> pa.Table:
+    table = rows_to_table("prelabels", [_row(context, batch, result, prelabeller) for result in results])
+    found = [PredictionColumns.of(result.predictions) for result in results]
+    predictions = predictions_array(
+        np.array([len(one) for one in found], dtype=np.int64),
+        prediction_ids=[key for one in found for key in one.prediction_ids],
+        labels=[label for one in found for label in one.labels],
+        scores=np.concatenate([np.empty(0), *(one.scores for one in found)]),
+        drafts=np.concatenate([np.empty(0, dtype=np.bool_), *(one.drafts for one in found)]),
+        boxes=np.concatenate([np.empty((0, 4)), *(one.boxes for one in found)]),
+        masks=[mask for one in found for mask in one.masks],
+    )
+    at = table.schema.get_field_index("predictions")
+    return table.set_column(at, table.schema.field(at), predictions)
+
+
 def _row(context: BatchContext, batch: PlannedBatch, result: ImageResult, prelabeller: Prelabeller) -> dict[str, Any]:
     ref = context.refs.get(result.image_id)
     return {
@@ -265,23 +284,8 @@ def _row(context: BatchContext, batch: PlannedBatch, result: ImageResult, prelab
         "reason": result.reason,
         "width_px": ref.width_px if ref else None,
         "height_px": ref.height_px if ref else None,
-        "predictions": [_struct(p) for p in result.predictions],
+        "predictions": [],  # filled in as a whole column
         "policy_digest": context.policy.digest,
         "simulated": prelabeller.simulated,
         "landed_at": utc_now(),
-    }
-
-
-def _struct(prediction: Prediction) -> dict[str, Any]:
-    x0, y0, x1, y1 = prediction.box.xyxy if prediction.box else (None, None, None, None)
-    return {
-        "prediction_id": prediction.prediction_id,
-        "label": prediction.label,
-        "score": prediction.score,
-        "draft": prediction.draft,
-        "x0_px": x0,
-        "y0_px": y0,
-        "x1_px": x1,
-        "y1_px": y1,
-        "mask_rle": prediction.mask_rle,
     }

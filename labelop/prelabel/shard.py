@@ -14,7 +14,7 @@ from labelop.egress.gate import Gate
 from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
 from labelop.errors import CatalogError, SettingsError
 from labelop.landing.store import Store, land
-from labelop.prelabel.batch import BatchContext, BatchResult, image_refs, run_batch
+from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_refs, open_originals, run_batch
 from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
 from labelop.routing.policy import Arm, RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
@@ -152,13 +152,28 @@ class OpenShard:
     """Whether the routing policy calls the placement emulated."""
     engines: dict[tuple[str, str], Prelabeller] = field(default_factory=dict)
     """Opened prelabellers by arm and role."""
+    todo: tuple[PlannedBatch, ...] = ()
+    """Batches that will be run, in order, so that the next one's originals are read while this one lands."""
+    originals: Originals | None = None
+    """Reads originals ahead; opened with the first batch."""
 
     def run(self, batch: PlannedBatch) -> BatchResult:
         """Prelabel one batch with the models of its arm; see `run_batch`. A failed attempt is booked before it ends."""
         key = (batch.arm, batch.role)
         if key not in self.engines:
             self.engines[key] = self._open(models_for(self.arms[batch.arm], batch.role))
-        return run_batch(self.context, batch, self.engines[key], self.book_failed)
+        if self.originals is None:
+            self.originals = open_originals(self.context)
+        later = iter(self.todo)
+        following = next(later, None) if any(one.batch_id == batch.batch_id for one in later) else None
+        return run_batch(
+            self.context,
+            batch,
+            self.engines[key],
+            self.book_failed,
+            originals=self.originals,
+            following=following,
+        )
 
     def book_failed(self, usage: Mapping[str, Any]) -> None:
         """Book an attempt whose work was done and paid for, though no rows of it land."""
@@ -214,5 +229,7 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
     try:
         yield opened
     finally:
+        if opened.originals is not None:
+            opened.originals.close()
         for engine in opened.engines.values():
             engine.close()

@@ -1,0 +1,132 @@
+"""The pipeline: bounded, in order, and nothing that was done is lost when something fails."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from labelop.prelabel import pipeline
+from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, lanes_of, side_by_side
+
+
+def nothing(_: object) -> int:
+    """Give no size."""
+    return 0
+
+
+def test_a_reader_gives_values_in_order_and_keeps_its_bound() -> None:
+    """Whatever the threads do, values come in the order asked for, and never more than the bound are ahead."""
+    loaded: list[int] = []
+
+    def load(key: int) -> int:
+        loaded.append(key)
+        return key * 10
+
+    with Reader(load, nothing) as reader:
+        for taken, value in enumerate(reader.take(range(20), 3)):
+            assert value == taken * 10
+            assert len(loaded) <= taken + 1 + 3
+    assert sorted(loaded) == list(range(20))
+
+
+def test_a_reader_keeps_its_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large images are loaded one at a time, and one beyond the bound is still loaded when its turn comes."""
+    monkeypatch.setattr(pipeline, "AHEAD_BYTES", 10)
+    loaded: list[int] = []
+
+    def load(key: int) -> int:
+        loaded.append(key)
+        return key
+
+    with Reader(load, lambda _: 11) as reader:
+        for taken, _ in enumerate(reader.take(range(4), 3)):
+            assert len(loaded) == taken + 1
+
+
+def test_a_reader_goes_on_into_the_next_batch_once() -> None:
+    """What was loaded ahead for the next batch is not loaded again, and what nobody wants is forgotten."""
+    loaded: list[str] = []
+
+    def load(key: str) -> str:
+        loaded.append(key)
+        return key
+
+    with Reader(load, nothing, threads=1) as reader:
+        assert list(reader.take(["a", "b"], 2, ["c", "d", "e"])) == ["a", "b"]
+        assert list(reader.take(["c", "d", "e"], 2)) == ["c", "d", "e"]
+        assert sorted(loaded) == ["a", "b", "c", "d", "e"]
+        assert list(reader.take(["a"], 2, ["x"])) == ["a"]
+        assert list(reader.take(["y"], 2)) == ["y"]
+        assert set(reader._waiting) == set()
+        assert reader._held_bytes == 0
+
+
+def test_an_error_stands_where_its_value_would() -> None:
+    """What comes before a failing load is given first."""
+
+    def load(key: int) -> int:
+        if key == 2:
+            raise OSError("away")
+        return key
+
+    taken: list[int] = []
+    with Reader(load, nothing) as reader, pytest.raises(OSError, match="away"):
+        taken.extend(reader.take(range(5), 5))
+    assert taken == [0, 1]
+
+
+def test_passes_run_together_and_end_in_order() -> None:
+    """Two passes that wait for each other both end, and answers come in the order of the passes."""
+    meeting = threading.Barrier(2, timeout=20)
+    done: list[Pass[int]] = []
+
+    def work(number: int) -> int:
+        meeting.wait()
+        return number
+
+    side_by_side(work, range(4), 2, done.append)
+    assert [one.answers for one in done] == [0, 1, 2, 3]
+    assert all(one.started <= one.ended for one in done)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_failing_pass_keeps_what_others_did(lanes: int) -> None:
+    """The earliest error is raised, passes before it are handed over, and none is begun long after it."""
+    begun: list[int] = []
+    done: list[Pass[int]] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 3:
+            raise RuntimeError("three")
+        return number
+
+    with pytest.raises(RuntimeError, match="three"):
+        side_by_side(work, range(50), lanes, done.append)
+    answers = [one.answers for one in done]
+    assert answers[:3] == [0, 1, 2]
+    assert answers == sorted(set(begun) - {3})
+    assert len(begun) <= 3 + 2 * (lanes + 1)
+
+
+def test_groups_keep_both_bounds() -> None:
+    """Items are cut by number and by bytes, in order, none lost; one large item stands alone."""
+    big = pipeline.PASS_BYTES
+    sizes = [1, 1, 1, big, big + 1, 1]
+    assert list(groups(sizes, 2, int)) == [[1, 1], [1], [big], [big + 1], [1]]
+    assert list(groups([], 2, int)) == []
+
+
+def test_lanes_fill_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lane per core for engines of one thread, two where one engine takes all, one on one core."""
+    monkeypatch.setattr(pipeline, "cores", lambda: 4)
+    assert [lanes_of(1, None), lanes_of(2, None), lanes_of(4, None), lanes_of(1, 2), lanes_of(1, 1)] == [4, 2, 2, 2, 1]
+    monkeypatch.setattr(pipeline, "cores", lambda: 1)
+    assert lanes_of(1, None) == 1
+
+
+def test_seconds_side_by_side_count_once() -> None:
+    """Overlapping passes add up to the time that passed, gaps are left out."""
+    assert busy_seconds([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.6)]) == 4.0
+    assert busy_seconds([]) == 0.0
