@@ -30,6 +30,8 @@ from labelop.cli_common import (
     running,
     show_query,
 )
+from labelop.cli_models import say_engines
+from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
 from labelop.cli_review import review_app
 from labelop.errors import LabelopError
@@ -43,6 +45,7 @@ app = typer.Typer(
     help="Prelabel images on premises or in the cloud, review every draft, and know what each path really cost.",
 )
 app.add_typer(review_app, name="review")
+models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
 app.add_typer(ask_app)
 
@@ -165,6 +168,7 @@ def prelabel(
 ) -> None:
     """Route and prelabel the newest version of a dataset; only batches that have not landed are done."""
     with running(store) as (settings, tables), _embedded(settings) as flows:
+        say_engines(settings)
         flows["prelabel-dataset/onprem"](dataset=dataset, store=settings.store, batch_images=batch_images)
         show_query(tables, "run_summary", {"dataset": dataset}, output)
 
@@ -245,6 +249,7 @@ def _run_night(
     from labelop.summary import for_people, run_tables, warnings_of  # noqa: PLC0415
 
     load_configuration(settings)  # a fault in it is told alone, not below the tables of a night that did nothing
+    say_engines(settings)
     run, page = new_run_id("night"), report_file or settings.report_path
     problem: LabelopError | None = None
     with _embedded(settings) as flows:

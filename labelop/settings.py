@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     cloud_url: str | None = Field(
         default=None, description="Open Inference Protocol v2 server of the cloud arm; started on loopback when empty."
     )
+    cloud_requests: int = Field(default=4, ge=1, description="Most requests of one worker under way to that server.")
+    cloud_timeout_seconds: float = Field(default=60.0, gt=0, description="Longest wait for a whole answer of it.")
+    cloud_compress: bool = Field(default=False, description="Send requests to it as gzip; JPEG gets no smaller.")
     engine_threads: int = Field(default=1, ge=1, description="Threads one engine may use.")
     engine: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
         default="auto",

@@ -20,7 +20,6 @@ from labelop.egress.audit import AuditLog
 from labelop.egress.gate import Gate, Released
 from labelop.engines.breaker import CircuitBreaker
 from labelop.engines.remote import RemoteEngine
-from labelop.engines.serve import run_in_thread
 from labelop.engines.wire import HEADER
 from labelop.errors import (
     CatalogError,
@@ -30,7 +29,6 @@ from labelop.errors import (
     LabelopError,
 )
 from labelop.sensitivity.levels import Level
-from labelop.settings import Settings
 from tests.unit.engines.models import QUERIES, classifier, detector, picture, segmenter
 
 Shapes = dict[str, list[int]]
@@ -226,26 +224,6 @@ def test_a_dead_server_is_not_asked_again_until_a_probe(tmp_path: Path) -> None:
         engine.close()
 
 
-def test_a_refusal_is_an_answer() -> None:
-    """Refused requests do not open the circuit: the server lives; only one call probes at a time."""
-    now = [0.0]
-    breaker = CircuitBreaker(failures=2, rest_seconds=1, clock=lambda: now[0])
-    for _ in range(3):
-        breaker.enter("m")
-        breaker.failed()
-        breaker.enter("m")
-        breaker.succeeded()
-    assert breaker.state == "closed"
-    breaker.failed()
-    breaker.failed()
-    now[0] = 1.0
-    breaker.enter("m")
-    with pytest.raises(EngineUnavailableError, match="2 tries"):
-        breaker.enter("m")
-    with pytest.raises(ValueError, match="at least 1"):
-        CircuitBreaker(failures=0)
-
-
 def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path) -> None:
     """Eight threads share two slots."""
     lock, running, most = threading.Lock(), [0], [0]
@@ -287,19 +265,3 @@ def test_a_packed_request_is_booked_at_its_packed_size(tmp_path: Path) -> None:
     assert coding == "gzip"
     assert found.sent_bytes == len(body)
     assert released(tmp_path).payload in gzip.decompress(body)
-
-
-@pytest.mark.parametrize(
-    ("coding", "body"), [("gzip", b"no gzip"), ("gzip", gzip.compress(b"{}" * 99)[:-9]), ("br", b"x")]
-)
-def test_the_own_server_refuses_what_it_cannot_unpack(tmp_path: Path, coding: str, body: bytes) -> None:
-    """Garbled, cut and unknown codings are one sentence with status 400."""
-    import http.client  # noqa: PLC0415 - only this test speaks plain HTTP
-
-    card = detector(tmp_path)
-    with run_in_thread({card.id: card}, Settings()) as url:
-        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-        connection.request("POST", f"/v2/models/{card.id}/infer", body, {"Content-Encoding": coding})
-        got = connection.getresponse()
-        assert (got.status, "request" in json.loads(got.read())["error"]) == (400, True)
-        connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import json
@@ -176,3 +177,23 @@ def test_a_broken_catalog_ends_the_command(
     monkeypatch.setenv("LABELOP_CATALOG", str(tmp_path / "none"))
     assert main(["--port", "0"]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [("gzip", b"no gzip"), ("gzip", gzip.compress(b"{}" * 99)[:-9]), ("br", b"x")],
+    ids=["garbled", "cut", "unknown"],
+)
+def test_bodies_that_cannot_be_unpacked_are_refused(url: str, coding: str, body: bytes) -> None:
+    """Garbled, cut and unknown codings are one sentence with status 400."""
+    status, said = ask(url, "POST", "/v2/models/tiny-boxes/infer", body, {"Content-Encoding": coding})
+    assert status == 400
+    assert said["error"].startswith("the request")
+
+
+def test_a_small_body_does_not_become_a_giant(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would unpack beyond the largest request is refused when it gets there."""
+    monkeypatch.setattr("labelop.engines.serve.MAX_BODY_BYTES", 1000)
+    body = gzip.compress(bytes(100_000))
+    status, said = ask(url, "POST", "/v2/models/tiny-boxes/infer", body, {"Content-Encoding": "gzip"})
+    assert (status, "larger" in said["error"]) == (400, True)
