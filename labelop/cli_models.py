@@ -12,6 +12,7 @@ from labelop.cli_common import FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows
 from labelop.errors import CatalogError
 from labelop.jobs import LevelText
+from labelop.settings import Settings
 
 _SHOWN = (
     "model_id", "engine_name", "device", "images_count", "images_per_second", "growth_mib", "difference", "agrees",
@@ -138,3 +139,16 @@ def recommend(
             for sentence in found.sentences:
                 typer.echo(sentence)
         show_rows(found.rows, output, title="Candidates")
+
+
+def say_engines(settings: Settings) -> None:
+    """Say on standard error which engine the models of this machine will run on, and why; one line per reason."""
+    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.catalog.choice import choose_engine  # noqa: PLC0415
+
+    lines: dict[tuple[str, str], list[str]] = {}
+    for card in load_catalog(settings.catalog).values():
+        choice = choose_engine(card, settings)
+        lines.setdefault((choice.label, choice.reason), []).append(card.id)
+    for (label, reason), models in lines.items():
+        typer.echo(f"engine: {label} for {', '.join(models)}: {reason}", err=True)

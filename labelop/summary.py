@@ -14,6 +14,7 @@ from labelop.runs import PRELABELLED
 _QUERIES = {
     "Accounting: found = landed + quarantined": "run_summary",
     "Local and cloud: correction effort and cost": "arm_summary",
+    "Engines that ran": "engines_used",
     "Model quality against the truth that came with the source": "model_quality",
 }
 """Query by heading, in the order of reading."""
@@ -34,6 +35,7 @@ _WORDS = {
     "arm": "arm",
     "split": "split",
     "model_id": "model",
+    "engine": "engine",
     "images_count": "images",
     "accepted_count": "labels",
     "her": "edits per label",

@@ -1,6 +1,6 @@
 """Runs ONNX graphs on OpenVINO, which uses the processor's bfloat16 units where it has them.
 
-The only module that knows openvino. Each pass has a fixed batch size, because the library is up to twice as slow on
+The only module that knows openvino. Each pass has a fixed batch size, because the library is slower on
 open shapes, and a SAM2 decoder of open shapes answers nothing at all or fails; so a few sizes are compiled instead: one
 image and a full batch, and a few and many boxes.
 """

@@ -1,0 +1,13 @@
+-- Which engine each model ran on, where, for how many images, over all attempts that finished.
+-- Params: dataset text = null
+-- Grain: dataset, arm, placement, model_id, engine
+SELECT
+    dataset, arm, placement, model_id, engine,
+    sum(images_count)::BIGINT AS images_count,
+    sum(infer_seconds) AS infer_seconds,
+    bool_or(simulated) AS simulated
+FROM usage
+SEMI JOIN v_current USING (dataset, dataset_version)
+WHERE outcome <> 'failed' AND ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
+GROUP BY dataset, arm, placement, model_id, engine
+ORDER BY dataset, arm, placement, model_id, engine;
