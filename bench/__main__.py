@@ -41,6 +41,8 @@ _LOOP_TARGETS = {
     "rtdetr-r50": 8.0,
 }
 _LOOP_IMAGES = 3
+_MOST_OF_FLOOR = 1.05
+"""Above this share of a floor the floor was measured in a bad moment."""
 _FLOOR_SHARE, _DECODE_SHARE = 0.90, 0.85
 
 
@@ -174,11 +176,11 @@ def _usable(cases: dict[str, Work], notes: list[str]) -> dict[str, Work]:
 def _targets(model: str, size: str, reference: str, peers: tuple[str, ...]) -> tuple[Target, ...]:
     against_peers = [Target(OURS, name, 1.0, f"never slower than {name}") for name in peers if name != reference]
     if reference != LOOP:
-        return (Target(OURS, DECODE_FLOOR, _DECODE_SHARE, "share of the decode floor"), *against_peers)
+        return (Target(OURS, DECODE_FLOOR, _DECODE_SHARE, "share of the decode floor", _MOST_OF_FLOOR), *against_peers)
     wanted = _LOOP_TARGETS.get((model, size)) or _LOOP_TARGETS[model]
     return (
         Target(OURS, LOOP, wanted, "times the pipeline loop"),
-        Target(OURS, FLOOR, _FLOOR_SHARE, "share of the floor"),
+        Target(OURS, FLOOR, _FLOOR_SHARE, "share of the floor", _MOST_OF_FLOOR),
         *against_peers,
     )
 

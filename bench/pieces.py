@@ -18,7 +18,7 @@ from PIL import Image
 from bench.engines import CORES, cycle, fast_decode, pillow_decode
 from bench.measure import Work, measure
 from bench.photos import photos
-from bench.ratios import Table
+from bench.ratios import Table, Target
 from labelop import schemas
 from labelop.effort.script import edit_script
 from labelop.geometry import Box, iou_matrix
@@ -30,6 +30,7 @@ from labelop.schemas import utc_now
 
 _TARGET_PX = (224, 224)
 _IMAGES, _BOXES = 2000, 20
+_WANTED = 1_000_000
 _MATCHED_IMAGES, _MATCHED_BOXES = 200, 10
 
 
@@ -127,18 +128,17 @@ def landing_table(folder: Path, rounds: int, seconds: float) -> Table:
     }
     rates = measure(cases, rounds, seconds, _IMAGES * _BOXES)
     reference = next(iter(cases))
-    best = max(float(np.median(rates["ours, arrays -> committed table"])), 1.0)
+    wanted = f"wanted: {_WANTED:,} predictions/s"
+    rates[wanted] = (float(_WANTED),) * rounds
+    target = Target("ours, arrays -> committed table", wanted, 1.0, "share of the wanted rate")
     return Table(
         "landing",
         f"Landing, {_IMAGES:,} images with {_BOXES} predictions a commit",
         "predictions/s",
         reference,
         rates,
+        (target,),
         notes=(
-            (
-                f"Target: 1,000,000 predictions/s from arrays to committed table; measured {best:,.0f}: "
-                f"{'reached' if best >= 1e6 else 'not reached'} ({100 * (best / 1e6 - 1):+.0f} %)."
-            ),
             (
                 "Arrays: numpy columns of a whole commit, nested per image without a Python object per row. Prediction "
                 "ids and class names are lists of strings that a worker has made before; making them is not in it."

@@ -30,6 +30,8 @@ class Target:
     """Smallest ratio of the two rates that counts as reached."""
     why: str
     """What the target is called, in words."""
+    most: float | None = None
+    """A ratio above cannot be real (nothing is faster than its floor): the run was disturbed. None without a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,16 @@ class Verdict:
     @property
     def reached(self) -> bool | None:
         """Whether the target is reached; None when it was not measured or the rounds disagree."""
-        return None if self.ratio is None or not self.steady else self.ratio >= self.target.at_least
+        return None if self.ratio is None or self.disturbed else self.ratio >= self.target.at_least
+
+    @property
+    def disturbed(self) -> str | None:
+        """Why the ratio is not judged, or None when it is."""
+        if not self.steady:
+            return f"the rounds differ by more than {STEADY:g}x"
+        if self.ratio is not None and self.target.most is not None and self.ratio > self.target.most:
+            return "the floor itself was disturbed"
+        return None
 
     @property
     def sentence(self) -> str:
@@ -54,8 +65,8 @@ class Verdict:
         wanted = f"{self.target.why}: at least {self.target.at_least:g}"
         if self.ratio is None:
             return f"{wanted}, not measured"
-        if not self.steady:
-            return f"{wanted}, measured {self.ratio:.2f}: not judged, the rounds differ by more than {STEADY:g}x"
+        if self.disturbed:
+            return f"{wanted}, measured {self.ratio:.2f}: not judged, {self.disturbed}"
         share = 100.0 * (self.ratio / self.target.at_least - 1.0)
         word = "reached" if self.reached else "not reached"
         return f"{wanted}, measured {self.ratio:.2f}: {word} ({share:+.0f} %)"
@@ -147,7 +158,7 @@ def from_json(text: str) -> list[Table]:
             one["unit"],
             one["reference"],
             {case["name"]: tuple(case["rounds"]) for case in one["cases"]},
-            tuple(Target(**{k: v[k] for k in ("case", "against", "at_least", "why")}) for v in one["targets"]),
+            tuple(Target(**{k: v[k] for k in ("case", "against", "at_least", "why", "most")}) for v in one["targets"]),
             tuple(one["notes"]),
         )
         for one in content["tables"]

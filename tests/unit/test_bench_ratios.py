@@ -49,6 +49,14 @@ def test_verdicts_say_reached_missed_and_not_measured() -> None:
     assert missed.sentence.endswith("measured 0.33: not reached (-33 %)")
 
 
+def test_nothing_is_faster_than_its_floor() -> None:
+    """A ratio above what can be real is shown and not judged."""
+    rates = {"floor": (2.0,), "ours": (3.0,)}
+    table = Table("t", "T", "images/s", "floor", rates, (Target("ours", "floor", 0.9, "share", 1.05),))
+    assert table.verdicts()[0].reached is None
+    assert table.verdicts()[0].sentence.endswith("measured 1.50: not judged, the floor itself was disturbed")
+
+
 def test_a_ratio_at_its_target_reaches_it() -> None:
     """The bound itself counts."""
     table = Table("t", "T", "images/s", "a", {"a": (2.0,), "b": (4.0,)}, (Target("b", "a", 2.0, "twice"),))
