@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_files_are_proven_before_they_are_opened(tmp_path: Path) -> None:
         open_engine(card, Settings())
 
 
-CARD_FAULTS = {
+CARD_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "width": ({"width_px": 33}, r"images as uint8\(n, 24, 32, 3\).*uint8\(n, 24, 33, 3\)"),
     "classes": ({"classes": ("disc", "ring")}, r"logits as float\(n, 7, 3\).*float\(n, n, 2\)"),
     "family": ({"family": "detr"}, r"logits as float\(n, 7, 3\).*float\(n, n, 4\)"),
