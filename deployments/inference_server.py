@@ -57,6 +57,7 @@ def main() -> int:
     with Triton(config=config) as triton:
         for name, engine in engines.items():
             _bind(triton, name, engine, given.wait_microseconds)
+        triton.run()
         print(f"serving {', '.join(engines)} on http://{given.host}:{given.port}", file=sys.stderr, flush=True)
         triton.serve()
     return 0

@@ -85,9 +85,13 @@ def up(
     print("starting the Prefect server and the inference server", flush=True)
     server = ["server", "start", "--host", "127.0.0.1", "--port", str(ui)]
     start("server", [_prefect(), *server], base | {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2"})
+    models_log = folder / "logs/models.log"
+    told = models_log.stat().st_size if models_log.exists() else 0
     start("models", [*serving, "--port", str(model)], base | extra)
     _wait_for(f"{api}/health", folder / "logs/server.log", pids["server"])
     _wait_for(f"{models}/v2/health/ready", folder / "logs/models.log", pids["models"])
+    # a Triton core is ready before it has any model
+    _wait_for_line("serving ", models_log, told, pids["models"])
     print("creating pools and deployments", flush=True)
     for pool in POOLS.values():
         _run([_prefect(), "work-pool", "create", pool, "--type", "process", "--overwrite"], shared)
@@ -195,6 +199,15 @@ def _wait_for(url: str, log: Path, pid: int) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
     sys.exit(f"error: no server of this stack answers at {url}. Hint: see {log}, then `make down`.")
+
+
+def _wait_for_line(start: str, log: Path, offset: int, pid: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and _alive(pid):
+        if any(line.startswith(start) for line in log.read_bytes()[offset:].decode(errors="replace").splitlines()):
+            return
+        time.sleep(0.3)
+    sys.exit(f"error: the inference server has not begun to serve. Hint: see {log}, then `make down`.")
 
 
 def _taken(port: int) -> bool:
