@@ -131,6 +131,8 @@ def _stop(name: str, pid: int) -> None:
         while time.monotonic() < deadline and _alive(pid):
             time.sleep(0.1)
         os.killpg(pid, signal.SIGKILL)
+        while time.monotonic() < deadline + 1.0 and _alive(pid):  # a killed child stays until it is waited for
+            time.sleep(0.05)
     except ProcessLookupError:
         pass
     print(f"stopped {name}")
@@ -215,6 +217,8 @@ def main() -> None:
     parser.add_argument("--model-port", type=int, default=8700, help="port of the inference server; 0 takes a free one")
     parser.add_argument("--store", help="root of the tables; a folder beside the logs when left out")
     given = parser.parse_args()
+    # a shell that runs this in the background ignores the signal, and what is started here would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if given.action == "up":
         up(given.folder, ui_port=given.port, model_port=given.model_port, store=given.store)
     else:
