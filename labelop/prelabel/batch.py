@@ -19,10 +19,10 @@ from typing import Any
 from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.errors import UnreadableImageError
+from labelop.ingest.originals import read_pixels
 from labelop.labels import Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
-from labelop.prelabel.originals import read_pixels
 from labelop.prelabel.plan import Plan, PlannedBatch
 from labelop.runs import source_root
 from labelop.schemas import utc_now
