@@ -155,6 +155,8 @@ def _stop(name: str, pid: int) -> None:
         while time.monotonic() < deadline and _alive(pid):
             time.sleep(0.1)
         os.killpg(pid, signal.SIGKILL)
+        while time.monotonic() < deadline + 1.0 and _alive(pid):  # a killed child stays until it is waited for
+            time.sleep(0.05)
     except ProcessLookupError:
         pass
     print(f"stopped {name}")
@@ -251,6 +253,8 @@ def main() -> None:
         "--model-server", choices=("builtin", "pytriton"), default="builtin", help="which inference server is started"
     )
     given = parser.parse_args()
+    # a shell that runs this in the background ignores the signal, and what is started here would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if given.action == "up":
         ports = {"ui_port": given.port, "model_port": given.model_port}
         up(given.folder, **ports, store=given.store, model_server=given.model_server)

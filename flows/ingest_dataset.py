@@ -71,7 +71,11 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
         )
         land_truths(tables, manifest, wanted.source_format, run)
         is_new = land_manifest(tables, manifest, run)
-        levels = classify_dataset(tables, manifest.dataset, manifest.dataset_version, policy, settings, run)
+        # this run's root, which no event names yet: the one of an earlier run may be gone
+        root = str(manifest.images[0]["source_uri"])
+        levels = classify_dataset(
+            tables, manifest.dataset, manifest.dataset_version, policy, settings, run, source_uri=root
+        )
     quarantined = sum(1 for row in manifest.images if row["outcome"] == "quarantined")
     summary = {
         "discovered_count": len(manifest.images),
@@ -87,7 +91,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
             manifest.dataset_version,
             INGESTED,
             ontology=ontology,
-            source_uri=str(manifest.images[0]["source_uri"]),
+            source_uri=root,
             policy_digest=policy.digest,
             summary=summary,
         ),

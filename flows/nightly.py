@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ from prefect import flow
 
 from labelop.configuration import load_configuration
 from labelop.errors import LabelopError, RunFailedError
-from labelop.jobs import DatasetJob, check_night, parse_job
+from labelop.jobs import DatasetJob, check_night, check_ontologies, parse_job
 from labelop.landing.store import Store, open_store
 from labelop.runs import FINISHED, RunEvent, dataset_version_of, new_run_id, record
 from labelop.settings import Settings, load_settings
@@ -17,6 +20,23 @@ from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
 from tasks.report import gather_tables, run_checks, write_report
 from tasks.review import import_reviews, land_edits, land_quality, simulate_reviews
+
+
+@dataclass(slots=True)
+class _Troubles:
+    """What went wrong in a night that went on."""
+
+    failed: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """Note the trouble of a part and go on behind it."""
+        try:
+            yield
+        except LabelopError as error:
+            self.failed.append(f"{what}: {error.message}")
+            self.hints += [error.hint] if error.hint and error.hint not in self.hints else []
 
 
 @flow(name="nightly", persist_result=False)
@@ -40,35 +60,39 @@ def nightly(
 
     Raises:
         ConfigurationError: A job or a file of the configuration has a fault; then nothing was done.
-        RunFailedError: A dataset did not get through, or a check failed; the other datasets did their work.
+        RunFailedError: A dataset did not get through, a check failed or the report could not be written; everything
+            else did its work.
     """
     settings = load_settings(store=store)
     tables, run = open_store(settings), run_id or new_run_id("night")
     jobs = [parse_job(job) for job in night]
     check_night(jobs)
-    load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
-    failed: list[str] = []
-    hints: list[str] = []
+    files = load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
+    check_ontologies(jobs, (arm.ontology for arm in files.routing.arms))
+    troubles = _Troubles()
     with progress_shown():
         for job in jobs:
-            try:
+            # one dataset's trouble may not cost the others their night; the run still ends as failed
+            with troubles.noted(job.dataset):
                 _one(tables, settings, job, run, {"batch_images": batch_images, "shard_batches": shard_batches})
-            except LabelopError as error:
-                # one dataset's trouble may not cost the others their night; the run still ends as failed
-                failed.append(f"{job.dataset}: {error.message}")
-                hints += [error.hint] if error.hint and error.hint not in hints else []
-        output = Path(report) if report else settings.report_path
-        page = write_report(tables, output, dataset=None, settings=settings)
-        publish_tables((t.title, t.records(), f"{t.note} Page: {page.name}") for t in gather_tables(tables))
-        failed += [
-            f"check {check.name} found {len(check.rows)} rows"
-            for check in run_checks(tables)
-            if check.severity == "fail" and not check.passed
-        ]
-    if failed:
+        # nor may the trouble of a report hide why a dataset failed
+        with troubles.noted("report"):
+            output = Path(report) if report else settings.report_path
+            page = write_report(tables, output, dataset=None, settings=settings)
+            publish_tables((t.title, t.records(), f"{t.note} Page: {page.name}") for t in gather_tables(tables))
+        with troubles.noted("checks"):
+            troubles.failed += [
+                f"check {check.name} found {len(check.rows)} rows"
+                for check in run_checks(tables)
+                if check.severity == "fail" and not check.passed
+            ]
+    if failed := troubles.failed:
+        count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"
         raise RunFailedError(
-            f"Run {run} ended with {len(failed)} problems: " + " | ".join(failed),
-            hint=" ".join([*hints, "What has landed stays landed; run again after mending to do only the rest."]),
+            f"Run {run} ended with {count}: " + " | ".join(failed),
+            hint=" ".join(
+                [*troubles.hints, "What has landed stays landed; run again after mending to do only the rest."]
+            ),
         )
 
 

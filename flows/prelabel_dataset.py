@@ -120,7 +120,7 @@ def prelabel_dataset(
     if waiting:
         first = [outcome for outcome in outcomes if outcome.error][:1]
         said = "".join(f" The first error: {outcome.error}" for outcome in first)
-        again = "See the logs of the prelabel-batches runs, then run again: only the missing batches are done."
+        again = "Mend what the error names and run again: only the missing batches are done."
         raise RunFailedError(
             f"{len(waiting)} of {planned} batches of {dataset} {version} did not land in run {run}, "
             f"first {waiting[0].batch_id}.{said}",

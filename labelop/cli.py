@@ -35,7 +35,7 @@ from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
 from labelop.cli_review import review_app
 from labelop.errors import LabelopError
-from labelop.jobs import DatasetJob, parse_job, read_night
+from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
 from labelop.landing.store import Store
 from labelop.settings import Settings
 
@@ -248,7 +248,8 @@ def _run_night(
     from labelop.runs import new_run_id  # noqa: PLC0415
     from labelop.summary import for_people, run_tables, warnings_of  # noqa: PLC0415
 
-    load_configuration(settings)  # a fault in it is told alone, not below the tables of a night that did nothing
+    files = load_configuration(settings)  # a fault is told alone, not below the tables of a night that did nothing
+    check_ontologies(jobs, (arm.ontology for arm in files.routing.arms))
     say_engines(settings)
     run, page = new_run_id("night"), report_file or settings.report_path
     problem: LabelopError | None = None
@@ -266,7 +267,7 @@ def _run_night(
             problem = error
     said = run_tables(tables, run)
     show_sections(for_people(said) if output is OutputFormat.TABLE else said, output)
-    if output is OutputFormat.TABLE:
+    if output is OutputFormat.TABLE and page.is_file():
         typer.echo(f"Report: {page}")
     for warning in warnings_of(tables):
         warn(warning)

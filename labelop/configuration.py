@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.cost.prices import PriceBook, load_prices
+from labelop.prelabel.shard import check_arms
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy
 from labelop.settings import Settings
@@ -30,14 +31,17 @@ class Configuration:
 
 
 def load_configuration(settings: Settings) -> Configuration:
-    """Read every configuration file that the settings point at.
+    """Read every configuration file that the settings point at, and check that they fit together.
 
     Raises:
-        ConfigurationError: One of them is missing or has a fault; names file, key, value found and what is allowed.
+        ConfigurationError: One of them is missing or has a fault, or an arm names a model that is not there or does
+            not fit its role; names file, key, value found and what is allowed.
     """
-    return Configuration(
+    files = Configuration(
         policy=load_policy(settings.config / "policy.yaml"),
         routing=load_routing(settings.config / "routing.yaml"),
         prices=load_prices(settings.config / "prices.yaml"),
         catalog=load_catalog(settings.catalog),
     )
+    check_arms(settings, files.routing)
+    return files

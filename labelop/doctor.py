@@ -13,6 +13,7 @@ from labelop.cost.prices import load_prices
 from labelop.egress.audit import verify as verify_audit
 from labelop.errors import LabelopError, PolicyError
 from labelop.landing.store import open_store, read_rows
+from labelop.prelabel.shard import check_arms
 from labelop.queries import list_queries
 from labelop.routing.policy import load_routing
 from labelop.sensitivity.policy import load_policy
@@ -45,7 +46,7 @@ def examine(store: str | None) -> list[Finding]:
         *[Finding(f"setting {name}", ok=True, detail=str(value)) for name, value in settings],
         *[_library(name) for name in _LIBRARIES],
         _checked("policy.yaml", lambda: _policy(settings)),
-        _checked("routing.yaml", lambda: load_routing(settings.config / "routing.yaml").digest[:12]),
+        _checked("routing.yaml", lambda: _routing(settings)),
         _checked("prices.yaml", lambda: load_prices(settings.config / "prices.yaml").digest[:12]),
         _checked("models", lambda: _models(settings)),
         _checked("sql", lambda: f"{len(list_queries())} queries"),
@@ -70,6 +71,12 @@ def _policy(settings: Settings) -> str:
             hint=f"Review {settings.config / 'policy.yaml'} and set a later valid_until.",
         )
     return f"{policy.digest[:12]}, valid until {policy.valid_until}"
+
+
+def _routing(settings: Settings) -> str:
+    routing = load_routing(settings.config / "routing.yaml")
+    check_arms(settings, routing)
+    return f"{routing.digest[:12]}, {len(routing.arms)} arms"
 
 
 def _audit(path: Path) -> Finding:

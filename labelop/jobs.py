@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -67,6 +67,26 @@ def read_night(path: Path) -> list[DatasetJob]:
     jobs = read_form(path, _NightForm, error=ConfigurationError, hint=_NIGHT_HINT).root
     check_night(jobs, name=str(path))
     return jobs
+
+
+def check_ontologies(jobs: Sequence[DatasetJob], known: Iterable[str], *, name: str = "The night") -> None:
+    """Check that something can label each dataset whose job names its ontology.
+
+    Args:
+        jobs: Jobs of one night.
+        known: Ontologies of the arms in routing.yaml.
+        name: What the message calls the night, for example its file.
+
+    Raises:
+        ConfigurationError: No arm labels the ontology of a job.
+    """
+    allowed = sorted(set(known))
+    for job in jobs:
+        if job.ontology is not None and job.ontology not in allowed:
+            raise ConfigurationError(
+                f"{name}: dataset {job.dataset!r}: key ontology has the value {job.ontology!r}; allowed are {allowed}.",
+                hint="An ontology is known when an arm in routing.yaml has it; leave it out to find it from the truth.",
+            )
 
 
 def check_night(jobs: Sequence[DatasetJob], *, name: str = "The night") -> None:

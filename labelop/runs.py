@@ -101,6 +101,13 @@ def source_root(store: Store, dataset: str, dataset_version: str) -> str | None:
     return None if newest is None else newest["source_uri"]
 
 
+def plan_in_force(store: Store, dataset: str, dataset_version: str) -> str | None:
+    """Find the plan that counts for a dataset version; None before its first plan."""
+    rows = read_rows(store, "runs", filters=equal(dataset=dataset, dataset_version=dataset_version, event=PLANNED))
+    newest = max(rows, key=lambda row: row["landed_at"], default=None)
+    return None if newest is None else newest["plan_id"]
+
+
 def _current(store: Store) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = run_query(store, "current_versions").to_pylist()
     return rows

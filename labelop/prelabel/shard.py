@@ -79,16 +79,9 @@ def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dic
         if arm.ontology != ontology:
             continue
         named = {"detector": arm.detector, "segmenter": arm.segmenter, "classifier": arm.classifier}
-        missing = sorted(card for card in named.values() if card is not None and card not in catalog)
-        if missing:
-            raise CatalogError(
-                f"Arm {arm.arm!r} of ontology {ontology!r} names the models {missing}, "
-                f"expected some of {sorted(catalog)}.",
-                hint=f"Cards are read from {settings.catalog}.",
-            )
         for role, card in named.items():
             if card is not None:
-                _check_role(settings, catalog, arm, role, catalog[card])
+                _check_role(settings, catalog, arm, role, card)
         arms[arm.arm] = ArmModels(
             detector=catalog[arm.detector],
             segmenter=catalog[arm.segmenter] if arm.segmenter else None,
@@ -100,16 +93,28 @@ def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dic
     return arms
 
 
-def _check_role(settings: Settings, catalog: Mapping[str, ModelCard], arm: Arm, role: str, card: ModelCard) -> None:
+def check_arms(settings: Settings, routing: RoutingPolicy) -> None:
+    """Look up the model cards of every arm there is, so that a wrong one fails before any work.
+
+    Raises:
+        CatalogError: As `arm_models`.
+    """
+    for ontology in sorted({arm.ontology for arm in routing.arms}):
+        arm_models(settings, routing, ontology)
+
+
+def _check_role(settings: Settings, catalog: Mapping[str, ModelCard], arm: Arm, role: str, named: str) -> None:
     def fits(one: ModelCard) -> bool:
         return one.task == _TASK_OF[role] and one.ontology in (arm.ontology, _ANY)
 
-    if not fits(card):
+    card = catalog.get(named)
+    if card is None or not fits(card):
+        found = "which no card has" if card is None else f"a {card.task} model of ontology {card.ontology!r}"
         allowed = sorted(name for name, one in catalog.items() if fits(one))
         raise CatalogError(
             f"File {settings.config / 'routing.yaml'}: arm {arm.arm!r} of ontology {arm.ontology!r}: key {role} has "
-            f"the value {card.id!r}, a {card.task} model of ontology {card.ontology!r}; allowed are "
-            f"{_TASK_OF[role]} models of ontology {arm.ontology!r} or {_ANY!r}: {allowed}.",
+            f"the value {named!r}, {found}; allowed are {_TASK_OF[role]} models of ontology {arm.ontology!r} or "
+            f"{_ANY!r}: {allowed}.",
             hint=f"Cards are read from {settings.catalog}.",
         )
 

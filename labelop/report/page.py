@@ -5,8 +5,10 @@ Composes results, tables, plots and pictures into the template; the template esc
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from labelop.errors import ConfigurationError
-from labelop.ingest.decode import ImageArray, decode
-from labelop.ingest.sources import read_original
+from labelop.ingest.decode import ImageArray
+from labelop.ingest.originals import read_pixels
 from labelop.landing.store import Store
 from labelop.queries import Session, open_session, run_query
 from labelop.report import plots
@@ -30,6 +32,7 @@ from labelop.report.styles import STYLES
 from labelop.report.tables import build, comparison_table, operations_table
 from labelop.report.values import plain, shown
 from labelop.report.verdict import verdicts
+from labelop.runs import current_version, source_root
 from labelop.settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -74,8 +77,14 @@ def write_report(
     session = open_session(store)
     results = gather(session, dataset)
 
+    @cache
+    def moved_to(name: str) -> str | None:
+        return source_root(store, name, current_version(store, name))
+
     def read(row: Row) -> ImageArray:
-        return decode(read_original(str(row["source_uri"]), str(row["path"]), settings))
+        # the same content may lie elsewhere by now; its rows still name the place of its first ingest
+        place = moved_to(str(row["dataset"])) or str(row["source_uri"])
+        return read_pixels(str(row["image_id"]), place, str(row["path"]), settings)
 
     gallery = collect_pictures(session, dataset, read, include_restricted=include_restricted)
     html = render(results, gallery, dataset=dataset)
@@ -85,7 +94,8 @@ def write_report(
         unfinished.write_text(html, encoding="utf-8")
         unfinished.replace(output)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is wrong with the folder is told by the first error
+            unfinished.unlink(missing_ok=True)
         raise ConfigurationError(
             f"The report cannot be written to {output}: {error.strerror}.",
             hint="`--output` of `labelop report`, `--report` of a night, or LABELOP_REPORT names the file.",

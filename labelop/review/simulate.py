@@ -30,7 +30,7 @@ from labelop.review.annotation_import import import_reviews
 from labelop.review.intake import ImportResult, load_context
 from labelop.review.rows import label_of
 from labelop.review.task_export import draft_region, task_form
-from labelop.review.tasks import ReviewTask
+from labelop.review.tasks import ReviewTask, in_force
 
 REVIEWERS = {"sim-a": 0.85, "sim-b": 1.0, "sim-c": 1.25}
 """Pseudonym and speed factor: the share of the modelled seconds the reviewer needs."""
@@ -93,9 +93,10 @@ def simulate_reviews(
     reviews = read_rows(store, "reviews", columns=["image_id", "batch_id", "arm", "labels", "simulated"], filters=where)
     truth = {row["image_id"]: [label_of(v) for v in row["labels"]] for row in reviews if row["arm"] == "import"}
     by_people = {(row["batch_id"], row["image_id"]) for row in reviews if not row["simulated"]}
-    reviewer_of = _assigned(list(context.tasks.values()))
+    counting = in_force(store, dataset, dataset_version, context.tasks.values())
+    reviewer_of = _assigned(counting)
     batches: dict[str, list[ReviewTask]] = defaultdict(list)
-    for task in context.tasks.values():
+    for task in counting:
         if task.image_id in truth and (task.batch_id, task.image_id) not in by_people:
             batches[task.batch_id].append(task)
     result = ImportResult(0, 0, 0)

@@ -17,7 +17,7 @@ from labelop.errors import ReviewError
 from labelop.geometry import to_percent
 from labelop.labels import Prediction
 from labelop.landing.store import Store
-from labelop.review.tasks import Ontology, ReviewTask, load_ontology, load_tasks
+from labelop.review.tasks import Ontology, ReviewTask, in_force, load_ontology, load_tasks
 from labelop.runs import current_version
 
 LOCAL_FILES_PREFIX = "/data/local-files/?d="
@@ -65,7 +65,10 @@ def export_tasks(
         RunFailedError: The dataset has never been ingested.
     """
     version = dataset_version or current_version(store, dataset)
-    return [task_form(task, prefix) for task in load_tasks(store, dataset, version)[:limit]]
+    return [
+        task_form(task, prefix)
+        for task in in_force(store, dataset, version, load_tasks(store, dataset, version))[:limit]
+    ]
 
 
 def export_review(

@@ -5,6 +5,7 @@ Knows the tables and no tool. The name of a task is content-derived, so an expor
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from labelop.labels import Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read, read_rows
 from labelop.review.rows import prediction_of
+from labelop.runs import plan_in_force
 
 _REVIEWED_ROLES = frozenset({"chosen", "compare"})
 _REVIEWED_OUTCOMES = frozenset({"ok", "empty"})
@@ -98,6 +100,19 @@ def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewT
             )
         )
     return sorted(tasks, key=lambda task: task.task_uid)
+
+
+def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
+    """Keep the tasks of the plan that counts now: nobody should correct drafts that a later plan replaced.
+
+    Corrections of replaced drafts that come back all the same are still imported: the work was done.
+    """
+    plan_id = plan_in_force(store, dataset, dataset_version)
+    if plan_id is None:
+        return list(tasks)
+    batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))["batch_id"].to_pylist()
+    wanted = set(batches)
+    return [task for task in tasks if task.batch_id in wanted]
 
 
 def load_ontology(store: Store, dataset: str, dataset_version: str) -> Ontology:

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from labelop import ids
-from labelop.errors import DigestMismatchError, LabelopError, ManifestError
-from labelop.ingest.sources import read_original
+from labelop.errors import LabelopError, ManifestError, SourceUnavailableError
+from labelop.ingest.originals import read_bytes
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, is_landed, land, read_rows
+from labelop.runs import source_root
 from labelop.schemas import utc_now
 from labelop.sensitivity.policy import Level, SensitivityPolicy, join
 from labelop.sensitivity.signals import Finding, declared_signal, exif_signal, finding, path_signal
@@ -36,11 +36,14 @@ def classify_image(
     Args:
         declared: Level declared for each copy of the image, None where nobody declared one.
         paths: Percent-encoded path of each copy, in the same order.
-        read: Gives the original bytes; a failure counts as restricted.
+        read: Gives the original bytes; a fault of the file counts as restricted.
         policy: The rules.
 
     Returns:
         The findings, the highest of their levels, and which findings stand for it.
+
+    Raises:
+        SourceUnavailableError: The source is away just now, which says nothing about the image.
     """
     findings = [*declared_signal(declared, policy), *path_signal(paths, policy)]
     spoken = [
@@ -56,6 +59,8 @@ def classify_image(
         findings.append(finding("declared", "stale_policy", Level.RESTRICTED, evidence))
     try:
         findings += exif_signal(read(), policy)
+    except SourceUnavailableError:
+        raise  # levels are final for their policy: a moment's trouble may not restrict an image for good
     except (LabelopError, OSError) as error:
         findings.append(finding("exif", "signal_error", Level.RESTRICTED, type(error).__name__))
     level = join(found.level for found in findings)
@@ -64,15 +69,32 @@ def classify_image(
 
 
 def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what, rules, provenance
-    store: Store, dataset: str, dataset_version: str, policy: SensitivityPolicy, settings: Settings, run_id: str
+    store: Store,
+    dataset: str,
+    dataset_version: str,
+    policy: SensitivityPolicy,
+    settings: Settings,
+    run_id: str,
+    *,
+    source_uri: str | None = None,
 ) -> dict[str, int]:
     """Classify every usable image of a dataset version and land findings and levels, once per policy.
+
+    Args:
+        store: Where the images are and the levels go.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+        policy: The rules.
+        settings: How to reach the originals.
+        run_id: Run that does the work, for provenance.
+        source_uri: Root the files lie under now; where they lay at the last ingest when None.
 
     Returns:
         Number of images by level, all four levels in order.
 
     Raises:
         ManifestError: The dataset version has not landed.
+        SourceUnavailableError: The originals cannot be read now; nothing landed.
         LandingError: The store did not take the rows.
     """
     key = f"{dataset}:{dataset_version}:{policy.digest}"
@@ -80,7 +102,9 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
         where = {"dataset": dataset, "dataset_version": dataset_version}
         copies = _copies(store, where)
         with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="classify") as pool:
-            one = partial(_classify_copies, policy=policy, settings=settings)
+            # the same content may lie elsewhere by now; its rows still name the place of its first ingest
+            root = source_uri or source_root(store, dataset, dataset_version)
+            one = partial(_classify_copies, policy=policy, settings=settings, root=root)
             results = dict(zip(copies, pool.map(one, copies.values()), strict=True))
         provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": utc_now()}
         findings = [
@@ -120,21 +144,16 @@ def _copies(store: Store, where: Mapping[str, str]) -> dict[str, list[dict[str, 
 
 
 def _classify_copies(
-    copies: Sequence[Mapping[str, Any]], *, policy: SensitivityPolicy, settings: Settings
+    copies: Sequence[Mapping[str, Any]], *, policy: SensitivityPolicy, settings: Settings, root: str | None
 ) -> tuple[list[Finding], Level, str]:
+    first = copies[0]
+    place = root or str(first["source_uri"])
     return classify_image(
         declared=[copy["declared_level"] for copy in copies],
         paths=[copy["path"] for copy in copies],
-        read=partial(_read_checked, copies[0], settings),
+        read=partial(read_bytes, first["image_id"], place, first["path"], settings),
         policy=policy,
     )
-
-
-def _read_checked(copy: Mapping[str, Any], settings: Settings) -> bytes:
-    data = read_original(copy["source_uri"], copy["path"], settings)
-    if ids.sha256_hex(data) != copy["image_id"]:
-        raise DigestMismatchError(f"File {copy['path']} is no longer image {copy['image_id'][:12]}.")
-    return data
 
 
 def _finding_row(found: Finding) -> dict[str, Any]:

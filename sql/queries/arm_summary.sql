@@ -4,7 +4,10 @@
 WITH drafted AS (
     SELECT dataset, dataset_version, arm, string_agg(DISTINCT model_id, ', ' ORDER BY model_id) AS model_id
     FROM prelabels
-    WHERE role IN ('chosen', 'compare')
+    LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
+    WHERE
+        role IN ('chosen', 'compare')
+        AND (f.plan_id IS NULL OR batch_id IN (SELECT b.batch_id FROM batches AS b WHERE b.plan_id = f.plan_id))
     GROUP BY dataset, dataset_version, arm
 )
 SELECT

@@ -24,7 +24,7 @@ fact AS (
     SELECT
         'sensitivity policy', dataset, dataset_version, 'policy.yaml', policy_digest,
         'levels and placements were decided by it'
-    FROM prelabels
+    FROM v_in_force
     UNION
     SELECT
         'effort parameters', dataset, dataset_version, 'seconds per operation', parameter_set,
@@ -33,7 +33,7 @@ fact AS (
     UNION
     SELECT
         'price book', v.dataset, v.dataset_version, 'prices.yaml', p.price_book,
-        'landed last; all amounts are in ' || p.currency
+        'in force; all amounts are in ' || p.currency
     FROM v_current AS v CROSS JOIN v_price AS p
 ),
 wanted AS (

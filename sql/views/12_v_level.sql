@@ -15,11 +15,24 @@ WITH own AS (
         PARTITION BY l.dataset, l.dataset_version, l.image_id ORDER BY l.landed_at DESC, l.policy_digest
     ) = 1
 ),
+heard AS (
+    -- versions that count: the current one, and one that was handed over since and whose ingest has not come to its end
+    SELECT dataset, dataset_version FROM v_current
+    UNION
+    SELECT i.dataset, i.dataset_version
+    FROM images AS i
+    LEFT JOIN (SELECT dataset, max(landed_at) AS ended_at FROM runs WHERE event = 'ingested' GROUP BY dataset) AS r
+        USING (dataset)
+    WHERE i.landed_at > r.ended_at OR r.ended_at IS NULL
+),
 strictest AS (
-    SELECT image_id, max(rank) AS rank, arg_max(known_at, rank) AS known_at
-    FROM own
-    SEMI JOIN v_current USING (dataset, dataset_version)
-    GROUP BY image_id
+    -- an image of another owner that nobody has classified yet is restricted, as everything unknown
+    SELECT i.image_id, max(coalesce(own.rank, 4)) AS rank, arg_max(own.known_at, own.rank) AS known_at
+    FROM images AS i
+    SEMI JOIN heard USING (dataset, dataset_version)
+    LEFT JOIN own USING (dataset, dataset_version, image_id)
+    WHERE i.outcome = 'ok'
+    GROUP BY i.image_id
 )
 SELECT
     own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.level AS own_level,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from flows.nightly import nightly
-from labelop.errors import AnnotationError, RunFailedError
+from labelop.errors import AnnotationError, ConfigurationError, RunFailedError
 from labelop.landing.store import Store, read_rows
 from tasks.dispatch import embedded
 from tests.small_sample import ROOT, make_night
@@ -30,9 +30,33 @@ def test_a_failed_ingest_fails_its_dataset_in_its_own_words(tmp_path: Path) -> N
     with embedded({"ingest-dataset/onprem": ingest}), pytest.raises(RunFailedError) as caught:
         nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "report.html"))
     assert asked == ["one", "two"]
+    assert "ended with 2 problems: " in caught.value.message
     assert "one: one has no truth." in caught.value.message
     assert "two: two has no truth." in caught.value.message
     assert "Draw some." in caught.value.hint
+
+
+def test_a_report_that_cannot_be_written_hides_no_failure(tmp_path: Path) -> None:
+    """Why a dataset failed is said beside the report's own trouble; alone that is one problem."""
+
+    def ingest(**_: object) -> None:
+        raise AnnotationError("It has no truth.")
+
+    (tmp_path / "report.html").mkdir()
+    night = [{"dataset": "one", "source": str(tmp_path)}]
+    with embedded({"ingest-dataset/onprem": ingest}), pytest.raises(RunFailedError) as caught:
+        nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "report.html"))
+    assert "one: It has no truth. | report: The report cannot be written to" in caught.value.message
+    with embedded({"ingest-dataset/onprem": ingest}), pytest.raises(RunFailedError, match="ended with 1 problem: one"):
+        nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "page.html"))
+
+
+def test_an_unknown_ontology_ends_a_night_before_its_work(tmp_path: Path) -> None:
+    """No child is started where a job names an ontology that no arm labels."""
+    night = [{"dataset": "one", "source": str(tmp_path), "ontology": "celsl"}]
+    with embedded({}), pytest.raises(ConfigurationError, match="'celsl'"):
+        nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "report.html"))
+    assert not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from PIL import Image
 
@@ -152,7 +154,7 @@ def reviewed(
         world.put("quarantine", **version, path=path, pointer="", reason=reason, detail=detail)
     for number, (path, width, height, _) in enumerate(photos):
         place = (levels or {}).get(path, level)
-        image_id = f"{dataset}-{number:04d}"
+        image_id = _id_of(source_uri, path, f"{dataset}-{number:04d}")
         world.put(
             "images",
             **version,
@@ -168,9 +170,15 @@ def reviewed(
             world.put("levels", **version, image_id=image_id, level=place, reason="declared")
     for arm in ("local", "cloud"):
         share = (wrong or {"local": 0.45, "cloud": 0.18})[arm]
-        _Arm(world, version, arm, share, rng, simulated, rename or {}).draft(photos)
+        _Arm(world, version, source_uri, arm, share, rng, simulated, rename or {}).draft(photos)
     _decide(world, version, level or "restricted", len(photos))
     return world
+
+
+def _id_of(source_uri: str, path: str, missing: str) -> str:
+    """Name an image by its bytes; what is given where there are none."""
+    file = Path(source_uri, unquote(path))
+    return sha256(file.read_bytes()).hexdigest() if file.is_file() else missing
 
 
 @dataclass
@@ -179,6 +187,7 @@ class _Arm:
 
     world: World
     version: Mapping[str, str]
+    source_uri: str
     name: str
     wrong: float
     rng: random.Random
@@ -205,8 +214,9 @@ class _Arm:
             "engine": "onnx",
             "simulated": self.simulated and not self.is_local,
         }
-        for number, (_, width, height, truth) in enumerate(photos):
-            image_id, review_id = f"{dataset}-{number:04d}", f"rev-{dataset}-{self.name}-{number:04d}"
+        for number, (path, width, height, truth) in enumerate(photos):
+            image_id = _id_of(self.source_uri, path, f"{dataset}-{number:04d}")
+            review_id = f"rev-{dataset}-{self.name}-{number:04d}"
             pairs = [self._correct(image_id, review_id, place, *label) for place, label in enumerate(truth)]
             self.world.put(
                 "prelabels",

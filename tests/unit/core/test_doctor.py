@@ -52,6 +52,15 @@ def test_a_policy_past_its_date_is_not_sound(tmp_path: Path, monkeypatch: pytest
     assert "2020-01-31" in found.detail
 
 
+def test_an_arm_whose_model_is_missing_is_not_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every arm is looked at, also one of an ontology that tonight's datasets do not have."""
+    routing = tmp_path / "config/routing.yaml"
+    routing.write_text(routing.read_text().replace("detector: parcels-small", "detector: parcels-tiny"))
+    found = findings(tmp_path, monkeypatch)["routing.yaml"]
+    assert not found.ok
+    assert "key detector has the value 'parcels-tiny'" in found.detail
+
+
 def test_the_egress_log_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No log is fine, a whole chain is fine, and a changed line is found with its number."""
     assert findings(tmp_path, monkeypatch)["egress log"].ok

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from labelop.errors import ConfigurationError
-from labelop.jobs import LevelText, parse_job, read_night
+from labelop.jobs import LevelText, check_ontologies, parse_job, read_night
 from labelop.sensitivity.levels import LEVEL_TEXTS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,6 +79,15 @@ def test_a_faulty_night_is_one_error(tmp_path: Path, text: str, said: str) -> No
     with pytest.raises(ConfigurationError, match=said) as caught:
         read_night(night)
     assert str(night) in caught.value.message
+
+
+def test_an_ontology_without_an_arm_is_refused() -> None:
+    """The message names the dataset, the value and what is known; a job that names none is left to its truth."""
+    jobs = [parse_job({"dataset": name, "source": "x"}) for name in ("a", "b")]
+    check_ontologies(jobs, ["cells"])
+    jobs[1] = jobs[1].model_copy(update={"ontology": "celsl"})
+    with pytest.raises(ConfigurationError, match=r"'b': key ontology has the value 'celsl'; allowed are \['cells'\]"):
+        check_ontologies(jobs, ["cells"])
 
 
 def test_a_missing_night_names_the_file(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from deployments import stack
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """Start a process that does nothing, in a session of its own like those of the stack."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as process:
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield process
         process.kill()
 
@@ -69,6 +72,19 @@ def test_down_stops_what_up_started(
     assert "stopped worker-onprem" in capsys.readouterr().out
     assert stack._born(sleeper.pid) is None
     assert not (tmp_path / "stack.json").exists()
+
+
+def test_a_process_that_ignores_the_signal_is_killed_and_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not stop in time is killed, and nothing of it is left when the stop returns."""
+    monkeypatch.setattr(stack, "_STOP_SECONDS", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", deaf]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        recorded(tmp_path, process.pid, stack._born(process.pid))
+        stack.down(tmp_path)
+        assert stack._born(process.pid) is None
 
 
 def test_down_leaves_an_unrelated_process_alone(

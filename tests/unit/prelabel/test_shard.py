@@ -66,11 +66,11 @@ def test_an_unknown_ontology_names_the_known_ones(house: House) -> None:
 
 
 def test_a_missing_card_names_arm_and_model(house: House) -> None:
-    """An arm that names a card the catalog does not have is refused with both names."""
+    """An arm that names a card the catalog does not have is refused with file, arm, key and model."""
     routing = load_routing(house.settings.config / "routing.yaml")
     shutil.copy(house.settings.catalog / "boxes-to-masks.yaml", house.root)
     poor = house.settings.model_copy(update={"catalog": house.root})
-    with pytest.raises(CatalogError, match=r"Arm 'local' of ontology 'cells'.*cells-small"):
+    with pytest.raises(CatalogError, match=r"routing\.yaml: arm 'local' of .*'cells': key detector .* 'cells-small'"):
         arm_models(poor, routing, "cells")
 
 

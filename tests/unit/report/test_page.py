@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from labelop.errors import AnalysisError, ConfigurationError
 from labelop.landing.store import Store, open_store
@@ -17,6 +18,7 @@ from labelop.report.forms import FORMS
 from labelop.report.page import write_report
 from labelop.report.results import FINDINGS, gather
 from labelop.report.tables import build, summary_tables
+from labelop.runs import INGESTED, RunEvent, current_version, record
 from labelop.settings import Settings
 from tests.unit.report_rows import Photo, drawn_photos, reviewed
 
@@ -170,6 +172,32 @@ def test_missing_originals_do_not_end_the_report(settings: Settings, tmp_path: P
     html = page_of(store, settings, tmp_path)
     assert "Picture not available" in html
     assert "data:image/jpeg" not in html
+
+
+def test_changed_originals_are_not_shown(settings: Settings, tmp_path: Path) -> None:
+    """What lies at the path of an image now may be as sensitive as anything: other bytes never enter the page."""
+    store = landed(settings, drawn_photos(tmp_path / "in"), tmp_path / "in")
+    for file in (tmp_path / "in").iterdir():
+        Image.new("RGB", (120, 80), "red").save(file)
+    html = page_of(store, settings, tmp_path)
+    assert "Picture not available" in html
+    assert "data:image/jpeg" not in html
+
+
+def test_moved_originals_are_followed(settings: Settings, tmp_path: Path) -> None:
+    """Pictures are read from where the last ingest found the files, not from where the first one did."""
+    store = landed(settings, drawn_photos(tmp_path / "in"), tmp_path / "in")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    version = current_version(store, "bccd")
+    record(store, RunEvent("night-2", "bccd", version, INGESTED, source_uri=str(tmp_path / "moved")))
+    assert page_of(store, settings, tmp_path).count("data:image/jpeg") == 8
+
+
+def test_a_folder_that_cannot_be_cleaned_keeps_the_first_error(settings: Settings, tmp_path: Path) -> None:
+    """A file in the place of the folder is the report's error, also when the half-written file cannot be removed."""
+    (tmp_path / "folder").touch()
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_report(open_store(settings), tmp_path / "folder/report.html", settings=settings)
 
 
 def test_output_that_cannot_be_written_is_one_clear_error(settings: Settings, tmp_path: Path) -> None:

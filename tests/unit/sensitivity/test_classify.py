@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from labelop.errors import ManifestError
+from labelop.errors import ManifestError, SourceUnavailableError
 from labelop.ingest.manifest import build_manifest, land_manifest
-from labelop.landing.store import open_store, read_rows
+from labelop.landing.store import Store, open_store, read_rows
+from labelop.runs import INGESTED, RunEvent, record
 from labelop.sensitivity.classify import classify_dataset, classify_image
 from labelop.sensitivity.policy import Level, SensitivityPolicy, load_policy
 from labelop.settings import Settings
@@ -181,6 +182,48 @@ def test_changed_originals_are_restricted(tmp_path: Path, policy: SensitivityPol
     counts = classify_dataset(store, "set", manifest.dataset_version, policy, settings, "run-1")
 
     assert counts["restricted"] == 1
+
+
+def test_a_source_that_is_away_restricts_nothing(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """With the root gone nothing lands, and when it is back the images have their own levels."""
+    settings = Settings(store=str(tmp_path / "store"))
+    store, version = one_public_image(settings, tmp_path / "source")
+    (tmp_path / "source").rename(tmp_path / "away")
+    with pytest.raises(SourceUnavailableError):
+        classify_dataset(store, "set", version, policy, settings, "run-1")
+    assert read_rows(store, "levels") == read_rows(store, "findings") == []
+    (tmp_path / "away").rename(tmp_path / "source")
+    assert classify_dataset(store, "set", version, policy, settings, "run-2")["public"] == 1
+
+
+@pytest.mark.parametrize("told", ["event", "caller"])
+def test_a_moved_source_is_followed(tmp_path: Path, policy: SensitivityPolicy, told: str) -> None:
+    """Files are read from where they were last ingested, or where this run finds them, not from their first place."""
+    settings = Settings(store=str(tmp_path / "store"))
+    store, version = one_public_image(settings, tmp_path / "source")
+    (tmp_path / "source").rename(tmp_path / "moved")
+    root = str(tmp_path / "moved" if told == "event" else tmp_path / "gone")
+    record(store, RunEvent("run-1", "set", version, INGESTED, source_uri=root))
+    now = str(tmp_path / "moved") if told == "caller" else None
+    assert classify_dataset(store, "set", version, policy, settings, "run-1", source_uri=now)["public"] == 1
+
+
+def test_a_file_that_is_gone_for_good_is_restricted(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """A fault of the file itself, in a source that is there, stays a finding."""
+    settings = Settings(store=str(tmp_path / "store"))
+    store, version = one_public_image(settings, tmp_path / "source")
+    (tmp_path / "source/a.jpg").rename(tmp_path / "source/b.jpg")
+    assert classify_dataset(store, "set", version, policy, settings, "run-1")["restricted"] == 1
+
+
+def one_public_image(settings: Settings, folder: Path) -> tuple[Store, str]:
+    """Land a dataset of one image that its owner calls public; the store and the version."""
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(picture())
+    store = open_store(settings)
+    manifest = build_manifest(str(folder), "set", "folder", declared_level="public", settings=settings)
+    land_manifest(store, manifest, "run-1")
+    return store, manifest.dataset_version
 
 
 def test_an_unknown_dataset_is_an_error(tmp_path: Path, policy: SensitivityPolicy) -> None:

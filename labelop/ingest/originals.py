@@ -1,7 +1,7 @@
 """Read one original again, and tell what is true of the file for good from what is only true of the source just now.
 
 A landed row is final, so only a fact about the file may become one; trouble with the store must leave the image to do.
-Knows no batch and no engine.
+Knows no batch, no engine and no level.
 """
 
 from __future__ import annotations
@@ -34,8 +34,23 @@ def read_pixels(image_id: str, source_uri: str, path: str, settings: Settings) -
         Upright RGB pixels, shape (height, width, 3).
 
     Raises:
-        UnreadableImageError: For good: the bytes changed, cannot be decoded, or the file is gone from a source that is
-            there.
+        UnreadableImageError: For good: as `read_bytes`, or the bytes cannot be decoded.
+        SourceUnavailableError: For now: the source, or the way to the file, is away.
+    """
+    return decode(read_bytes(image_id, source_uri, path, settings))
+
+
+def read_bytes(image_id: str, source_uri: str, path: str, settings: Settings) -> bytes:
+    """Read one original of the manifest and make sure that it is the image.
+
+    Args:
+        image_id: SHA-256 that its bytes must have.
+        source_uri: Root of its source.
+        path: Percent-encoded path below the root.
+        settings: How to reach an object store.
+
+    Raises:
+        UnreadableImageError: For good: the bytes changed, or the file is gone from a source that is there.
         SourceUnavailableError: For now: the source, or the way to the file, is away.
     """
     if not names.is_safe(path):
@@ -50,7 +65,7 @@ def read_pixels(image_id: str, source_uri: str, path: str, settings: Settings) -
         raise _unavailable(image_id, source_uri, str(getattr(error, "message", error))) from error
     if ids.sha256_hex(data) != image_id:
         raise UnreadableImageError(f"Image {image_id[:12]} has other bytes than at ingest.", code="CHANGED")
-    return decode(data)
+    return data
 
 
 def _judged(error: UnreadableImageError, image_id: str, source_uri: str, settings: Settings) -> ManifestError:
@@ -80,7 +95,7 @@ def _is_there(source_uri: str, settings: Settings) -> bool:
 
 def _unavailable(image_id: str, source_uri: str, what: str) -> SourceUnavailableError:
     return SourceUnavailableError(
-        f"Image {image_id[:12]} of source {source_uri} cannot be read now: {what}.",
+        f"Image {image_id[:12]} of source {source_uri} cannot be read now: {what.rstrip('.')}.",
         hint="Make the source readable and run again: only what has not landed is done.",
         image_id=image_id,
     )
