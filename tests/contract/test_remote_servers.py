@@ -91,12 +91,11 @@ def triton(catalog: Path) -> Iterator[str]:
             threading.Event().wait(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def ready(port: int) -> bool:
