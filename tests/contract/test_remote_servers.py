@@ -96,6 +96,7 @@ def triton(catalog: Path) -> Iterator[str]:
             process.wait(20)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def ready(port: int) -> bool:
