@@ -3,16 +3,13 @@
 -- Grain: dataset, arm
 WITH drafted AS (
     SELECT dataset, dataset_version, arm, string_agg(DISTINCT model_id, ', ' ORDER BY model_id) AS model_id
-    FROM prelabels
-    LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
-    WHERE
-        role IN ('chosen', 'compare')
-        AND (f.plan_id IS NULL OR batch_id IN (SELECT b.batch_id FROM batches AS b WHERE b.plan_id = f.plan_id))
+    FROM v_prelabel
+    WHERE role IN ('chosen', 'compare')
     GROUP BY dataset, dataset_version, arm
 )
 SELECT
-    cost.dataset, cost.arm, coalesce(effort.model_id, drafted.model_id) AS model_id, cost.images_count, cost.reviewed_count, cost.accepted_count, effort.her,
-    effort.saving, effort.active_seconds_mean, cost.machine_cost, cost.review_cost, cost.total_cost,
+    cost.dataset, cost.arm, coalesce(effort.model_id, drafted.model_id) AS model_id, cost.images_count,
+    cost.reviewed_count, cost.accepted_count, effort.her, effort.saving, effort.active_seconds_mean, cost.machine_cost, cost.review_cost, cost.total_cost,
     cost.cost_per_label, cost.currency, cost.simulated
 FROM v_tco_arm AS cost
 LEFT JOIN v_arm_effort AS effort USING (dataset, dataset_version, arm)

@@ -1,14 +1,10 @@
--- What became of each image in the arm that routing chose for it, under the plan in force; before the first plan, the
--- last outcome.
+-- What became of each image in the arm that routing chose for it; a re-routed image counts once, at its last outcome.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
 CREATE VIEW v_outcome AS
-SELECT p.dataset, p.dataset_version, p.image_id, p.arm, p.placement, p.outcome, p.reason, p.simulated
-FROM prelabels AS p
-LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
-WHERE
-    p.role = 'chosen'
-    AND (f.plan_id IS NULL OR p.batch_id IN (SELECT b.batch_id FROM batches AS b WHERE b.plan_id = f.plan_id))
+SELECT dataset, dataset_version, image_id, arm, placement, outcome, reason, simulated
+FROM v_prelabel
+WHERE role = 'chosen'
 QUALIFY row_number() OVER (
-    PARTITION BY p.dataset, p.dataset_version, p.image_id ORDER BY p.landed_at DESC, p.batch_id
+    PARTITION BY dataset, dataset_version, image_id ORDER BY landed_at DESC, batch_id
 ) = 1;
