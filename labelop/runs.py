@@ -74,7 +74,7 @@ def dataset_version_of(store: Store, run_id: str, dataset: str) -> str:
     if not rows:
         raise RunFailedError(
             f"Run {run_id} has not ingested dataset {dataset!r}.",
-            hint="See the log of its ingest-dataset run; what has landed stays landed, so it can simply run again.",
+            hint="The log says above why its ingest ended; what has landed stays landed, so it can simply run again.",
         )
     return str(rows[0]["dataset_version"])
 

@@ -39,7 +39,7 @@ def open_store(settings: Settings) -> Store:
     """Point at the store of the settings; nothing is read or created.
 
     Raises:
-        SettingsError: The root is neither a folder nor an `s3://` address, or holds characters that are not safe.
+        SettingsError: The root is a file, or neither a folder nor an `s3://` address, or holds unsafe characters.
     """
     root = settings.store.removeprefix("file://")
     if refused := _UNSAFE.search(root):
@@ -53,7 +53,10 @@ def open_store(settings: Settings) -> Store:
         raise SettingsError(
             f"Setting LABELOP_STORE has the value {settings.store!r}, expected a folder or s3://bucket/prefix."
         )
-    return Store(str(Path(root).expanduser().absolute()))
+    folder = Path(root).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"Setting LABELOP_STORE has the value {settings.store!r}, which is a file; expected a folder.")
+    return Store(str(folder))
 
 
 def _object_store_options(settings: Settings) -> dict[str, str]:

@@ -78,7 +78,9 @@ FAILURES = [
     (["ingest", "no/such/folder", "--dataset", "toys"], "no/such/folder"),
     (["nightly", "--night", "absent.yaml"], "absent.yaml"),
     (["report", "--output", "/proc/report.html"], "--output"),
+    (["report", "--dataset", "toys"], "Dataset 'toys' is not in"),
     (["doctor", "--store", "ftp://host/x"], "LABELOP_STORE"),
+    (["doctor", "--store", "/proc/self/status"], "is a file"),
 ]
 
 
