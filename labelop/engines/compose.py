@@ -6,7 +6,6 @@ because the same batch may succeed later. Knows no table, no routing and no plac
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from labelop.catalog.cards import ModelCard
 from labelop.engines.columns import PredictionColumns
 from labelop.engines.lanes import ImageItem, Lane, LaneAnswer, Ready
-from labelop.engines.masks import read_masks, to_model_frame
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
+from labelop.engines.segment import Prompted, segment
+from labelop.engines.spent import Spent
 from labelop.errors import EngineError, ModelInputError, PlacementForbiddenError
 from labelop.ids import numbered_ids
 from labelop.labels import Prediction
@@ -91,8 +91,7 @@ class ComposedArm:
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
         """Make draft labels; see `Prelabeller.prelabel`."""
         results: list[ImageResult] = []
-        card = self._arm.detector
-        most = max(1, min(FORWARD_IMAGES, _PASS_PIXELS // (card.width_px * card.height_px)))
+        most = _pass_images(self._arm.detector)
         for start in range(0, len(items), most):
             results += self._chunk(items[start : start + most])
         return results
@@ -130,44 +129,59 @@ class ComposedArm:
         return [result for one in ready for result in self._attempt([one])]
 
     def _run(self, ready: list[Ready]) -> list[ImageResult]:
-        spent = _Spent(len(ready))
+        spent = Spent(len(ready))
         found = spent.shared(self._lane, self._arm.detector, ready)
         spent.note_detector()
         classes = None if self._arm.classifier is None else spent.shared(self._lane, self._arm.classifier, ready)
+        detected = [_detected(self._arm.detector, one, index, found) for index, one in enumerate(ready)]
+        masks = self._masks(ready, detected, spent)
         results = []
+        predictions: Sequence[Prediction]
         for index, one in enumerate(ready):
             try:
-                predictions = self._read(one, index, found, classes, spent)
+                predictions = self._predictions(one.item.image_id, index, detected[index], masks.get(index), classes)
+                outcome, reason = "ok" if predictions else "empty", None
             except EngineError as error:
-                if error.retryable:
-                    raise
-                results.append(spent.result(index, one.item, "failed", _code(error), ()))
-                continue
-            results.append(spent.result(index, one.item, "ok" if predictions else "empty", None, predictions))
+                predictions, outcome, reason = (), "failed", _code(error)
+            results.append(ImageResult(one.item.image_id, outcome, reason, predictions, *spent.of(index)))
         return results
 
-    def _read(
-        self, one: Ready, index: int, found: LaneAnswer, classes: LaneAnswer | None, spent: _Spent
+    def _masks(
+        self, ready: list[Ready], detected: list[_Detected | EngineError], spent: Spent
+    ) -> dict[int, list[str | None] | EngineError]:
+        """Give the masks of each image's drafts, where there is a segmenter and there are drafts."""
+        if self._arm.segmenter is None:
+            return {}
+        prompted = [
+            Prompted(index, ready[index], one.objects.boxes[one.drafts])
+            for index, one in enumerate(detected)
+            if not isinstance(one, EngineError) and one.drafts.any()
+        ]
+        return segment(self._lane, self._arm.segmenter, prompted, spent, _pass_images(self._arm.segmenter))
+
+    def _predictions(
+        self,
+        image_id: str,
+        index: int,
+        detected: _Detected | EngineError,
+        drawn: list[str | None] | EngineError | None,
+        classes: LaneAnswer | None,
     ) -> PredictionColumns:
-        height, width = one.item.pixels.shape[:2]
-        detector = self._arm.detector
-        detections = read_detections(detector, found.raw, index, width, height)
-        drafts = _drafts(detector, detections)
-        masks: list[str | None] = [None] * len(drafts)
-        shown = np.flatnonzero(drafts).tolist()
-        if self._arm.segmenter is not None and shown:
-            card = self._arm.segmenter
-            prompts = to_model_frame(detections.boxes[shown], (width, height), (card.width_px, card.height_px))
-            answer = spent.alone(self._lane, card, one, index, prompts)
-            for rank, mask in zip(shown, read_masks(answer.raw, len(shown), width, height), strict=True):
+        if isinstance(detected, EngineError):
+            raise detected
+        if isinstance(drawn, EngineError):
+            raise drawn
+        detector, objects = self._arm.detector, detected.objects
+        masks: list[str | None] = [None] * len(objects.scores)
+        if drawn is not None:
+            for rank, mask in zip(np.flatnonzero(detected.drafts).tolist(), drawn, strict=True):
                 masks[rank] = mask
-        image_id = one.item.image_id
         predictions = PredictionColumns(
-            numbered_ids("p", image_id, detector.digest, count=len(drafts)),
-            [detector.classes[c] for c in detections.class_index.tolist()],
-            detections.scores,
-            drafts,
-            detections.boxes,
+            numbered_ids("p", image_id, detector.digest, count=len(masks)),
+            [detector.classes[c] for c in objects.class_index.tolist()],
+            objects.scores,
+            detected.drafts,
+            objects.boxes,
             masks,
         )
         if classes is not None and self._arm.classifier is not None:
@@ -175,50 +189,27 @@ class ComposedArm:
         return predictions
 
 
-class _Spent:
-    """Adds up time and bytes per image of one pass."""
+@dataclass(frozen=True, slots=True)
+class _Detected:
+    """What the detector says of one image."""
 
-    def __init__(self, count: int) -> None:
-        self._seconds = [0.0] * count
-        self._sent = [0] * count
-        self._received = [0] * count
-        self._detector = [0.0] * count
-
-    def note_detector(self) -> None:
-        """Remember what has been spent until now as the detector's part."""
-        self._detector = list(self._seconds)
-
-    def shared(self, lane: Lane, card: ModelCard, ready: list[Ready]) -> LaneAnswer:
-        """Run one pass for all images; each bears an equal share."""
-        started = time.perf_counter()
-        answer = lane.run(card, ready)
-        self._add(range(len(ready)), time.perf_counter() - started, answer)
-        return answer
-
-    def alone(self, lane: Lane, card: ModelCard, one: Ready, index: int, prompts: Any) -> LaneAnswer:
-        """Run one pass for one image."""
-        started = time.perf_counter()
-        answer = lane.run(card, [one], prompts)
-        self._add(range(index, index + 1), time.perf_counter() - started, answer)
-        return answer
-
-    def _add(self, who: range, seconds: float, answer: LaneAnswer) -> None:
-        for place, index in enumerate(who):
-            self._seconds[index] += seconds / len(who)
-            self._sent[index] += _share(answer.sent_bytes, len(who), place)
-            self._received[index] += _share(answer.received_bytes, len(who), place)
-
-    def result(
-        self, index: int, item: ImageItem, outcome: str, reason: str | None, predictions: Sequence[Prediction]
-    ) -> ImageResult:
-        """Write one image's result."""
-        spent = (self._seconds[index], self._sent[index], self._received[index])
-        return ImageResult(item.image_id, outcome, reason, predictions, *spent, self._detector[index])
+    objects: Detections
+    """In the image's own frame, best first."""
+    drafts: NDArray[np.bool_]
+    """Which of them a reviewer is shown."""
 
 
-def _share(total: int, count: int, place: int) -> int:
-    """Split a whole number so that the shares add up to it."""
-    return total // count + (place < total % count)
+def _detected(card: ModelCard, one: Ready, index: int, found: LaneAnswer) -> _Detected | EngineError:
+    height, width = one.item.pixels.shape[:2]
+    try:
+        objects = read_detections(card, found.raw, index, width, height)
+    except EngineError as error:
+        return error
+    return _Detected(objects, _drafts(card, objects))
+
+
+def _pass_images(card: ModelCard) -> int:
+    return max(1, min(FORWARD_IMAGES, _PASS_PIXELS // (card.width_px * card.height_px)))
 
 
 def _is_image(item: ImageItem) -> bool:

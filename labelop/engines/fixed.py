@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
-from labelop.engines.base import ModelEngine, ModelInputs, RawOutputs
+from labelop.engines.base import Features, ModelInputs, RawOutputs
+from labelop.engines.model import ModelEngine
 
 _QUERIES = 6
 _MASK_SIDE = 16
@@ -25,11 +26,7 @@ class FixedEngine(ModelEngine):
     def __init__(self, card: ModelCard) -> None:
         super().__init__(card)
 
-    def forward(self, inputs: ModelInputs) -> RawOutputs:
-        """Make up the raw tensors of the card's task; see `Engine.forward`."""
-        self._check(inputs)
-        if inputs.boxes is not None:
-            return self._masks(inputs.boxes)
+    def _pass(self, inputs: ModelInputs) -> RawOutputs:
         draws = [_draw(image) for image in inputs.images]
         if self.card.task == "classification":
             return {"logits": np.stack([d.normal(0, 2, len(self.card.classes)) for d in draws]).astype(np.float32)}
@@ -42,7 +39,10 @@ class FixedEngine(ModelEngine):
             "boxes": np.concatenate([centres, sizes], axis=2).astype(np.float32),
         }
 
-    def _masks(self, boxes: NDArray[np.float32]) -> RawOutputs:
+    def _encode(self, images: NDArray[np.uint8]) -> Features:
+        return {"mean": images.mean(axis=(1, 2), dtype=np.float32)}
+
+    def _prompt(self, features: Features, boxes: NDArray[np.float32]) -> RawOutputs:  # noqa: ARG002 - no image is looked at
         """Fill each box's middle."""
         x = (np.arange(_MASK_SIDE) + 0.5) * self.card.width_px / _MASK_SIDE
         y = (np.arange(_MASK_SIDE) + 0.5) * self.card.height_px / _MASK_SIDE

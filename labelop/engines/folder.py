@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
-from labelop.engines.base import ModelEngine, ModelInputs, RawOutputs, failed
+from labelop.engines.base import Features, ModelInputs, RawOutputs
+from labelop.engines.model import ModelEngine, failed
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
 
 _CLASSES = {
@@ -77,7 +80,10 @@ class FolderEngine(ModelEngine):
         self._ordered = self._half or self._device != "cpu"
         if self._ordered:
             self._model = self._model.to(memory_format=self._torch.channels_last)
-        if choice.compiled:
+        if choice.compiled and card.task == "segmentation":
+            # the decoder sees another number of boxes each time, and would be compiled each time
+            self._model.vision_encoder.compile(dynamic=False)
+        elif choice.compiled:
             self._model = self._torch.compile(self._model, dynamic=False)
         said = [self._device if self._device != "cpu" else "", "bf16" if self._half else ""]
         self.name = "-".join(["folder", *filter(None, said), *(["compiled"] if choice.compiled else [])])
@@ -85,25 +91,37 @@ class FolderEngine(ModelEngine):
         self._lock = threading.Lock()
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
+        def run(model: Any) -> dict[str, Any]:
+            found = model(pixel_values=self._normalised(inputs.images))
+            boxes = {"boxes": found.pred_boxes} if self.card.task == "detection" else {}
+            return {"logits": found.logits, **boxes}
+
+        return self._computed(run)
+
+    def _encode(self, images: NDArray[np.uint8]) -> Features:
+        # from fine to coarse, in the order the decoder wants them
+        return self._computed(
+            lambda model: {
+                str(place): value for place, value in enumerate(model.get_image_embeddings(self._normalised(images)))
+            }
+        )
+
+    def _prompt(self, features: Features, boxes: NDArray[np.float32]) -> RawOutputs:
+        def run(model: Any) -> dict[str, Any]:
+            here = [self._torch.from_numpy(value).to(self._device) for value in (*features.values(), boxes[None])]
+            found = model(image_embeddings=here[:-1], input_boxes=here[-1], multimask_output=False)
+            return {"masks": found.pred_masks[:, :, 0], "scores": found.iou_scores[:, :, 0]}
+
+        return self._computed(run)
+
+    def _computed(self, run: Callable[[Any], dict[str, Any]]) -> dict[str, NDArray[np.float32]]:
         torch, model = self._torch, self._model
         if model is None:
             raise EngineError(f"Model {self.card.id} is closed.")
         try:
             half = torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._half)
             with self._lock, torch.inference_mode(), half:
-                pixels = self._normalised(inputs)
-                if inputs.boxes is None:
-                    found = model(pixel_values=pixels)
-                    outputs = {"logits": found.logits}
-                    if self.card.task == "detection":
-                        outputs["boxes"] = found.pred_boxes
-                else:
-                    boxes = torch.from_numpy(np.ascontiguousarray(inputs.boxes, dtype=np.float32))[None].to(
-                        self._device
-                    )
-                    found = model(pixel_values=pixels, input_boxes=boxes, multimask_output=False)
-                    outputs = {"masks": found.pred_masks[:, :, 0], "scores": found.iou_scores[:, :, 0]}
-                return {name: value.float().cpu().numpy() for name, value in outputs.items()}
+                return {name: value.float().cpu().numpy() for name, value in run(model).items()}
         except (RuntimeError, MemoryError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise failed(self.card, "", error) from error
 
@@ -111,10 +129,10 @@ class FolderEngine(ModelEngine):
         """Free the model."""
         self._model = None
 
-    def _normalised(self, inputs: ModelInputs) -> Any:
+    def _normalised(self, images: NDArray[np.uint8]) -> Any:
         torch, scaling = self._torch, self._scaling
         # bytes travel to the device, not floats: a quarter of the size
-        pixels = torch.from_numpy(np.array(inputs.images)).to(self._device).permute(0, 3, 1, 2).float()
+        pixels = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float()
         if self._ordered:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         mean = torch.tensor(scaling.mean, device=self._device).view(1, _CHANNELS, 1, 1)

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
-from labelop.engines.base import MOST_IMAGES, OUTPUTS, ModelEngine, ModelInputs, RawOutputs, failed
+from labelop.engines.base import OUTPUTS, Features, ModelInputs, RawOutputs
+from labelop.engines.model import MOST_IMAGES, ModelEngine, failed
 from labelop.engines.signature import Tensor, check_signature
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
 
@@ -60,12 +62,13 @@ class GraphEngine(ModelEngine):
             self.name = "graph" if first == "cpu" else f"graph-{first}"
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
-        images = np.ascontiguousarray(inputs.images)
-        names = OUTPUTS[self.card.task]
-        if inputs.boxes is None:
-            return self._run("model", names, {"images": images})
-        features = self._run("encoder", self.card.encoder_outputs, {"images": images})
-        return self._run("decoder", names, {**features, "boxes": inputs.boxes[None].astype(np.float32)})
+        return self._run("model", OUTPUTS[self.card.task], {"images": np.ascontiguousarray(inputs.images)})
+
+    def _encode(self, images: NDArray[np.uint8]) -> Features:
+        return self._run("encoder", self.card.encoder_outputs, {"images": np.ascontiguousarray(images)})
+
+    def _prompt(self, features: Features, boxes: NDArray[np.float32]) -> RawOutputs:
+        return self._run("decoder", OUTPUTS[self.card.task], {**features, "boxes": boxes[None]})
 
     def close(self) -> None:
         """Free the graphs."""

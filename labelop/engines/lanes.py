@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import PAYLOAD_FORMAT, Gate, ReleaseRequest
-from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs
+from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, features_of
 from labelop.engines.remote import RemoteEngine
 from labelop.errors import PlacementForbiddenError
 
@@ -38,7 +38,7 @@ class Ready:
     item: ImageItem
     """The image it came from."""
     handle: Any
-    """Pixels on this machine, or a release for a server."""
+    """Pixels on this machine, features once `encode` was there, or a release for a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,16 @@ class Lane(Protocol):
         """Bring images into the lane's form; a refused one is answered by its error."""
         ...
 
-    def run(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+    def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
         """Run one forward pass."""
+        ...
+
+    def encode(self, card: ModelCard, ready: Sequence[Ready]) -> list[Ready]:
+        """Bring images into the form in which this lane prompts them."""
+        ...
+
+    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32]) -> LaneAnswer:
+        """Ask a segmenter for all boxes of one image, shape (b, 4), xyxy pixels of the model's frame."""
         ...
 
     def close(self) -> None:
@@ -100,11 +108,20 @@ class LocalLane:
         """Take the pixels as they are."""
         return [Ready(item, item.pixels) for item in items]
 
-    def run(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+    def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
         """Run one forward pass on this machine."""
         engine = self._engines[card.id]
-        images = np.stack([engine.preprocess(one.handle) for one in ready])
-        return LaneAnswer(engine.forward(ModelInputs(images, boxes)))
+        return LaneAnswer(engine.forward(ModelInputs(_frames(engine, ready))))
+
+    def encode(self, card: ModelCard, ready: Sequence[Ready]) -> list[Ready]:
+        """Run the encoder once for all images."""
+        engine = self._engines[card.id]
+        features = engine.encode(_frames(engine, ready))
+        return [Ready(one.item, features_of(features, index)) for index, one in enumerate(ready)]
+
+    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32]) -> LaneAnswer:
+        """Run the decoder on features made here."""
+        return LaneAnswer(self._engines[card.id].prompt(encoded.handle, boxes))
 
     def close(self) -> None:
         """Keep the engines: the process shares them, see `close_engines`."""
@@ -142,11 +159,26 @@ class CloudLane:
             for item, answer in zip(items, answers, strict=True)
         ]
 
-    def run(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+    def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
         """Run one forward pass on the server."""
-        answer = self._engine.forward(card, [one.handle for one in ready], boxes)
-        return LaneAnswer(answer.raw, answer.sent_bytes, answer.received_bytes)
+        return self._ask(card, ready)
+
+    def encode(self, card: ModelCard, ready: Sequence[Ready]) -> list[Ready]:  # noqa: ARG002 - the protocol's form
+        """Leave the images as they are: features are larger than an image, and the server encodes when it is asked."""
+        return list(ready)
+
+    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32]) -> LaneAnswer:
+        """Send the image with its boxes."""
+        return self._ask(card, [encoded], boxes)
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.close()
+
+    def _ask(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+        answer = self._engine.forward(card, [one.handle for one in ready], boxes)
+        return LaneAnswer(answer.raw, answer.sent_bytes, answer.received_bytes)
+
+
+def _frames(engine: Engine, ready: Sequence[Ready]) -> ImageArray:
+    return np.stack([engine.preprocess(one.handle) for one in ready])

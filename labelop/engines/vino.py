@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
-from labelop.engines.base import OUTPUTS, ModelEngine, ModelInputs, RawOutputs, failed
+from labelop.engines.base import OUTPUTS, Features, ModelInputs, RawOutputs
+from labelop.engines.model import ModelEngine, failed
 from labelop.engines.signature import Tensor, check_signature
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
 
@@ -61,18 +63,17 @@ class VinoEngine(ModelEngine):
         return self._most if left >= self._most else 1
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
-        images = np.ascontiguousarray(inputs.images)
-        names = OUTPUTS[self.card.task]
-        if inputs.boxes is None:
-            return self._run("model", names, {"images": images})
-        features = self._run("encoder", self.card.encoder_outputs, {"images": images})
-        boxes, most = inputs.boxes.astype(np.float32), _BOXES[-1]
+        return self._run("model", OUTPUTS[self.card.task], {"images": np.ascontiguousarray(inputs.images)})
+
+    def _encode(self, images: NDArray[np.uint8]) -> Features:
+        return self._run("encoder", self.card.encoder_outputs, {"images": np.ascontiguousarray(images)})
+
+    def _prompt(self, features: Features, boxes: NDArray[np.float32]) -> RawOutputs:
+        names, most = OUTPUTS[self.card.task], _BOXES[-1]
         found = [self._prompted(names, features, boxes[at : at + most]) for at in range(0, max(len(boxes), 1), most)]
         return {name: np.concatenate([one[name] for one in found], axis=1) for name in names}
 
-    def _prompted(
-        self, names: tuple[str, ...], features: dict[str, Any], boxes: np.ndarray[Any, np.dtype[np.float32]]
-    ) -> dict[str, Any]:
+    def _prompted(self, names: tuple[str, ...], features: Features, boxes: NDArray[np.float32]) -> dict[str, Any]:
         size = next(size for size in _BOXES if size >= len(boxes))
         # prompts do not see each other: what fills up is thrown away
         filled = np.concatenate([boxes, np.tile(np.float32(0), (size - len(boxes), boxes.shape[1]))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labelop.catalog.choice import EngineChoice
-from labelop.engines.base import OUTPUTS, Engine, ModelInputs, load_engine, open_engine
+from labelop.engines.base import OUTPUTS, Engine, ModelInputs, features_of, load_engine, open_engine
 from labelop.engines.fixed import FixedEngine
 from labelop.errors import EngineError, ModelInputError
 from labelop.settings import Settings
@@ -91,14 +92,39 @@ def test_forward_repeats_itself(engine: Engine) -> None:
 def test_a_batch_equals_its_images_alone(engine: Engine) -> None:
     """An image's output does not depend on its neighbours, up to rounding of floats."""
     if engine.card.task == "segmentation":
-        with pytest.raises(ModelInputError):
-            engine.forward(inputs(engine, 0, 1))
+        _check_segmenter(engine)
         return
     together = engine.forward(inputs(engine, 0, 1, 2))
     alone = [engine.forward(inputs(engine, seed)) for seed in (0, 1, 2)]
     near = HALF_APART if engine.name.endswith("bf16") else 1e-4
     for name in together:
         np.testing.assert_allclose(together[name], np.concatenate([one[name] for one in alone]), atol=near)
+
+
+def _check_segmenter(engine: Engine) -> None:
+    """Features of three images at once prompt to what each image gives alone."""
+    pixels, boxes = inputs(engine, 0, 1, 2).images, prompts(engine)
+    assert boxes is not None
+    features = engine.encode(pixels)
+    for index in range(3):
+        together = engine.prompt(features_of(features, index), boxes)
+        alone = engine.forward(ModelInputs(pixels[index : index + 1], boxes))
+        for name in OUTPUTS["segmentation"]:
+            np.testing.assert_allclose(together[name], alone[name], atol=1e-4)
+    with pytest.raises(ModelInputError, match="expected 1 image"):
+        engine.prompt(features, boxes)
+    with pytest.raises(ModelInputError, match=r"shape \(2, 3\)"):
+        engine.prompt(features_of(features, 0), boxes[:, :3])
+
+
+def test_only_a_segmenter_encodes(engine: Engine) -> None:
+    """Another model has no encoder, and a segmenter no pass without boxes."""
+    pixels = inputs(engine, 0).images
+    wrong = (
+        partial(engine.forward, ModelInputs(pixels)) if prompts(engine) is not None else partial(engine.encode, pixels)
+    )
+    with pytest.raises(ModelInputError, match="do not fit the task"):
+        wrong()
 
 
 @pytest.mark.parametrize("shape", [(0, 24, 32, 3), (1, 5, 5, 3), (24, 32, 3)])

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
 from labelop.egress.audit import AuditLog, verify
 from labelop.egress.gate import Gate
-from labelop.engines.base import Engine, ModelInputs, RawOutputs
+from labelop.engines.base import Engine, Features, ModelInputs, RawOutputs
 from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import (
     ArmModels,
@@ -178,6 +179,22 @@ class SpoilingEngine(FixedEngine):
             raw["logits"][i] = np.nan
         return raw
 
+    def encode(self, images: NDArray[np.uint8]) -> Features:
+        """Answer, with the fault where an image is black."""
+        self.passes.append(len(images))
+        if self.fault == "raise" and not images.any(axis=(1, 2, 3)).all():
+            raise EngineResponseError("out of memory", code="MODEL_FAILED")
+        if self.fault == "away":
+            raise EngineUnavailableError("nobody there")
+        return super().encode(images)
+
+    def prompt(self, features: Features, boxes: NDArray[np.float32]) -> RawOutputs:
+        """Answer no numbers for a black image."""
+        raw = {name: value.copy() for name, value in super().prompt(features, boxes).items()}
+        if not features["mean"].any():
+            raw["masks"][:] = np.nan
+        return raw
+
 
 def with_fixed(folder: Path, **engines: Engine) -> Prelabeller:
     """Compose the tiny arm from fixed engines, some replaced by task."""
@@ -187,10 +204,10 @@ def with_fixed(folder: Path, **engines: Engine) -> Prelabeller:
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("raise", "MODEL_FAILED"), ("nan", "NON_FINITE")])
-@pytest.mark.parametrize("task", ["detection", "classification"])
+@pytest.mark.parametrize("task", ["detection", "classification", "segmentation"])
 def test_a_failing_image_costs_itself_only(tmp_path: Path, fault: str, reason: str, task: str) -> None:
     """One black image fails with its code; its neighbours' predictions are those they have alone."""
-    card = {"detection": detector, "classification": classifier}[task](tmp_path)
+    card = {"detection": detector, "classification": classifier, "segmentation": segmenter}[task](tmp_path)
     made = with_fixed(tmp_path, **{task: SpoilingEngine(card, fault)})
     black = item(9, pixels=np.zeros((8, 8, 3), np.uint8))
     results = made.prelabel([item(0), black, item(2)])
@@ -200,9 +217,27 @@ def test_a_failing_image_costs_itself_only(tmp_path: Path, fault: str, reason: s
 
 def test_a_lost_server_is_raised_and_not_landed(tmp_path: Path) -> None:
     """A retryable error decides nothing about images."""
-    made = with_fixed(tmp_path, detection=SpoilingEngine(detector(tmp_path), "away"))
-    with pytest.raises(EngineUnavailableError):
-        made.prelabel([item(0)])
+    for task, card in {"detection": detector(tmp_path), "segmentation": segmenter(tmp_path)}.items():
+        made = with_fixed(tmp_path, **{task: SpoilingEngine(card, "away")})
+        with pytest.raises(EngineUnavailableError):
+            made.prelabel([item(0)])
+
+
+def test_the_segmenter_sees_the_images_of_a_pass_at_once(tmp_path: Path) -> None:
+    """Eleven images are encoded in two passes, and their masks are those they have alone."""
+    spy = SpoilingEngine(segmenter(tmp_path), "none")
+    together = with_fixed(tmp_path, segmentation=spy).prelabel([item(seed) for seed in range(11)])
+    assert spy.passes == [8, 3]
+    alone = [with_fixed(tmp_path).prelabel([item(seed)])[0] for seed in range(11)]
+    assert [one.predictions for one in together] == [one.predictions for one in alone]
+
+
+def test_a_large_segmenter_sees_one_image_at_a_time(tmp_path: Path) -> None:
+    """Inputs of a megapixel leave the processor's cache, and the features of eight would fill memory."""
+    models = ArmModels(detector(tmp_path), replace(segmenter(tmp_path), width_px=1024, height_px=1024))
+    spy, other = (SpoilingEngine(card, "none") for card in reversed(models.cards))
+    with_engines(models, {one.card.id: one for one in (spy, other)}).prelabel([item(seed) for seed in range(3)])
+    assert spy.passes == [1, 1, 1]
 
 
 def test_nothing_found_is_empty_and_not_failed(tmp_path: Path) -> None:

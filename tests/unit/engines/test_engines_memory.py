@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from labelop.catalog.cards import ModelCard
-from labelop.engines.base import MOST_IMAGES, OUT_OF_MEMORY, ModelEngine, ModelInputs, RawOutputs, failed
+from labelop.engines.base import ModelInputs, RawOutputs
+from labelop.engines.model import MOST_IMAGES, OUT_OF_MEMORY, ModelEngine, failed
 from labelop.errors import EngineResponseError
 from tests.unit.engines.models import detector
 
