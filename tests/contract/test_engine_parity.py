@@ -11,7 +11,7 @@ import pytest
 
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.catalog.choice import EngineChoice
-from labelop.engines.base import ModelInputs, RawOutputs, load_engine
+from labelop.engines.base import ModelInputs, RawOutputs, features_of, load_engine
 from labelop.engines.measure import load_samples
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
 from labelop.engines.vino import precisions
@@ -63,6 +63,25 @@ def test_engines_agree_on_the_sample(model_id: str, pair: tuple[str, str]) -> No
         assert TOLERANCE[card.task] < value < 0.1
     else:
         assert value <= (EXACT if exact else TOLERANCE[card.task])
+
+
+@pytest.mark.parametrize("way", GRAPH_WAYS)
+def test_masks_do_not_depend_on_the_images_of_a_pass(way: str) -> None:
+    """Whatever images are encoded together, each gets the masks it has alone: a repeated pass may be another one."""
+    pytest.importorskip("openvino")
+    card = CATALOG["boxes-to-masks"]
+    engine = load_engine(card, 1, GRAPH_WAYS[way])
+    pictures = load_samples(ROOT / "data/sample/smears/images", most=8)
+    frames = np.stack([engine.preprocess(one) for one in pictures])
+    boxes = np.array([[20, 20, 90, 110], [110, 40, 200, 130]], dtype=np.float32)
+    alone = [engine.prompt(engine.encode(frame[None]), boxes)["masks"] for frame in frames]
+    for size in (3, 8):
+        for start in range(0, len(frames), size):
+            features = engine.encode(frames[start : start + size])
+            for index in range(len(frames[start : start + size])):
+                masks = engine.prompt(features_of(features, index), boxes)["masks"]
+                np.testing.assert_allclose(masks, alone[start + index], atol=0.05 if "bf16" in way else 1e-4)
+    engine.close()
 
 
 def test_bf16_of_a_folder_agrees(tmp_path: Path) -> None:
