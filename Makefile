@@ -37,7 +37,7 @@ endif
 	@touch $@
 
 setup: $(VENV)/.ok-none  ## create the environment and install what the demo needs
-setup-dev: $(VENV)/.ok-dev,openvino,torch  ## install what tests and training need as well
+setup-dev: $(VENV)/.ok-dev,grpc,openvino,torch  ## install what tests and training need as well
 
 demo: setup  ## run a whole night on the drawn sample: table on the screen, report as a page
 	$(BIN)/labelop demo --store $(STORE) --report $(dir $(STORE))report.html

@@ -33,9 +33,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
     parser.add_argument("--port", type=int, default=8700, help="HTTP port")
-    parser.add_argument("--grpc-port", type=int, default=0, help="gRPC port; none when 0")
+    parser.add_argument("--grpc-port", type=int, help="gRPC port; the one after the HTTP port by default")
     parser.add_argument("--wait-microseconds", type=int, default=2000, help="longest wait for a fuller batch")
     given = parser.parse_args()
+    grpc_port = given.grpc_port or given.port + 1
     logging.basicConfig(level=logging.WARNING)
     settings = load_settings()
     try:
@@ -47,9 +48,8 @@ def main() -> int:
     config = TritonConfig(
         http_address=given.host,
         http_port=given.port,
-        allow_grpc=bool(given.grpc_port),
         grpc_address=given.host,
-        grpc_port=given.grpc_port or None,
+        grpc_port=grpc_port,
         allow_metrics=False,
         log_verbose=0,
         exit_timeout_secs=5,
@@ -58,7 +58,8 @@ def main() -> int:
         for name, engine in engines.items():
             _bind(triton, name, engine, given.wait_microseconds)
         triton.run()
-        print(f"serving {', '.join(engines)} on http://{given.host}:{given.port}", file=sys.stderr, flush=True)
+        where = f"http://{given.host}:{given.port} and grpc://{given.host}:{grpc_port}"
+        print(f"serving {', '.join(engines)} on {where}", file=sys.stderr, flush=True)
         triton.serve()
     return 0
 

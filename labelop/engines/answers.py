@@ -5,7 +5,6 @@ Knows the protocol's words but neither its client library nor the network.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.engines.base import OUTPUTS, RawOutputs
+from labelop.engines.transport import Reply
 from labelop.errors import CatalogError, EngineResponseError
 
 DIGEST_OUTPUT = "model_digest"
@@ -49,25 +49,24 @@ def check_description(card: ModelCard, said: Mapping[str, Any]) -> bool:
     return DIGEST_OUTPUT in outputs
 
 
-def read_answer(card: ModelCard, answer: Any, images: int, prompts: int | None) -> tuple[RawOutputs, int]:
-    """Check an answer and measure it.
+def read_answer(card: ModelCard, answer: Reply, images: int, prompts: int | None) -> RawOutputs:
+    """Check an answer.
 
     Args:
         card: The model that was asked.
-        answer: Result object of the protocol's client.
+        answer: What came back.
         images: Images that were sent.
         prompts: Boxes that were sent with the image, None unless to a segmenter.
 
     Returns:
-        The raw tensors, and the size of the answer's body in bytes.
+        The raw tensors.
 
     Raises:
         CatalogError: The answer names other weights.
         EngineResponseError: A tensor is missing, cut, of another type, or of another model's shape.
     """
-    message = _object(answer.get_response())
+    message = _object(answer.message)
     _check_digest(card, _object(message.get("parameters")).get("model_digest"))
-    received = len(json.dumps(message, separators=(",", ":")))
     raw: dict[str, NDArray[np.float32]] = {}
     for name in OUTPUTS[card.task]:
         value = _tensor(card, answer, name)
@@ -76,14 +75,13 @@ def read_answer(card: ModelCard, answer: Any, images: int, prompts: int | None) 
             raise EngineResponseError(
                 f"Model {card.id}: output {name} is {form}, expected float32 for {images} images.", code="BAD_SHAPE"
             )
-        received += value.nbytes
         raw[name] = value
     if DIGEST_OUTPUT in _shapes(message.get("outputs")):
         proof = _tensor(card, answer, DIGEST_OUTPUT)
         for one in set() if proof is None else {bytes(v) for v in proof.reshape(-1)}:
             _check_digest(card, one.decode("ascii", "replace"))
     _check_shapes(card, {name: value.shape for name, value in raw.items()}, prompts)
-    return raw, received
+    return raw
 
 
 def _check_shapes(card: ModelCard, found: Mapping[str, tuple[int, ...]], prompts: int | None) -> None:
@@ -114,9 +112,9 @@ def _columns(card: ModelCard) -> int:
     return len(card.classes) + (card.family == "detr")
 
 
-def _tensor(card: ModelCard, answer: Any, name: str) -> Any:
+def _tensor(card: ModelCard, answer: Reply, name: str) -> Any:
     try:
-        return answer.as_numpy(name)
+        return answer.tensor(name)
     except Exception as error:
         # the client raises its own class, struct.error and several of Python's for data that is cut or garbled
         raise EngineResponseError(

@@ -1,43 +1,42 @@
 """Runs a model behind an Open Inference Protocol v2 server; takes released images and nothing else.
 
-The only module that knows the protocol's client library. Knows no policy: a `Released` is the proof that one agreed.
+Retries, limits and checks, for every transport alike. Knows no policy: a `Released` is the proof that one agreed.
 """
 
 from __future__ import annotations
 
-import gzip
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import gevent
 import numpy as np
-import tritonclient.http as protocol
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import Released
 from labelop.engines.answers import DIGEST_OUTPUT, check_description, read_answer
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.engines.breaker import CircuitBreaker
+from labelop.engines.transport import Question, RefusedError, Reply, Transport
 from labelop.errors import (
     CatalogError,
-    ConfigurationError,
     EngineError,
     EngineResponseError,
     EngineTimeoutError,
     EngineUnavailableError,
+    LabelopError,
+    MissingExtraError,
     ModelInputError,
     PlacementForbiddenError,
     SettingsError,
 )
+
+T = TypeVar("T")
 
 ATTEMPTS = 3
 """Tries per request, the first included."""
@@ -47,9 +46,9 @@ REQUESTS = 4
 """Most requests under way at once, over all threads of one client."""
 
 _PAUSE_SECONDS = 0.2
-_BUSY = frozenset({"429", "502", "503", "504"})
-_NOT_SERVED = frozenset({"404", "501"})
-_NOT_ADMITTED = frozenset({"401", "403"})
+_READY_HINT = "Is the inference server running?"
+_TLS_FAULTS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+"""Words of the TLS library for what no retry heals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +58,29 @@ class RemoteAnswer:
     raw: RawOutputs
     """The raw tensors of the model's task."""
     sent_bytes: int
-    """Size of the request's body as sent."""
+    """Size of the request's body or message."""
     received_bytes: int
-    """Size of the answer's body."""
+    """Size of the answer's body or message."""
 
 
 class RemoteEngine:
     """Client of one server; safe to call from several threads.
 
     Args:
-        endpoint: Base URL, http or https.
+        endpoint: Base URL: http or https for HTTP with binary tensors, grpc or grpcs for gRPC.
         placement: The only placement whose releases it sends.
-        timeout_seconds: Longest wait for one answer.
+        timeout_seconds: Longest wait for one answer; all tries of a request and the pauses between them end within
+            `attempts` times that.
         attempts: Tries per request.
         requests: Most requests under way at once; further threads wait.
         compress: Send bodies as gzip; for other payloads than JPEG, which it does not make smaller.
         breaker: Stops asking a dead server; one with the usual limits when None.
         pause: Waits between tries; a test hands in its own.
+        clock: Monotonic seconds; a test hands in its own.
 
     Raises:
         SettingsError: The endpoint is no URL.
+        MissingExtraError: The endpoint is gRPC, whose library is not installed.
     """
 
     name = "remote"
@@ -94,30 +96,33 @@ class RemoteEngine:
         compress: bool = False,
         breaker: CircuitBreaker | None = None,
         pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(
-                f"Cloud endpoint {endpoint!r} is no address; http://host:port is expected.",
-                hint="Set LABELOP_CLOUD_URL, or leave it empty for the loopback server.",
-            )
+        self._transport = _transport(endpoint, compress=compress)
         self.endpoint = endpoint
         self.placement = placement
-        self.is_loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
-        self._secure = parts.scheme == "https"
-        self._address = parts.netloc + parts.path.rstrip("/")
+        self.is_loopback = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
-        self._compress = compress
         self._breaker = breaker or CircuitBreaker()
         self._slots = threading.BoundedSemaphore(requests)
         self._pause = pause
-        self._described: dict[str, bool] = {}
-        self._first: dict[str, float] = {}
-        self._quickest: dict[str, float] = {}
-        self._local = threading.local()
-        self._clients: list[Any] = []
-        self._lock = threading.Lock()
+        self._clock = clock
+        self._proves: dict[str, bool] = {}
+
+    def open(self, cards: Sequence[ModelCard]) -> float:
+        """Wait until the server has loaded models, before any image is prepared for it.
+
+        Returns:
+            Seconds that took, the server's loading included: the cold start as far as a client sees it.
+
+        Raises:
+            CatalogError, SettingsError, EngineUnavailableError, EngineTimeoutError: As `forward`.
+        """
+        started = self._clock()
+        for card in cards:
+            self._try(card, partial(self._describe, card))
+        return self._clock() - started
 
     def forward(
         self, card: ModelCard, released: Sequence[Released], boxes: NDArray[np.float32] | None = None
@@ -132,7 +137,7 @@ class RemoteEngine:
         Raises:
             PlacementForbiddenError: An image was released for another placement.
             CatalogError: The server has not this model, or another one under its name.
-            SettingsError: The server does not admit this client.
+            SettingsError: The server does not admit this client, is elsewhere, or fails to prove who it is.
             ModelInputError: The server refused the request.
             EngineResponseError: The answer is not what was asked for.
             EngineUnavailableError: Nobody answered, after every try.
@@ -144,62 +149,70 @@ class RemoteEngine:
                 raise PlacementForbiddenError(
                     f"An image without a release for {self.placement} reached the cloud engine."
                 )
-        # one image a row: a server that batches counts rows
-        inputs = [_input("image", np.array([[one.payload] for one in released], dtype=np.object_), "BYTES")]
-        if boxes is not None:
-            inputs.append(_input("boxes", np.ascontiguousarray(boxes[None], dtype=np.float32), "FP32"))
-        answer, sent = self._try(card, inputs)
-        raw, received = read_answer(card, answer, len(released), None if boxes is None else len(boxes))
-        return RemoteAnswer(raw, sent, received)
+        images = [one.payload for one in released]
+        prompts = None if boxes is None else np.ascontiguousarray(boxes[None], dtype=np.float32)
 
-    @property
-    def cold_start_seconds(self) -> float:
-        """Seconds that the first answer of each model took more than its quickest later one; 0 before there is one."""
-        with self._lock:
-            return sum(first - self._quickest[model] for model, first in self._first.items())
+        def ask(seconds: float) -> Reply:
+            started = self._clock()
+            names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if self._describe(card, seconds) else [])]
+            left = max(0.001, seconds - (self._clock() - started))
+            return self._transport.infer(Question(card.id, images, prompts, names), left)
+
+        reply = self._try(card, ask)
+        raw = read_answer(card, reply, len(released), None if boxes is None else len(boxes))
+        return RemoteAnswer(raw, reply.sent_bytes, reply.received_bytes)
 
     def ready(self) -> bool:
         """Ask whether the server answers; False when it does not."""
         try:
-            return bool(self._client().is_server_ready())
-        except (InferenceServerException, OSError, HTTPException):
+            self._transport.ready(None, self._timeout_seconds)
+        except (RefusedError, OSError, ValueError):
             return False
+        return True
 
     def close(self) -> None:
         """Close every connection."""
-        with self._lock:
-            for client in self._clients:
-                client.close()
-            self._clients.clear()
-            self._local = threading.local()
+        self._transport.close()
 
-    def _client(self) -> Any:
-        # the client library is not thread safe, so each thread has its own
-        client = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = protocol.InferenceServerClient(
-                self._address,
-                ssl=self._secure,
-                connection_timeout=min(5.0, self._timeout_seconds),
-                network_timeout=self._timeout_seconds,
-            )
-            with self._lock:
-                self._clients.append(client)
-        return client
+    def _describe(self, card: ModelCard, seconds: float) -> bool:
+        """Check once what the server says of a model and wait for it; answers whether it proves its digest."""
+        if card.digest in self._proves:
+            return self._proves[card.digest]
+        said = self._asked(partial(self._transport.describe, card.id, seconds))
+        proves = check_description(card, said if isinstance(said, dict) else {})
+        # a server may load a model when it is asked for readiness, or at the first answer
+        self._asked(partial(self._transport.ready, card.id, seconds))
+        self._proves[card.digest] = proves
+        return proves
 
-    def _try(self, card: ModelCard, inputs: list[Any]) -> tuple[Any, int]:
+    def _asked(self, call: Callable[[], Any]) -> Any:
+        """Ask what the protocol lets a server go without; its answers are checked all the same."""
+        try:
+            return call()
+        except RefusedError as error:
+            if error.kind in {"busy", "not_admitted", "redirected"}:
+                raise
+            return None
+
+    def _try(self, card: ModelCard, call: Callable[[float], T]) -> T:
         where = f"Model {card.id} at {self.endpoint}"
-        for attempt in range(1, self._attempts + 1):
+        end = self._clock() + self._attempts * self._timeout_seconds
+        attempt = 0
+        while True:
+            attempt += 1
             with self._slots:
                 self._breaker.enter(where)  # an open circuit is no try: it ends the request at once
                 try:
-                    answered = self._ask(where, card, inputs)
+                    answered = self._once(where, call, min(self._timeout_seconds, max(0.001, end - self._clock())))
                 except EngineError as error:
                     if not error.retryable:
                         self._breaker.succeeded()
                         raise
                     self._breaker.failed()
-                    if attempt == self._attempts:
+                    # full jitter: many workers that lost one server must not come back together
+                    pause = random.uniform(0, _PAUSE_SECONDS * 2**attempt)  # noqa: S311 - no secret
+                    pause += error.context.get("after_seconds") or 0.0
+                    if attempt == self._attempts or self._clock() + pause >= end:
                         raise
                 except BaseException:
                     # the server answered with a fault of the set-up, or this process is being stopped
@@ -208,80 +221,64 @@ class RemoteEngine:
                 else:
                     self._breaker.succeeded()
                     return answered
-            # full jitter: many workers that lost one server must not come back together
-            self._pause(random.uniform(0, _PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
-        raise AssertionError("unreachable: attempts is at least 1")
+            self._pause(pause)
 
-    def _ask(self, where: str, card: ModelCard, inputs: list[Any]) -> tuple[Any, int]:
-        started = time.perf_counter()
+    def _once(self, where: str, call: Callable[[float], T], seconds: float) -> T:
         try:
-            # the client's own timeout starts anew with each byte: a server that drips would never be late
-            with gevent.Timeout(self._timeout_seconds, TimeoutError("too late")):
-                names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if self._describe(card) else [])]
-                outputs = [protocol.InferRequestedOutput(name, binary_data=True) for name in names]
-                sent = self._size(inputs, outputs)
-                coding = "gzip" if self._compress else None
-                answer = self._client().infer(card.id, inputs, outputs=outputs, request_compression_algorithm=coding)
-        except InferenceServerException as error:
-            raise self._refusal(where, error) from error
+            return call(seconds)
+        except RefusedError as error:
+            raise _refusal(where, error) from error
         except TimeoutError as error:
-            self._forget()
             raise EngineTimeoutError(f"{where} did not answer within {self._timeout_seconds} seconds.") from error
-        except (OSError, HTTPException) as error:
-            # the second is a connection that broke off inside an answer
-            self._forget()
-            raise EngineUnavailableError(
-                f"{where} cannot be reached: {error}.", hint="Is the inference server running?"
-            ) from error
+        except OSError as error:
+            if any(words in str(error) for words in _TLS_FAULTS):
+                raise SettingsError(
+                    f"{where} cannot be reached safely: {error}.",
+                    hint="Check the address in LABELOP_CLOUD_URL and the server's certificate.",
+                ) from error
+            raise EngineUnavailableError(f"{where} cannot be reached: {error}.", hint=_READY_HINT) from error
         except (ValueError, KeyError, TypeError) as error:
             raise EngineResponseError(f"{where} answered something unreadable: {error}.", code="BAD_ANSWER") from error
-        self._note(card.id, time.perf_counter() - started)
-        return answer, sent
 
-    def _describe(self, card: ModelCard) -> bool:
-        """Check once what the server says of the model; answers whether it proves its digest by an output."""
-        if card.digest not in self._described:
-            try:
-                said = self._client().get_model_metadata(card.id)
-            except InferenceServerException as error:
-                if str(error.status() or "") in _BUSY:
-                    raise
-                said = {}  # the protocol lets a server go without metadata; its answers are checked all the same
-            self._described[card.digest] = check_description(card, said if isinstance(said, dict) else {})
-        return self._described[card.digest]
 
-    def _size(self, inputs: list[Any], outputs: list[Any]) -> int:
-        body, _ = protocol.InferenceServerClient.generate_request_body(inputs, outputs=outputs)
-        return len(gzip.compress(body) if self._compress else body)
+def _transport(endpoint: str, *, compress: bool) -> Transport:
+    parts = urlsplit(endpoint)
+    if parts.hostname and parts.scheme in ("http", "https"):
+        from labelop.engines.over_http import HttpTransport  # noqa: PLC0415 - one of two libraries is needed
 
-    def _note(self, model: str, seconds: float) -> None:
-        with self._lock:
-            self._first.setdefault(model, seconds)
-            self._quickest[model] = min(seconds, self._quickest.get(model, seconds))
+        return HttpTransport(endpoint, compress=compress)
+    if parts.hostname and parts.scheme in ("grpc", "grpcs"):
+        try:
+            from labelop.engines.over_grpc import GrpcTransport  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise MissingExtraError(
+                f"Cloud endpoint {endpoint!r} needs gRPC, which is not installed: {error}.",
+                hint="Install labelop[grpc], or give the server's HTTP address.",
+            ) from error
+        return GrpcTransport(endpoint, compress=compress)
+    raise SettingsError(
+        f"Cloud endpoint {endpoint!r} is no address; http://host:port or grpc://host:port is expected.",
+        hint="Set LABELOP_CLOUD_URL, or leave it empty for the loopback server.",
+    )
 
-    def _forget(self) -> None:
-        """Drop this thread's connection: what is left in it belongs to a request that is over."""
-        client, self._local.client = getattr(self._local, "client", None), None
-        if client is not None:
-            with self._lock, suppress(ValueError):
-                self._clients.remove(client)
-            client.close()
 
-    def _refusal(self, where: str, error: Any) -> EngineError | ConfigurationError:
-        status, text = str(error.status() or ""), str(error.message() or "")[:300]
-        if status in _BUSY:
-            return EngineUnavailableError(f"{where} is not ready (status {status}): {text}.")
+def _refusal(where: str, error: RefusedError) -> LabelopError:
+    said = f"(status {error.status}): {error.text}."
+    match error.kind:
+        case "busy":
+            return EngineUnavailableError(
+                f"{where} is not ready {said}", hint=_READY_HINT, after_seconds=error.after_seconds
+            )
         # faults of the set-up end the run: as failures of single images they would be landed for good
-        if status in _NOT_SERVED:
-            return CatalogError(f"{where} is not served: {text}.", hint="Start the server with the same catalog.")
-        if status in _NOT_ADMITTED:
-            return SettingsError(f"{where} does not admit this client (status {status}): {text}.")
-        if status == "400":
-            return ModelInputError(f"{where} refused the request: {text}.", code="BAD_INPUT")
-        return EngineResponseError(f"{where} failed (status {status}): {text}.", code="SERVER_FAILED")
-
-
-def _input(name: str, value: NDArray[Any], datatype: str) -> Any:
-    tensor = protocol.InferInput(name, list(value.shape), datatype)
-    tensor.set_data_from_numpy(value, binary_data=True)
-    return tensor
+        case "not_served":
+            return CatalogError(f"{where} is not served: {error.text}.", hint="Start the server with the same catalog.")
+        case "not_admitted":
+            return SettingsError(f"{where} does not admit this client {said}")
+        case "redirected":
+            return SettingsError(
+                f"{where} is said to be elsewhere {said}", hint="Images go to LABELOP_CLOUD_URL only; check it."
+            )
+        case "bad_input":
+            return ModelInputError(f"{where} refused the request: {error.text}.", code="BAD_INPUT")
+        case "failed":
+            return EngineResponseError(f"{where} failed {said}", code="SERVER_FAILED")

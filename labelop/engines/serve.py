@@ -80,7 +80,7 @@ class _Answers:
         try:
             await run_in_threadpool(open_engine, card, self._settings)
         except LabelopError as error:
-            return JSONResponse({"error": error.message}, 503)
+            return JSONResponse({"error": error.message}, 503 if error.retryable else 501)
         return JSONResponse({})
 
     async def infer(self, request: Request) -> Response:

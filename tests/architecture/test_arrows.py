@@ -16,8 +16,10 @@ PRODUCT = ("labelop", "tasks", "flows")
 ADAPTERS = {
     "deltalake": {"labelop/landing/store.py"},
     "duckdb": {"labelop/queries.py"},
-    "gevent": {"labelop/engines/remote.py"},
+    "gevent": {"labelop/engines/over_http.py"},
+    "geventhttpclient": {"labelop/engines/over_http.py"},
     "great_expectations": {"labelop/landing/expectations.py"},
+    "grpc": {"labelop/engines/over_grpc.py"},
     "huggingface_hub": {"labelop/catalog/pull.py"},
     "onnxruntime": {"labelop/engines/graph.py"},
     "openvino": {"labelop/engines/vino.py", "labelop/catalog/export.py"},
@@ -25,7 +27,7 @@ ADAPTERS = {
     "starlette": {"labelop/engines/serve.py"},
     "torch": {"labelop/engines/folder.py", "labelop/catalog/export.py"},
     "transformers": {"labelop/engines/folder.py"},
-    "tritonclient": {"labelop/engines/remote.py"},
+    "tritonclient": {"labelop/engines/over_http.py", "labelop/engines/over_grpc.py"},
     "uvicorn": {"labelop/engines/serve.py"},
     "vl_convert": {"labelop/report/plots.py"},
 }

@@ -12,13 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.http as protocol
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
@@ -29,7 +28,7 @@ from labelop.engines.payload import decode
 from labelop.engines.prelabeller import ArmModels, ImageItem, open_cloud
 from labelop.engines.remote import RemoteEngine
 from labelop.engines.serve import run_in_thread
-from labelop.errors import CatalogError
+from labelop.errors import CatalogError, ModelInputError
 from labelop.ids import sha256_hex
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
@@ -56,40 +55,49 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelCard]:
     return {card.task: card for card in (detector(folder), classifier(folder), segmenter(folder))}
 
 
-@pytest.fixture(scope="module", params=["builtin", pytest.param("pytriton", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=["builtin", *(pytest.param(f"pytriton-{way}", marks=pytest.mark.slow) for way in ("http", "grpc"))],
+)
 def url(request: pytest.FixtureRequest, cards: dict[str, ModelCard]) -> Iterator[str]:
-    """Serve the tiny catalog by each server."""
-    serving = run_in_thread({c.id: c for c in cards.values()}, Settings()) if request.param == "builtin" else None
-    with serving or triton(next(iter(cards.values())).path.parent) as address:
-        yield address
+    """Serve the tiny catalog by each server and transport."""
+    if request.param == "builtin":
+        with run_in_thread({c.id: c for c in cards.values()}, Settings()) as address:
+            yield address
+    else:
+        if request.param.endswith("grpc"):
+            pytest.importorskip("grpc")
+        yield request.getfixturevalue("triton")[request.param.removeprefix("pytriton-")]
 
 
-@contextmanager
-def triton(catalog: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def triton(cards: dict[str, ModelCard]) -> Iterator[dict[str, str]]:
     """Start the Triton server as the stack does; skips with the reason where its environment cannot be made."""
+    catalog = next(iter(cards.values())).path.parent
     made = subprocess.run(["make", "inference-env"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=250)
     if made.returncode:
         pytest.skip(f"PyTriton's environment cannot be made: {(made.stderr.strip().splitlines() or ['?'])[-1]}")
     command, extra = stack().model_command("pytriton")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        port, grpc_port = one.getsockname()[1], other.getsockname()[1]
     log = catalog / "triton.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, "--port", str(port)],
+            [*command, "--port", str(port), "--grpc-port", str(grpc_port)],
             env=os.environ | extra | {"LABELOP_CATALOG": str(catalog)},
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
+    found = {"http": f"http://127.0.0.1:{port}", "grpc": f"grpc://127.0.0.1:{grpc_port}"}
     try:
         deadline = time.monotonic() + START_SECONDS
         # the line is written when every model is bound
-        while f"http://127.0.0.1:{port}\n" not in log.read_text(errors="replace") or not ready(port):
+        while f"{found['grpc']}\n" not in log.read_text(errors="replace") or not ready(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the Triton server did not start:\n{log.read_text(errors='replace')[-3000:]}")
             threading.Event().wait(0.2)
-        yield f"http://127.0.0.1:{port}"
+        yield found
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -197,17 +205,14 @@ def test_a_model_that_is_not_served_is_a_fault_of_the_set_up(url: str, tmp_path:
 
 def test_a_bad_payload_spoils_no_neighbour(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
     """Bytes that are no image are refused or answered without numbers; the server answers the next request."""
-    client = protocol.InferenceServerClient(url.removeprefix("http://"))
-    tensor = protocol.InferInput("image", [1, 1], "BYTES")
-    tensor.set_data_from_numpy(np.array([[b"no image"]], dtype=np.object_))
-    try:
-        logits = client.infer(cards["detection"].id, [tensor]).as_numpy("logits")
-        assert np.isnan(logits).all()
-    except protocol.InferenceServerException as error:
-        assert error.status() == "400"  # noqa: PT017 - either answer will do
-    client.close()
+    card, (good, bad) = cards["detection"], released(tmp_path, 0, 1)
+    object.__setattr__(bad, "_payload", b"no image")
     engine = RemoteEngine(url)
-    assert np.isfinite(engine.forward(cards["detection"], released(tmp_path, 0)).raw["logits"]).all()
+    try:
+        assert np.isnan(engine.forward(card, [bad]).raw["logits"]).all()
+    except ModelInputError as error:
+        assert error.context["code"] == "BAD_INPUT"  # noqa: PT017 - either answer will do
+    assert np.isfinite(engine.forward(card, [good]).raw["logits"]).all()
     engine.close()
 
 
@@ -224,11 +229,10 @@ def test_a_whole_arm_runs_on_a_server(url: str, cards: dict[str, ModelCard], tmp
     assert all(result.sent_bytes > 0 and result.received_bytes > 0 for result in results)
 
 
-def test_an_answer_is_measured_cold_and_warm(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
-    """What a first answer took more than the quickest one is known."""
+def test_opening_waits_for_every_model(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
+    """Opening takes time; a model that is not served is left to the first request, which says so."""
     engine = RemoteEngine(url)
-    assert engine.cold_start_seconds == 0
-    for _ in range(5):
-        engine.forward(cards["classification"], released(tmp_path, 0))
+    assert 0 < engine.open(list(cards.values())) < START_SECONDS
+    assert engine.ready()
+    engine.open([detector(tmp_path, "nobody")])
     engine.close()
-    assert 0 <= engine.cold_start_seconds < 60

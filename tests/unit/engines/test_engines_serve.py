@@ -90,7 +90,7 @@ def test_health_and_metadata(url: str) -> None:
 def test_model_readiness_opens_the_model(url: str) -> None:
     """A model is ready when it opens; one with changed weights is not, and one that is not served is unknown."""
     assert ask(url, "GET", "/v2/models/tiny-boxes/ready")[0] == 200
-    assert ask(url, "GET", "/v2/models/broken/ready")[0] == 503
+    assert ask(url, "GET", "/v2/models/broken/ready")[0] == 501
     assert ask(url, "GET", "/v2/models/none/ready")[0] == 404
     assert ask(url, "GET", "/v2/models/none")[0] == 404
 
