@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     catalog: Path = Field(default=_CHECKOUT / "data/sample/models", description="Folder of model cards (*.yaml).")
     sql: Path | None = Field(default=None, description="Folder of the SQL files; found by itself when empty.")
     cloud_url: str | None = Field(
-        default=None, description="Open Inference Protocol v2 server of the cloud arm, http(s):// or grpc(s)://; on loopback when empty."
+        default=None,
+        description="Open Inference Protocol v2 server of the cloud arm, http(s) or grpc(s); on loopback when empty.",
     )
     cloud_requests: int = Field(default=4, ge=1, description="Most requests of one worker under way to that server.")
     cloud_timeout_seconds: float = Field(default=60.0, gt=0, description="Longest wait for a whole answer of it.")

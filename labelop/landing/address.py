@@ -55,7 +55,9 @@ def open_store(settings: Settings) -> Store:
         )
     folder = Path(root).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
-        raise SettingsError(f"Setting LABELOP_STORE has the value {settings.store!r}, which is a file; expected a folder.")
+        raise SettingsError(
+            f"Setting LABELOP_STORE has the value {settings.store!r}, which is a file; expected a folder."
+        )
     return Store(str(folder))
 
 
