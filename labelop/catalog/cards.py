@@ -90,6 +90,8 @@ class ModelCard:
     """Width of the model's input frame, pixels."""
     height_px: int
     """Height of the model's input frame, pixels."""
+    scaled_decode: bool
+    """Whether a JPEG may be decoded at a smaller scale that still covers the input frame."""
     postprocess: Postprocess | None
     """Thresholds of a detector, else None."""
     licence: str
@@ -155,6 +157,7 @@ def _card(path: Path, form: CardForm, files: dict[str, Path], folder: Path | Non
         classes=form.classes,
         width_px=form.input.width_px,
         height_px=form.input.height_px,
+        scaled_decode=form.input.scaled_decode,
         postprocess=None
         if after is None
         else Postprocess(after.min_score, after.nms_iou, after.max_detections, dict(after.draft_score)),

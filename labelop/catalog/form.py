@@ -5,6 +5,7 @@ Knows no file but the text of one card; whether weights exist and match is decid
 
 from __future__ import annotations
 
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -41,6 +42,8 @@ class InputForm(StrictForm):
 
     width_px: int = Field(ge=1, le=8192)
     height_px: int = Field(ge=1, le=8192)
+    # left out of the content when false, so that cards written before it keep their digest
+    scaled_decode: bool = Field(default=False, exclude_if=not_)
 
 
 class PostprocessForm(StrictForm):

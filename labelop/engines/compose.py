@@ -21,6 +21,7 @@ from labelop.engines.segment import Prompted, segment
 from labelop.engines.spent import Spent
 from labelop.errors import EngineError, ModelInputError, PlacementForbiddenError
 from labelop.ids import numbered_ids
+from labelop.ingest.decode import Frame
 from labelop.labels import Prediction
 
 FORWARD_IMAGES = 8
@@ -45,6 +46,16 @@ class ArmModels:
     def cards(self) -> tuple[ModelCard, ...]:
         """Every model there is, the detector first."""
         return tuple(card for card in (self.detector, self.segmenter, self.classifier) if card is not None)
+
+    def frame(self, *, stretched: bool) -> Frame:
+        """Say what pixels the models take: scaled only if every card allows it.
+
+        Args:
+            stretched: Whether pixels in the models' own frame will do, where all of them have one.
+        """
+        width, height = (max(sides) for sides in zip(*((c.width_px, c.height_px) for c in self.cards), strict=True))
+        is_one = all((card.width_px, card.height_px) == (width, height) for card in self.cards)
+        return Frame(width, height, all(card.scaled_decode for card in self.cards), stretched and is_one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,7 @@ class ComposedArm:
         self.engine_name = lane.name
         self.simulated = lane.simulated
         self.most_passes = lane.most_passes
+        self.frame = arm.frame(stretched=lane.takes_stretched)
         self.parameters = {**arm_parameters(arm), **lane.parameters()}
 
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
@@ -200,7 +212,7 @@ class _Detected:
 
 
 def _detected(card: ModelCard, one: Ready, index: int, found: LaneAnswer) -> _Detected | EngineError:
-    height, width = one.item.pixels.shape[:2]
+    width, height = one.item.width_px, one.item.height_px
     try:
         objects = read_detections(card, found.raw, index, width, height)
     except EngineError as error:

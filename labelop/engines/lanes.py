@@ -26,9 +26,19 @@ class ImageItem:
     image_id: str
     """SHA-256 of the original bytes."""
     pixels: ImageArray
-    """RGB, shape (height, width, 3), upright."""
+    """RGB, shape (height, width, 3), upright; may be fewer than the original has, see `ingest.decode.Frame`."""
     level: str
     """Sensitivity level as text."""
+    width_px: int = 0
+    """Width of the upright original, the frame of its predictions; that of the pixels when 0."""
+    height_px: int = 0
+    """Height of the upright original; that of the pixels when 0."""
+
+    def __post_init__(self) -> None:
+        if not (self.width_px and self.height_px):
+            height, width = self.pixels.shape[:2]
+            object.__setattr__(self, "width_px", width)
+            object.__setattr__(self, "height_px", height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class Lane(Protocol):
     simulated: bool
     most_passes: int | None
     """Most forward passes at a time; None for as many as there are cores."""
+    takes_stretched: bool
+    """Whether images may come in the models' own frame, where all of them have one."""
 
     def parameters(self) -> dict[str, Any]:
         """What of this lane changes predictions, for the batch id."""
@@ -95,6 +107,7 @@ class LocalLane:
 
     simulated = False
     most_passes: int | None = None
+    takes_stretched = True
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
         self._engines = engines
@@ -145,6 +158,8 @@ class CloudLane:
         self.simulated = simulated
         # one on the way while the other is prepared; a server has its own limits and its own queue
         self.most_passes: int | None = 2
+        # what leaves is encoded anew, which costs a stretched image more of its detail than a whole one
+        self.takes_stretched = False
 
     def parameters(self) -> dict[str, Any]:
         """The payload's encoding: it changes pixels a little."""

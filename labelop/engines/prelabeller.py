@@ -13,6 +13,7 @@ from labelop.engines.base import Engine, open_engine
 from labelop.engines.compose import ArmModels, ComposedArm, ImageResult, arm_parameters
 from labelop.engines.lanes import CloudLane, ImageItem, LocalLane
 from labelop.engines.remote import RemoteEngine
+from labelop.ingest.decode import Frame
 from labelop.settings import Settings
 
 __all__ = [
@@ -58,6 +59,11 @@ class Prelabeller(Protocol):
     @property
     def most_passes(self) -> int | None:
         """Most calls of `prelabel` at a time, from as many threads; None for as many as there are cores."""
+        ...
+
+    @property
+    def frame(self) -> Frame:
+        """What pixels the models take."""
         ...
 
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:

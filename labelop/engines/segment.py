@@ -76,7 +76,7 @@ def _encoded(lane: Lane, card: ModelCard, part: Sequence[Prompted], spent: Spent
 
 
 def _masks(lane: Lane, card: ModelCard, one: Prompted, encoded: Ready, spent: Spent) -> list[str | None]:
-    height, width = encoded.item.pixels.shape[:2]
+    width, height = encoded.item.width_px, encoded.item.height_px
     prompts = to_model_frame(one.boxes, (width, height), (card.width_px, card.height_px))
     with spent.timed([one.index]):
         answer = lane.prompt(card, encoded, prompts)

@@ -53,6 +53,8 @@ _OTHER_RASTER = (
 )
 _ISO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _FULL_16_BITS = 65535.0
+_SCALES = (8, 4, 2)
+"""Scales at which the JPEG decoder gives pixels for less work than all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,22 @@ DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """What the models behind a decoder take: a pixel that none of them sees need not be made."""
+
+    width_px: int
+    """Width that the pixels must cover: the largest input of the models."""
+    height_px: int
+    """Height that the pixels must cover."""
+    scaled: bool = False
+    """Whether a JPEG may be decoded at 1/2, 1/4 or 1/8; changes pixels a little."""
+    stretched: bool = False
+    """Whether exactly this size is wanted, stretched as the engines do it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is known of an image after a full decode."""
+    """What is known of an image after its last pixel was decoded."""
 
     format: str
     """Name of the file format by its content, for example `JPEG`."""
@@ -112,6 +128,20 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageArray:
     return np.array(image, dtype=np.uint8)
 
 
+def decode_for(data: bytes, frame: Frame, limits: Limits = DEFAULT_LIMITS) -> tuple[ImageArray, ImageFacts]:
+    """Decode the first frame to upright RGB, to no more pixels than the models take.
+
+    Returns:
+        Pixels, uint8, shape (height, width, 3): all of them, or of a smaller scale that still covers the frame, or
+        exactly the frame; and the facts, whose size is that of the whole image.
+
+    Raises:
+        UnreadableImageError: As `decode`.
+    """
+    facts, image = _decoded(data, limits, frame)
+    return np.asarray(image), facts
+
+
 def looks_like_image(head: bytes) -> bool:
     """Say whether a file's first bytes are those of a raster image, readable here or not."""
     # two letters are too little evidence for a bitmap; its reserved bytes are zero besides
@@ -147,7 +177,7 @@ def quiet() -> Iterator[None]:
                 _quiet_stack.close()
 
 
-def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
+def _decoded(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple[ImageFacts, Image.Image]:
     if not data:
         raise _refused("EMPTY", "no bytes")
     if len(data) > limits.max_bytes:
@@ -163,7 +193,7 @@ def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
                 _check_size(probe, limits)
                 probe.verify()
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return _loaded(image, limits)
+                return _loaded(image, limits, frame)
         except UnreadableImageError:
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
@@ -173,19 +203,42 @@ def _decoded(data: bytes, limits: Limits) -> tuple[ImageFacts, Image.Image]:
             raise _refused("CORRUPT", f"the decoder gave up before the last pixel ({type(error).__name__})") from error
 
 
-def _loaded(image: Image.Image, limits: Limits) -> tuple[ImageFacts, Image.Image]:
+def _loaded(image: Image.Image, limits: Limits, frame: Frame | None) -> tuple[ImageFacts, Image.Image]:
     _check_size(image, limits)
     frames = int(getattr(image, "n_frames", 1))
     if frames > limits.max_frames:
         raise _refused("TOO_LARGE", f"{frames} frames, allowed are {limits.max_frames}")
     image.seek(0)
-    kind, mode, orientation = str(image.format), image.mode, _orientation(image)
+    kind, mode, orientation, (width, height) = str(image.format), image.mode, _orientation(image), image.size
+    scale = 1 if frame is None else _scale(image, orientation, frame)
+    if scale > 1:
+        image.draft(None, (width // scale, height // scale))
     image.load()
     # Pillow turns a TIFF by itself while loading; what is still written after that is ours to apply
     turn = _UPRIGHT.get(_orientation(image))
     rgb = _to_rgb(image)
     upright = rgb.transpose(turn) if turn is not None else rgb
-    return ImageFacts(kind, mode, upright.width, upright.height, orientation, frames), upright
+    # a scale is taken of JPEGs only, which nobody has turned yet
+    size = upright.size if scale == 1 else (height, width) if orientation in _SIDEWAYS else (width, height)
+    if frame is not None and frame.stretched:
+        # a scale that does not divide the size leaves half a pixel at the edge, which is not part of the image
+        inside = (0.0, 0.0, width / scale, height / scale) if scale > 1 and orientation == 1 else None
+        upright = upright.resize((frame.width_px, frame.height_px), Image.Resampling.BILINEAR, box=inside)
+    return ImageFacts(kind, mode, *size, orientation, frames), upright
+
+
+def _scale(image: Image.Image, orientation: int, frame: Frame) -> int:
+    """Say by how much fewer pixels a side the decoder may make; 1 for everything but a plain JPEG."""
+    if not frame.scaled or image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return 1
+    width, height = (frame.height_px, frame.width_px) if orientation in _SIDEWAYS else (frame.width_px, frame.height_px)
+    # boxes are shares of the pixels: unless the stretch can leave the odd edge out, the scale has to divide the size
+    is_any = frame.stretched and orientation == 1
+    for scale in _SCALES:
+        divides = is_any or not (image.width % scale or image.height % scale)
+        if divides and image.width >= scale * width and image.height >= scale * height:
+            return scale
+    return 1
 
 
 def _check_size(image: Image.Image, limits: Limits) -> None:
@@ -211,7 +264,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         front = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
-    return image.convert("RGB")
+    # a conversion to what it is already would copy every pixel
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _scaled(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:

@@ -22,7 +22,8 @@ from labelop.engines.columns import PredictionColumns
 from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.errors import UnreadableImageError
-from labelop.ingest.originals import read_pixels
+from labelop.ingest.decode import Frame, decode_for
+from labelop.ingest.originals import read_bytes
 from labelop.landing.rows import predictions_array, rows_to_table
 from labelop.landing.store import Store, land
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
@@ -47,8 +48,8 @@ _CHUNK_IMAGES = 32
 """Most images decoded ahead of the engine; bounds memory together with `pipeline.AHEAD_BYTES`."""
 _CHANNELS = 3
 
-Wanted: TypeAlias = tuple[str, str]
-"""Image id and placement: what decides whether and how an original is read."""
+Wanted: TypeAlias = tuple[str, str, Frame]
+"""Image id, placement and what the models take: what decides whether and how an original is read."""
 Originals: TypeAlias = "Reader[Wanted, ImageItem | ImageResult]"
 """Reads originals ahead; gives an `ImageResult` for an image that no model will see."""
 
@@ -114,7 +115,10 @@ def run_batch(
     reader = open_originals(context) if originals is None else originals
     lanes = lanes_of(context.settings.engine_threads, prelabeller.most_passes)
     try:
-        items = attempt.usable(reader.take(_wanted(batch), _CHUNK_IMAGES, _wanted(following)))
+        wanted, next_wanted = _wanted(batch, prelabeller.frame), []
+        if following is not None and (following.arm, following.role) == (batch.arm, batch.role):
+            next_wanted = _wanted(following, prelabeller.frame)  # other models may take other pixels
+        items = attempt.usable(reader.take(wanted, _CHUNK_IMAGES, next_wanted))
         passes = groups(items, FORWARD_IMAGES, lambda item: item.pixels.nbytes)
         side_by_side(attempt.ask, passes, lanes, attempt.note)
     except Exception:
@@ -216,11 +220,11 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _wanted(batch: PlannedBatch | None) -> list[Wanted]:
-    return [] if batch is None else [(key, batch.placement) for key in dict.fromkeys(batch.image_ids)]
+def _wanted(batch: PlannedBatch, frame: Frame) -> list[Wanted]:
+    return [(key, batch.placement, frame) for key in dict.fromkeys(batch.image_ids)]
 
 
-def _load(context: BatchContext, image_id: str, placement: str) -> ImageItem | ImageResult:
+def _load(context: BatchContext, image_id: str, placement: str, frame: Frame) -> ImageItem | ImageResult:
     ref = context.refs.get(image_id)
     if ref is None:
         return _without_predictions(image_id, "unreadable", "NOT_IN_MANIFEST")
@@ -228,11 +232,11 @@ def _load(context: BatchContext, image_id: str, placement: str) -> ImageItem | I
     if placement not in context.policy.allowed_placements(Level.from_text(ref.level)):
         return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
     try:
-        pixels = read_pixels(image_id, ref.source_uri, ref.path, context.settings)
+        pixels, facts = decode_for(read_bytes(image_id, ref.source_uri, ref.path, context.settings), frame)
     except UnreadableImageError as error:
         # one lost file costs one row, not its batch; a source that is away is raised and costs no row
         return _without_predictions(image_id, "unreadable", error.code)
-    return ImageItem(image_id=image_id, pixels=pixels, level=ref.level)
+    return ImageItem(image_id, pixels, ref.level, facts.width_px, facts.height_px)
 
 
 def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResult:

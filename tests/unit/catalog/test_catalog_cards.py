@@ -40,6 +40,15 @@ def test_the_digest_follows_content_and_not_layout(tmp_path: Path) -> None:
     assert load_card(write_card(tmp_path, postprocess=changed)).digest != first
 
 
+def test_scaled_decoding_is_part_of_the_digest_where_it_is_allowed(tmp_path: Path) -> None:
+    """Allowing it changes predictions and so the digest; saying no is what a card without the key says."""
+    silent = load_card(write_card(tmp_path))
+    refused = load_card(write_card(tmp_path, input={"width_px": 32, "height_px": 24, "scaled_decode": False}))
+    allowed = load_card(write_card(tmp_path, input={"width_px": 32, "height_px": 24, "scaled_decode": True}))
+    assert (silent.scaled_decode, refused.scaled_decode, allowed.scaled_decode) == (False, False, True)
+    assert silent.digest == refused.digest != allowed.digest
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -45,6 +45,7 @@ def make_card(model_id: str = "toy-small") -> ModelCard:
         classes=("ball", "cube"),
         width_px=32,
         height_px=32,
+        scaled_decode=False,
         postprocess=Postprocess(0.05, 0.6, 10, {"ball": 0.4, "cube": 0.4}),
         licence="Apache-2.0",
         training_data=(),

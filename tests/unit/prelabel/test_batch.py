@@ -6,8 +6,12 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from labelop.engines.compose import ArmModels, ComposedArm
+from labelop.engines.fixed import FixedEngine
+from labelop.engines.lanes import ImageItem, LocalLane, Ready
 from labelop.errors import (
     EngineUnavailableError,
     LandingError,
@@ -16,15 +20,25 @@ from labelop.errors import (
     UnreadableImageError,
 )
 from labelop.ingest import originals
+from labelop.ingest.originals import read_bytes
 from labelop.ingest.sources import read_original
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import land, read_rows
 from labelop.prelabel import batch as batching
 from labelop.prelabel.batch import land_batch, run_batch
 from labelop.prelabel.plan import Plan, PlannedBatch
+from tests.unit.prelabel.conftest import make_card
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.unit.prelabel.conftest import House
+
+MIDDLE = {
+    "logits": np.array([[[4.0, -9.0]]], dtype=np.float32),
+    "boxes": np.array([[[0.5, 0.5, 0.5, 0.5]]], dtype=np.float32),
+}
+"""One object that fills the middle half of an image."""
 
 
 def whole(plan: Plan, keys: list[str], placement: str = "onprem") -> PlannedBatch:
@@ -264,3 +278,46 @@ def test_large_batches_are_read_in_pieces(house: House, monkeypatch: pytest.Monk
     plan = house.plan()
     rows = run_batch(house.context(plan), whole(plan, keys), house.prelabeller()).rows
     assert [row["image_id"] for row in rows] == keys
+
+
+@pytest.mark.parametrize("placed", ["onprem", "cloud"])
+def test_fewer_pixels_leave_boxes_where_they_were(house: House, monkeypatch: pytest.MonkeyPatch, placed: str) -> None:
+    """A card that allows scaled decoding gets smaller pixels, and its boxes are still those of the whole image."""
+    keys = house.fill()
+    card = replace(make_card(), width_px=4, height_px=4, scaled_decode=True)
+    engine = FixedEngine(card)
+    engine.forward = lambda _: MIDDLE  # type: ignore[method-assign,assignment]
+    lane = LocalLane({card.id: engine})
+    lane.takes_stretched = placed == "onprem"
+    seen: list[tuple[int, ...]] = []
+
+    def prepare(items: Sequence[ImageItem]) -> list[Ready]:
+        seen.extend(item.pixels.shape for item in items)
+        return [Ready(item, item.pixels) for item in items]
+
+    monkeypatch.setattr(lane, "prepare", prepare)
+    plan = house.plan()
+    rows = run_batch(house.context(plan), whole(plan, keys[:1]), ComposedArm(ArmModels(card), lane)).rows
+    assert seen == [(4, 4, 3) if placed == "onprem" else (6, 8, 3)]
+    [found] = rows[0]["predictions"]
+    assert (found["x0_px"], found["y0_px"], found["x1_px"], found["y1_px"]) == (8, 6, 24, 18)
+
+
+def test_the_next_batch_is_read_ahead_for_the_same_models_only(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other models may take other pixels, so nothing is read for them that would have to be read again."""
+    keys = house.fill()
+    plan = house.plan()
+    context = house.context(plan)
+    first, second = whole(plan, keys[:2]), whole(plan, keys[2:])
+    asked: list[str] = []
+
+    def read(image_id: str, *rest: Any) -> bytes:
+        asked.append(image_id)
+        return read_bytes(image_id, *rest)
+
+    monkeypatch.setattr(batching, "read_bytes", read)
+    for following, wanted in ((second, keys), (replace(second, arm="cloud"), keys[:2])):
+        asked.clear()
+        with batching.open_originals(context) as reader:
+            run_batch(context, first, house.prelabeller(), originals=reader, following=following)
+        assert sorted(asked) == sorted(wanted)

@@ -53,6 +53,7 @@ def card(model_id: str, *, ap50: float | None = 0.7, review_seconds: float | Non
         classes=("a",),
         width_px=8,
         height_px=8,
+        scaled_decode=False,
         postprocess=None,
         licence="MIT",
         training_data=(),
