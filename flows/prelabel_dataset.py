@@ -90,13 +90,13 @@ def prelabel_dataset(
             plan_id=plan.plan_id,
         )
         record(tables, in_force)
-        waiting = pending(tables, plan.batches)
+        todo = waiting = pending(tables, plan.batches)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
         for attempt in range(1, _ATTEMPTS + 1):
-            shards = split_shards(plan.plan_id, waiting, shard_batches)
+            shards = split_shards(plan.plan_id, todo, shard_batches)
             publish_table(f"shards-{dataset}", [asdict(s) for s in shards], f"Shards of {dataset}, attempt {attempt}")
-            outcomes = run_children(
+            ended = run_children(
                 [
                     Child(
                         "prelabel-batches",
@@ -107,9 +107,12 @@ def prelabel_dataset(
                     for shard in shards
                 ]
             )
-            waiting = pending(tables, waiting)
-            if not waiting:
+            outcomes = [*(one for one in outcomes if not one.can_retry), *ended]
+            hopeless = [shard for shard, outcome in zip(shards, ended, strict=True) if not outcome.can_retry]
+            todo = [b for b in pending(tables, todo) if not any(shard.holds(b) for shard in hopeless)]
+            if not todo:
                 break
+        waiting = pending(tables, waiting)
     summary = {
         "batches_count": planned,
         "landed_before_count": skipped,

@@ -209,7 +209,7 @@ _ALL = (
     ),
     _table(
         "usage",
-        1,
+        2,
         ("attempt_id",),
         ("attempt_id", _TEXT),
         ("batch_id", _TEXT),
@@ -222,6 +222,7 @@ _ALL = (
         ("engine", _TEXT),
         ("images_count", _COUNT),
         ("wall_seconds", _REAL),  # whole attempt
+        ("cold_start_seconds", _REAL),  # before it, null when the models were ready
         ("infer_seconds", _REAL),  # inside the engine
         ("detector_seconds", _REAL),  # the detector's part of it
         ("sent_bytes", _COUNT),

@@ -6,6 +6,7 @@ tables, never from the state returned here.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 
 from labelop import progress
-from labelop.errors import LabelopError, RunFailedError
+from labelop.errors import ConfigurationError, LabelopError, RunFailedError
 
 _POLL_SECONDS = 1.0
+_CONFIGURATION: list[type[LabelopError]] = [ConfigurationError, *ConfigurationError.__subclasses__()]
 
 FlowFunction = Callable[..., object]
 """The undecorated function of a flow."""
@@ -58,6 +60,8 @@ class ChildOutcome:
     """What went wrong, in words; empty when it completed."""
     hint: str = ""
     """What the reader can do next, where that is known apart from the error."""
+    can_retry: bool = True
+    """Whether the same child may fare better; False where something is wrong that an operator wrote."""
 
 
 @contextmanager
@@ -94,12 +98,21 @@ def run_children(children: Sequence[Child]) -> list[ChildOutcome]:
     return _wait([_start(child) for child in children], children)
 
 
+def may_heal(said: str) -> bool:
+    """Tell from the text of a final state, which names the class of its error, whether another try can help.
+
+    >>> may_heal("Flow run encountered an exception: SettingsError: The store is a file.")
+    False
+    """
+    return not any(re.search(rf"\b{kind.__name__}: ", said) for kind in _CONFIGURATION)
+
+
 def _call(function: FlowFunction, parameters: Mapping[str, Any]) -> ChildOutcome:
     try:
         function(**parameters)
     except LabelopError as error:
         # a child in a pool ends alone too; a foreign error is a bug and ends everything
-        return ChildOutcome("Failed", error.message, error.hint)
+        return ChildOutcome("Failed", error.message, error.hint, not isinstance(error, ConfigurationError))
     return ChildOutcome("Completed")
 
 
@@ -121,7 +134,7 @@ def _wait(runs: Sequence[FlowRun], children: Sequence[Child]) -> list[ChildOutco
                 if state is not None and state.is_final():
                     name = state.name or state.type.value
                     error = "" if state.is_completed() else state.message or f"{children[index].address} ended {name}"
-                    final[index] = ChildOutcome(name, error)
+                    final[index] = ChildOutcome(name, error, can_retry=may_heal(error))
                     progress.report(f"child runs of {children[index].flow}", len(final), len(runs))
             if len(final) < len(runs):
                 time.sleep(_POLL_SECONDS)

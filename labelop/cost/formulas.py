@@ -52,7 +52,7 @@ def local_parts(book: PriceBook, busy_seconds: float) -> tuple[CostPart, ...]:
 
     Args:
         book: Prices.
-        busy_seconds: Seconds the machine was or will be busy, all attempts together.
+        busy_seconds: Seconds the machine was or will be busy, all attempts and the loading of models together.
 
     Returns:
         Hardware, energy, slowed-down, blocked and setup parts.

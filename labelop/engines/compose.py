@@ -100,6 +100,10 @@ class ComposedArm:
         self.frame = arm.frame(stretched=lane.takes_stretched)
         self.parameters = {**arm_parameters(arm), **lane.parameters()}
 
+    def open(self) -> None:
+        """Wait until every model can answer; see `Prelabeller.open`."""
+        self._lane.open(self._arm.cards)
+
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
         """Make draft labels; see `Prelabeller.prelabel`."""
         results: list[ImageResult] = []

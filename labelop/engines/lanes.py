@@ -77,6 +77,10 @@ class Lane(Protocol):
         """What of this lane changes predictions, for the batch id."""
         ...
 
+    def open(self, cards: Sequence[ModelCard]) -> None:
+        """Wait until models can answer; nothing is asked of them yet."""
+        ...
+
     def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
         """Bring images into the lane's form; a refused one is answered by its error."""
         ...
@@ -116,6 +120,9 @@ class LocalLane:
     def parameters(self) -> dict[str, Any]:
         """Nothing: the pixels are the originals."""
         return {}
+
+    def open(self, cards: Sequence[ModelCard]) -> None:
+        """Nothing: engines are loaded when they are made."""
 
     def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
         """Take the pixels as they are."""
@@ -164,6 +171,10 @@ class CloudLane:
     def parameters(self) -> dict[str, Any]:
         """The payload's encoding: it changes pixels a little."""
         return {"payload": PAYLOAD_FORMAT}
+
+    def open(self, cards: Sequence[ModelCard]) -> None:
+        """Wait until the server has loaded the models; see `RemoteEngine.open`."""
+        self._engine.open(cards)
 
     def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
         """Ask the gate for each image; one durable audit write for all."""

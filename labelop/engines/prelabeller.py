@@ -66,6 +66,16 @@ class Prelabeller(Protocol):
         """What pixels the models take."""
         ...
 
+    def open(self) -> None:
+        """Wait until every model can answer, a server's included; a first call without it waits by itself.
+
+        Raises:
+            ConfigurationError: A server has other models, or does not admit this client.
+            EngineUnavailableError: A server cannot be reached.
+            EngineTimeoutError: A server did not answer in time.
+        """
+        ...
+
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
         """Make draft labels; one result per item, in order.
 

@@ -110,19 +110,14 @@ class RemoteEngine:
         self._clock = clock
         self._proves: dict[str, bool] = {}
 
-    def open(self, cards: Sequence[ModelCard]) -> float:
+    def open(self, cards: Sequence[ModelCard]) -> None:
         """Wait until the server has loaded models, before any image is prepared for it.
-
-        Returns:
-            Seconds that took, the server's loading included: the cold start as far as a client sees it.
 
         Raises:
             CatalogError, SettingsError, EngineUnavailableError, EngineTimeoutError: As `forward`.
         """
-        started = self._clock()
         for card in cards:
             self._try(card, partial(self._describe, card))
-        return self._clock() - started
 
     def forward(
         self, card: ModelCard, released: Sequence[Released], boxes: NDArray[np.float32] | None = None

@@ -93,6 +93,7 @@ def run_batch(
     *,
     originals: Originals | None = None,
     following: PlannedBatch | None = None,
+    cold_start_seconds: float | None = None,
 ) -> BatchResult:
     """Prelabel one batch; every image ends in exactly one row.
 
@@ -103,6 +104,7 @@ def run_batch(
         book_failed: Takes the `usage` row of an attempt that ended with an error after the prelabeller was asked.
         originals: The shard's reader; one of this batch's own when None.
         following: The batch that will come next with the same reader: its first images are read meanwhile.
+        cold_start_seconds: What getting the models ready took, for the attempt they were made ready for.
 
     Returns:
         Rows for `prelabels` and `usage`; nothing has landed yet.
@@ -111,7 +113,7 @@ def run_batch(
         EngineUnavailableError: The engine could not be reached at all; nothing became of the batch.
         SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
     """
-    attempt = _Attempt(context, batch, prelabeller)
+    attempt = _Attempt(context, batch, prelabeller, cold_start_seconds)
     reader = open_originals(context) if originals is None else originals
     lanes = lanes_of(context.settings.engine_threads, prelabeller.most_passes)
     try:
@@ -142,6 +144,7 @@ class _Attempt:
     context: BatchContext
     batch: PlannedBatch
     prelabeller: Prelabeller
+    cold_start_seconds: float | None
     asked: bool = False
     """Whether the prelabeller was asked anything: before that an attempt costs nothing."""
     refused: list[ImageResult] = field(default_factory=list)
@@ -192,6 +195,7 @@ class _Attempt:
             "engine": self.prelabeller.engine_name,
             "images_count": images_count,
             "wall_seconds": time.perf_counter() - self.clock,
+            "cold_start_seconds": self.cold_start_seconds,
             "infer_seconds": share * sum(r.infer_seconds for r in self.answered),
             "detector_seconds": share * sum(r.detector_seconds for r in self.answered),
             "sent_bytes": sum(r.sent_bytes for r in self.answered),

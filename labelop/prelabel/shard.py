@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,10 @@ class ShardRange:
     """First position."""
     last: int
     """Last position, inclusive; positions of other placements in between are left out."""
+
+    def holds(self, batch: PlannedBatch) -> bool:
+        """Say whether a batch of the plan is in the range."""
+        return batch.placement == self.placement and self.first <= batch.position <= self.last
 
 
 def split_shards(plan_id: str, batches: Iterable[PlannedBatch], shard_batches: int) -> list[ShardRange]:
@@ -156,17 +161,20 @@ class OpenShard:
     is_emulated: bool
     """Whether the routing policy calls the placement emulated."""
     engines: dict[tuple[str, str], Prelabeller] = field(default_factory=dict)
-    """Opened prelabellers by arm and role."""
+    """Prelabellers by arm and role."""
+    ready: set[tuple[str, str]] = field(default_factory=set)
+    """Those of them whose models can answer."""
     todo: tuple[PlannedBatch, ...] = ()
     """Batches that will be run, in order, so that the next one's originals are read while this one lands."""
     originals: Originals | None = None
     """Reads originals ahead; opened with the first batch."""
 
     def run(self, batch: PlannedBatch) -> BatchResult:
-        """Prelabel one batch with the models of its arm; see `run_batch`. A failed attempt is booked before it ends."""
-        key = (batch.arm, batch.role)
-        if key not in self.engines:
-            self.engines[key] = self._open(models_for(self.arms[batch.arm], batch.role))
+        """Prelabel one batch with the models of its arm; see `run_batch`. A failed attempt is booked before it ends.
+
+        An attempt begins when its models can answer: a server that is not there costs nothing.
+        """
+        prelabeller, cold_start_seconds = self._ready(batch)
         if self.originals is None:
             self.originals = open_originals(self.context)
         later = iter(self.todo)
@@ -174,8 +182,9 @@ class OpenShard:
         return run_batch(
             self.context,
             batch,
-            self.engines[key],
+            prelabeller,
             self.book_failed,
+            cold_start_seconds=cold_start_seconds,
             originals=self.originals,
             following=following,
         )
@@ -189,6 +198,17 @@ class OpenShard:
         """Name the levels that the policy lets be at a placement."""
         policy = self.context.policy
         return frozenset(level.text for level in Level if placement in policy.allowed_placements(level))
+
+    def _ready(self, batch: PlannedBatch) -> tuple[Prelabeller, float | None]:
+        """Give a batch's prelabeller, and how long it took to get ready where this call waited for that."""
+        key, started = (batch.arm, batch.role), time.perf_counter()
+        if key not in self.engines:
+            self.engines[key] = self._open(models_for(self.arms[batch.arm], batch.role))
+        if key in self.ready:
+            return self.engines[key], None
+        self.engines[key].open()
+        self.ready.add(key)
+        return self.engines[key], time.perf_counter() - started
 
     def _open(self, models: ArmModels) -> Prelabeller:
         settings = self.context.settings
@@ -214,9 +234,7 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
     plan = load_plan(store, shard.plan_id)
     policy = load_policy(settings.config / "policy.yaml")
     routing = load_routing(settings.config / "routing.yaml")
-    batches = tuple(
-        b for b in plan.batches if b.placement == shard.placement and shard.first <= b.position <= shard.last
-    )
+    batches = tuple(b for b in plan.batches if shard.holds(b))
     context = BatchContext(plan, image_refs(store, plan, policy.digest), policy, settings, run_id)
     place = routing.placements.get(shard.placement)
     is_emulated = place is not None and place.emulated

@@ -1,10 +1,11 @@
--- Which engine each model ran on, where, for how many images, over all attempts that finished.
+-- Which engine each model ran on, where, for how many images, over all attempts that finished; and what getting it ready took.
 -- Params: dataset text = null
 -- Grain: dataset, arm, placement, model_id, engine
 SELECT
     dataset, arm, placement, model_id, engine,
     sum(images_count)::BIGINT AS images_count,
     sum(infer_seconds) AS infer_seconds,
+    sum(cold_start_seconds) AS cold_start_seconds,
     bool_or(simulated) AS simulated
 FROM usage
 SEMI JOIN v_current USING (dataset, dataset_version)

@@ -1,5 +1,6 @@
 -- Every use with its price: quantity, unit, unit price, amount; measures.md section 7, C_loc, C_cld and C_rev.
 -- Every attempt is priced, repeated and failed ones too, so the formulas' retry share is not added to measured seconds.
+-- Loading models is work of the workstation; in the cloud the price book's start stands for it, so it is not added there.
 -- The cloud bills one session per run: measured seconds, then start, keep-warm, minimum and rounding as their own line.
 -- Params: none
 -- Grain: dataset, dataset_version, arm, category, item
@@ -7,7 +8,7 @@ CREATE VIEW v_cost_line AS
 WITH session AS (
     SELECT
         dataset, dataset_version, arm, placement, run_id,
-        sum(wall_seconds) AS wall_seconds,
+        sum(wall_seconds + CASE placement WHEN 'onprem' THEN coalesce(cold_start_seconds, 0) ELSE 0 END) AS wall_seconds,
         sum(images_count) AS images_count,
         sum(sent_bytes) AS sent_bytes,
         sum(received_bytes) AS received_bytes,

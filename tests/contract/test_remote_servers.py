@@ -230,9 +230,9 @@ def test_a_whole_arm_runs_on_a_server(url: str, cards: dict[str, ModelCard], tmp
 
 
 def test_opening_waits_for_every_model(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
-    """Opening takes time; a model that is not served is left to the first request, which says so."""
+    """Models are there when opening ends; one that is not served is left to the first request, which says so."""
     engine = RemoteEngine(url)
-    assert 0 < engine.open(list(cards.values())) < START_SECONDS
+    engine.open(list(cards.values()))
     assert engine.ready()
     engine.open([detector(tmp_path, "nobody")])
     engine.close()

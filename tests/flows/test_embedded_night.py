@@ -142,7 +142,7 @@ def _scratch_seconds(review: Row) -> float:
 
 def _machine_cost(usage: list[Row], arm: str, price: dict[tuple[str, str], float]) -> float:
     """C_loc or C_cld of measures.md section 7 over real attempts, so without the planning share for retries."""
-    busy = math.fsum(r["wall_seconds"] for r in usage) / 3600
+    busy = math.fsum(r["wall_seconds"] + (r["cold_start_seconds"] or 0) for r in usage) / 3600
     rate = price["review", "loaded_rate"]
     if arm == "local":
         p: dict[str, float] = {item: amount for (place, item), amount in price.items() if place == "onprem"}

@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.ingest_dataset import ingest_dataset
 from flows.nightly import nightly
-from labelop.errors import AnnotationError, ConfigurationError, RunFailedError
+from flows.prelabel_dataset import prelabel_dataset
+from labelop.errors import (
+    AnnotationError,
+    CatalogError,
+    ConfigurationError,
+    EngineUnavailableError,
+    RunFailedError,
+)
 from labelop.landing.store import Store, read_rows
 from tasks.dispatch import embedded
 from tests.small_sample import ROOT, make_night
@@ -80,5 +88,21 @@ def test_a_dead_cloud_leaves_the_premises_at_work(tmp_path: Path) -> None:
     landed = {row["batch_id"] for row in read_rows(tables, "prelabels")}
     assert set(planned.values()) == {"onprem", "cloud"}
     assert landed == {key for key, placement in planned.items() if placement == "onprem"}
-    attempts = [(row["placement"], row["outcome"]) for row in read_rows(tables, "usage")]
-    assert set(attempts) == {("onprem", "finished"), ("cloud", "failed")}
+    # no image came near the cloud, so nothing is booked there
+    assert {(row["placement"], row["outcome"]) for row in read_rows(tables, "usage")} == {("onprem", "finished")}
+
+
+def test_a_child_with_a_wrong_configuration_is_not_sent_again(tmp_path: Path) -> None:
+    """What an operator wrote wrong is tried once; what a retry may heal is sent once more."""
+    night = yaml.safe_load(make_night(tmp_path / "sample", images=4).read_text())[:1]
+    sent: list[str] = []
+
+    def fail(placement: str, **_: object) -> None:
+        sent.append(placement)
+        raise {"onprem": CatalogError("no such card"), "cloud": EngineUnavailableError("no answer")}[placement]
+
+    flows: dict[str, Any] = {f"prelabel-batches/{place}": fail for place in ("onprem", "cloud")}
+    flows |= {"ingest-dataset/onprem": ingest_dataset.fn, "prelabel-dataset/onprem": prelabel_dataset.fn}
+    with embedded(flows), pytest.raises(RunFailedError, match="no such card"):
+        nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "report.html"))
+    assert sorted(sent) == ["cloud", "cloud", "onprem"]

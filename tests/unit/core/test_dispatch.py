@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from labelop.errors import EngineUnavailableError, RunFailedError
+from labelop.errors import EngineUnavailableError, RunFailedError, SettingsError
 from tasks.artifacts import progress_shown, publish_table, publish_tables
-from tasks.dispatch import Child, ChildOutcome, embedded, run_children
+from tasks.dispatch import Child, ChildOutcome, embedded, may_heal, run_children
 
 
 def child(number: int, deployment: str = "onprem") -> Child:
@@ -54,6 +54,18 @@ def test_a_failing_child_stops_neither_its_siblings_nor_its_parent() -> None:
         outcomes = run_children([child(1), child(2)])
     assert done == [2]
     assert outcomes == [ChildOutcome("Failed", "child 1", "Start it."), ChildOutcome("Completed")]
+
+
+def test_what_an_operator_wrote_wrong_does_not_heal() -> None:
+    """A fault of the configuration is not worth another try; every other error is, here and in a pool's words."""
+
+    def work(number: int) -> None:
+        raise [SettingsError("no address"), EngineUnavailableError("no answer")][number]
+
+    with embedded({"work/onprem": work}):
+        assert [outcome.can_retry for outcome in run_children([child(0), child(1)])] == [False, True]
+    said = "Flow run encountered an exception: {}: Model m at http://host is not served."
+    assert [may_heal(said.format(name)) for name in ("CatalogError", "EngineUnavailableError")] == [False, True]
 
 
 def test_a_bug_in_an_embedded_child_ends_everything() -> None:

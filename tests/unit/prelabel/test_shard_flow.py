@@ -80,3 +80,32 @@ def test_a_wrong_configuration_stops_the_shard(house: House, monkeypatch: pytest
     with pytest.raises(CatalogError, match="is not served"):
         work(house, monkeypatch, plan)
     assert booked(house) == ["failed"]
+
+
+def test_getting_ready_is_booked_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt bears the seconds until its models could answer; the others found them ready."""
+    house.fill()
+    prelabeller = house.prelabeller()
+    monkeypatch.setattr(sharding, "open_local", lambda *_: prelabeller)
+    work(house, monkeypatch, house.plan())
+    attempts = sorted(read_rows(house.store, "usage"), key=lambda row: row["started_at"])
+    first, *others = [row["cold_start_seconds"] for row in attempts]
+    assert first > 0
+    assert others == [None, None]
+
+
+def test_a_server_that_is_not_there_costs_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attempt is booked while nobody answers, and each batch asks again."""
+    house.fill()
+    prelabeller, asked = house.prelabeller(), []
+
+    def nobody() -> None:
+        asked.append(1)
+        if len(asked) < 3:
+            raise EngineUnavailableError("nobody there")
+
+    prelabeller.open = nobody  # type: ignore[method-assign]
+    monkeypatch.setattr(sharding, "open_local", lambda *_: prelabeller)
+    with pytest.raises(EngineUnavailableError, match="nobody there"):
+        work(house, monkeypatch, house.plan())
+    assert (len(asked), booked(house)) == (3, ["finished"])
