@@ -1,60 +1,27 @@
 """Turns a Hugging Face folder into a graph that takes uint8 images, and proves that it still says the same.
 
 Scaling moves into the graph, so that bytes and not floats travel to it. The only module beside the folder's engine
-that knows torch, and the only one that writes graphs; nothing is left behind when the proof fails.
+that knows torch; a segmenter becomes two graphs (`export_segmenter.py`). Nothing is left behind when the proof fails.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import shutil
 import tempfile
-import warnings
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from labelop.catalog.cards import ModelCard, load_card
+from labelop.catalog.cards import ModelCard
 from labelop.catalog.checkpoint import CardWishes, describe_folder, write_card
+from labelop.catalog.export_segmenter import export_segmenter
 from labelop.catalog.files import sha256_of_file
+from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, write_graph
 from labelop.engines.base import OUTPUTS, ModelInputs, RawOutputs
-from labelop.errors import CatalogError, MissingExtraError, ModelLoadError
+from labelop.errors import MissingExtraError
 
 FORMATS = ("onnx", "openvino")
 """What can be written; openvino is written beside ONNX, which the card's engines read."""
-TOLERANCE = 0.01
-"""Largest mean difference of an output from torch's, as a part of its spread (standard deviation)."""
-
-_OPSET = 17
-_BATCHES = (1, 3)
-_CELLS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """How far an exported graph's output lies from torch's on the sample images."""
-
-    format: str
-    """onnx | openvino."""
-    output: str
-    """Name of the tensor."""
-    image_count: int
-    """Images compared, in passes of different sizes."""
-    max_difference: float
-    """Largest absolute difference, in the tensor's own unit."""
-    mean_difference: float
-    """Mean absolute difference."""
-    spread: float
-    """Standard deviation of torch's values."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the difference is within `TOLERANCE`."""
-        return self.mean_difference <= TOLERANCE * self.spread + 1e-9
 
 
 def export_folder(
@@ -65,7 +32,7 @@ def export_folder(
     A detector ranks its queries, and rounding swaps near-equal ones: its values are compared in order of size.
 
     Args:
-        folder: Hugging Face folder of a detector or classifier.
+        folder: Hugging Face folder.
         output: Folder of the new card; made when it is not there.
         wishes: What the card shall say whatever the folder does.
         target: One of `FORMATS`.
@@ -83,10 +50,7 @@ def export_folder(
         raise ValueError(f"target is {target!r}, expected one of {FORMATS}")
     content = describe_folder(folder, wishes)
     if content["task"] == "segmentation":
-        raise CatalogError(
-            f"Folder {folder.name} holds a segmenter; only detectors and classifiers are exported.",
-            hint="A card of format huggingface runs the folder as it is.",
-        )
+        return export_segmenter(folder, output, wishes, target=target, threads=threads)
     name = content["id"]
     output.mkdir(parents=True, exist_ok=True)
     # on the same disk, so that moving is one step
@@ -104,43 +68,13 @@ def export_folder(
             parts = _to_openvino(graph)
             content["files"] |= {role: path.name for role, path in parts.items()}
             content["digests"] |= {role: sha256_of_file(path) for role, path in parts.items()}
-            report += _parity("openvino", _run_openvino(parts["openvino"], source, threads), wanted)
-        bad = [row for row in report if not row.holds]
-        if bad:
-            raise CatalogError(
-                f"Model {name}: output {bad[0].output} of the {bad[0].format} graph differs from torch by "
-                f"{bad[0].mean_difference:.2g} on average, allowed is {TOLERANCE} of its spread {bad[0].spread:.2g}.",
-                hint="Nothing was written; run the folder as it is.",
-            )
-        card_made = write_card(content | {"size_bytes": graph.stat().st_size}, output / f"{name}.yaml")
-        for file in card_made.files.values():
-            shutil.move(work / file.name, file)
-        (output / f"{name}.parity.json").write_text(json.dumps([asdict(row) for row in report], indent=2) + "\n")
-    return load_card(card_made.path), report
-
-
-def sample_images(card: ModelCard) -> list[NDArray[np.uint8]]:
-    """Draw the images of the comparison: coarse cells with fine noise, in the card's frame, in batches of 1 and 3."""
-    random = np.random.default_rng(0)
-    batches = []
-    for count in _BATCHES:
-        cells = random.integers(40, 216, (count, _CELLS, _CELLS, 3))
-        rows = np.arange(card.height_px) * _CELLS // card.height_px
-        columns = np.arange(card.width_px) * _CELLS // card.width_px
-        noise = random.integers(-20, 21, (count, card.height_px, card.width_px, 3))
-        batches.append((cells[:, rows][:, :, columns] + noise).astype(np.uint8))
-    return batches
+            report += parity("openvino", _run_openvino(parts["openvino"], source, threads), wanted, ranked=True)
+        return keep(content | {"size_bytes": graph.stat().st_size}, report, work, output), report
 
 
 def _trace(card: ModelCard, path: Path, threads: int) -> list[RawOutputs]:
     """Write the graph; answers what torch says of the sample images."""
-    # torch's exporter needs onnx and says so late
-    missing = [name for name in ("torch", "transformers", "onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            f"Exporting a model needs {', '.join(missing)}, not installed here.",
-            hint="Install it with: pip install 'labelop[torch]'.",
-        )
+    require_torch()
     import torch  # noqa: PLC0415 - takes seconds to load
 
     from labelop.engines.folder import FolderEngine  # noqa: PLC0415
@@ -157,36 +91,14 @@ def _trace(card: ModelCard, path: Path, threads: int) -> list[RawOutputs]:
             self.model = model
 
         def forward(self, images: Any) -> Any:
-            pixels = images.permute(0, 3, 1, 2).float() * scaling.factor
-            shape = (1, 3, 1, 1)
-            found = self.model(
-                pixel_values=(pixels - torch.tensor(scaling.mean).view(shape))
-                / torch.tensor(scaling.deviation).view(shape)
-            )
+            found = self.model(pixel_values=scaling.scaled(images))
             return (found.logits, found.pred_boxes) if "boxes" in names else found.logits
 
     batches = sample_images(card)
     wanted = [engine.forward(ModelInputs(images)) for images in batches]
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            # tracing warns of every shape it turns into a number; the comparison finds those that matter
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Graph().eval(),
-                (torch.from_numpy(batches[-1]),),
-                str(path),
-                input_names=["images"],
-                output_names=list(names),
-                dynamic_axes={name: {0: "n"} for name in ("images", *names)},
-                opset_version=_OPSET,
-                dynamo=False,
-            )
-    except Exception as error:
-        # the exporter raises whatever its passes raise; all of it means that this model is no such graph
-        said = " ".join(str(error).split())[:300]
-        raise ModelLoadError(f"Model {card.id} cannot be written as a graph: {said}") from error
-    finally:
-        engine.close()
+    axes = {name: {0: "n"} for name in ("images", *names)}
+    write_graph(path, Graph(), {"images": torch.from_numpy(batches[-1])}, outputs=names, axes=axes)
+    engine.close()
     return wanted
 
 
@@ -196,18 +108,7 @@ def _compare(card: ModelCard, threads: int, wanted: list[RawOutputs], name: str)
     engine = GraphEngine(card, threads)
     found = [engine.forward(ModelInputs(images)) for images in sample_images(card)]
     engine.close()
-    return _parity(name, found, wanted)
-
-
-def _parity(name: str, found: list[RawOutputs], wanted: list[RawOutputs]) -> list[Parity]:
-    rows = []
-    for output in wanted[0]:
-        ours, theirs = (np.concatenate([np.asarray(one[output]) for one in side]) for side in (found, wanted))
-        if ours.ndim > 2:  # noqa: PLR2004 - a detector's queries are the second of three axes
-            ours, theirs = np.sort(ours, axis=1), np.sort(theirs, axis=1)
-        off = np.abs(ours - theirs)
-        rows.append(Parity(name, output, len(off), float(off.max()), float(off.mean()), float(theirs.std())))
-    return rows
+    return parity(name, found, wanted, ranked=True)
 
 
 def _to_openvino(graph: Path) -> dict[str, Path]:

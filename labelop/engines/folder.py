@@ -46,6 +46,16 @@ class _Scaling:
     deviation: tuple[float, ...]
     """Per channel, none zero."""
 
+    def scaled(self, images: Any) -> Any:
+        """Scale a uint8 tensor (n, height, width, 3) to model values, shape (n, 3, height, width)."""
+        import torch  # noqa: PLC0415 - loaded by then
+
+        mean, deviation = (
+            torch.tensor(values, device=images.device).view(1, _CHANNELS, 1, 1)
+            for values in (self.mean, self.deviation)
+        )
+        return (images.permute(0, 3, 1, 2).float() * self.factor - mean) / deviation
+
 
 class FolderEngine(ModelEngine):
     """One checkpoint folder.
@@ -130,14 +140,9 @@ class FolderEngine(ModelEngine):
         self._model = None
 
     def _normalised(self, images: NDArray[np.uint8]) -> Any:
-        torch, scaling = self._torch, self._scaling
         # bytes travel to the device, not floats: a quarter of the size
-        pixels = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float()
-        if self._ordered:
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        mean = torch.tensor(scaling.mean, device=self._device).view(1, _CHANNELS, 1, 1)
-        deviation = torch.tensor(scaling.deviation, device=self._device).view(1, _CHANNELS, 1, 1)
-        return (pixels * scaling.factor - mean) / deviation
+        pixels = self._scaling.scaled(self._torch.from_numpy(np.array(images)).to(self._device))
+        return pixels.contiguous(memory_format=self._torch.channels_last) if self._ordered else pixels
 
 
 def devices() -> list[str]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import pytest
 
 from labelop.catalog.cards import ModelCard, load_catalog, verify
 from labelop.catalog.checkpoint import CardWishes, describe_folder
-from labelop.catalog.export import Parity, export_folder
+from labelop.catalog.export import export_folder
+from labelop.catalog.export_segmenter import FEATURES
+from labelop.catalog.proof import Parity
 from labelop.catalog.pull import pull
-from labelop.engines.base import ModelInputs
+from labelop.engines.base import Engine, ModelInputs, features_of
 from labelop.engines.folder import FolderEngine
 from labelop.engines.graph import GraphEngine
 from labelop.errors import CatalogError, LabelopError, SourceUnavailableError
@@ -180,7 +182,7 @@ def test_a_graph_that_says_something_else_is_not_kept(
     """When the proof fails nothing is written, and the message names output and difference."""
     import labelop.catalog.export as module  # noqa: PLC0415 - only its tolerance is changed
 
-    monkeypatch.setattr(module, "_parity", lambda name, *_: [Parity(name, "logits", 4, 9.0, 3.0, 1.0)])
+    monkeypatch.setattr(module, "parity", lambda name, *_, **__: [Parity(name, "logits", 4, 9.0, 3.0, 1.0)])
     with pytest.raises(CatalogError, match=r"logits .* differs from torch by 3"):
         export_folder(folder, tmp_path / "out", SIZE)
     assert list((tmp_path / "out").iterdir()) == []
@@ -194,13 +196,42 @@ def test_an_export_replaces_no_card(tmp_path: Path, folder: Path) -> None:
     verify(card)
 
 
-def test_a_segmenter_is_not_exported(tmp_path: Path) -> None:
-    """What cannot be exported is said before any work."""
+def test_an_exported_segmenter_says_what_torch_says(tmp_path: Path) -> None:
+    """A SAM2 becomes encoder and decoder with a card of their own, and gives the masks of its folder for any boxes."""
+    pytest.importorskip("openvino")
     source: ModelCard = checkpoints.checkpoint(tmp_path, "sam2")
     assert source.folder is not None
-    with pytest.raises(CatalogError, match="segmenter"):
+    card, report = export_folder(source.folder, tmp_path / "out", SIZE, target="openvino")
+    verify(card)
+    assert (card.format, set(card.files), card.encoder_outputs) == ("onnx", {"encoder", "decoder"}, FEATURES)
+    assert {row.format for row in report} == {"onnx", "openvino"}
+    assert {row.output for row in report} == {*FEATURES, "masks", "scores"}
+    assert json.loads((tmp_path / "out" / f"{card.id}.parity.json").read_text()) == [asdict(row) for row in report]
+    # neither the number of images nor that of boxes is one of those compared
+    engines: list[Engine] = [FolderEngine(source, 1), GraphEngine(card, 1)]
+    images = np.stack([engines[0].preprocess(picture(seed)) for seed in range(2)])
+    boxes = np.array([[3, 4, 30, 40]] * 7, dtype=np.float32) + np.arange(7, dtype=np.float32)[:, None]
+    features = [engine.encode(images) for engine in engines]
+    for index in range(2):
+        torch_says, graph_says = (
+            engine.prompt(features_of(found, index), boxes) for engine, found in zip(engines, features, strict=True)
+        )
+        for name, value in torch_says.items():
+            np.testing.assert_allclose(graph_says[name], value, atol=1e-4)
+    for engine in engines:
+        engine.close()
+
+
+def test_a_segmenter_that_says_something_else_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the proof fails no file of either graph is left."""
+    import labelop.catalog.export_segmenter as module  # noqa: PLC0415 - only its comparison is changed
+
+    source: ModelCard = checkpoints.checkpoint(tmp_path, "sam2")
+    assert source.folder is not None
+    monkeypatch.setattr(module, "parity", lambda name, *_: [Parity(name, "masks", 4, 9.0, 3.0, 1.0)])
+    with pytest.raises(CatalogError, match=r"masks .* differs from torch by 3"):
         export_folder(source.folder, tmp_path / "out", SIZE)
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
