@@ -25,7 +25,12 @@ ADAPTERS = {
     "openvino": {"labelop/engines/vino.py", "labelop/catalog/export.py"},
     "pycocotools": {"labelop/effort/quality.py", "labelop/engines/masks.py", "labelop/ingest/masks.py"},
     "starlette": {"labelop/engines/serve.py"},
-    "torch": {"labelop/engines/folder.py", "labelop/catalog/export.py"},
+    "torch": {
+        "labelop/engines/folder.py",
+        "labelop/catalog/export.py",
+        "labelop/catalog/export_segmenter.py",
+        "labelop/catalog/proof.py",
+    },
     "transformers": {"labelop/engines/folder.py"},
     "tritonclient": {"labelop/engines/over_http.py", "labelop/engines/over_grpc.py"},
     "uvicorn": {"labelop/engines/serve.py"},
