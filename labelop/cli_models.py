@@ -15,8 +15,8 @@ from labelop.jobs import LevelText
 from labelop.settings import Settings
 
 _SHOWN = (
-    "model_id", "engine_name", "device", "images_count", "images_per_second", "growth_mib", "difference", "agrees",
-    "outcome", "reason",
+    "model_id", "engine_name", "device", "images_count", "lanes_count", "images_per_second", "energy_joules_per_image",
+    "growth_mib", "difference", "agrees", "outcome", "reason",
 )  # fmt: skip
 
 
@@ -84,6 +84,8 @@ def profile(
             row["growth_mib"] = None if row["growth_bytes"] is None else row["growth_bytes"] / (1 << 20)
         table = [{name: row[name] for name in _SHOWN} for row in rows]
         show_rows(table if output is OutputFormat.TABLE else rows, output, title="Profile")
+        for reason in sorted({row["energy_reason"] for row in rows if row["energy_reason"]}):
+            typer.echo(f"energy: {reason}", err=True)
 
 
 def engines(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:

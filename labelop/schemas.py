@@ -312,7 +312,7 @@ _ALL = (
     ),
     _table(
         "profiles",
-        1,
+        2,
         ("profile_id",),
         ("profile_id", _TEXT),
         ("profile_set", _TEXT),  # names the rows that were measured together
@@ -333,7 +333,11 @@ _ALL = (
         ("reference", _BOOL),  # the others are compared with this one
         ("images_count", _COUNT),  # of one pass
         ("rounds_count", _COUNT),
-        ("image_seconds", _REAL),  # median of the rounds
+        ("image_seconds", _REAL),  # of all lanes together, median of the rounds
+        ("lanes_count", _COUNT),  # passes side by side
+        ("energy_joules_per_image", _REAL),  # of the package or GPU; null where not told
+        ("energy_source", _TEXT),  # rapl | nvml
+        ("energy_reason", _TEXT),  # why it is not told
         ("growth_bytes", _COUNT),  # peak growth of resident memory
         ("compared_count", _COUNT),
         ("difference", _REAL),  # from the reference, 0..1

@@ -102,7 +102,8 @@ def pick(rows: Sequence[Mapping[str, Any]], settings: Settings) -> EngineChoice 
         best["compiled"],
         best["images_count"],
         f"profile {best['profile_set']} measured {1 / best['image_seconds']:.1f} images/s with {best['images_count']} "
-        f"in a pass{times}; differs by {best['difference']:.4f}, at most {best['tolerance']:g} is allowed",
+        f"in a pass, {best['lanes_count']} side by side{times}; differs by {best['difference']:.4f}, "
+        f"at most {best['tolerance']:g} is allowed",
     )
 
 

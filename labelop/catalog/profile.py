@@ -62,7 +62,15 @@ class Measured:
     rounds_count: int
     """Rounds of which `image_seconds` is the median."""
     image_seconds: float | None
-    """Median time of a warm pass by its images; None when it failed."""
+    """Median over the rounds: wall time by the images of all lanes together; None when it failed."""
+    lanes_count: int
+    """Passes side by side, as in a worker."""
+    energy_joules_per_image: float | None
+    """Mean over the rounds, of the whole package or GPU; None where it is not told."""
+    energy_source: str | None
+    """rapl | nvml, or None."""
+    energy_reason: str | None
+    """Why there is no energy, or None."""
     growth_bytes: int | None
     """Peak growth of the process' resident memory by loading and first passes; None where it is not told."""
     compared_count: int

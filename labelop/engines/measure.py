@@ -1,4 +1,4 @@
-"""Measures engines on this machine: time of a pass, memory, and how far results lie from the reference engine's.
+"""Measures engines on this machine: a worker's speed, memory, energy, and how far results lie from the reference's.
 
 Rounds of all engines are interleaved, so that whatever else the machine does meets all of them alike. Knows no table.
 """
@@ -9,6 +9,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,13 +20,17 @@ from labelop.catalog.cards import ModelCard, verify
 from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
 from labelop.catalog.profile import Measured
 from labelop.engines.base import Engine, ImageArray, ModelInputs, load_engine
+from labelop.engines.energy import Meter, open_meter
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
+from labelop.engines.side import lanes_of
 from labelop.errors import EngineError, MissingExtraError
 from labelop.settings import Settings
 
 BATCHES = (1, 8)
 """Batch sizes that are measured."""
 _WARM_ROUNDS = 2
+_PASSES = 2
+"""Passes of each lane in a round."""
 _PROMPTS = np.array([[0.1, 0.1, 0.4, 0.5], [0.5, 0.2, 0.9, 0.6], [0.3, 0.5, 0.7, 0.9]], dtype=np.float32)
 _log = logging.getLogger(__name__)
 
@@ -35,9 +40,11 @@ class _Trial:
     """One engine with one batch size, while it is measured."""
 
     choice: EngineChoice
+    lanes: int
     engine: Engine | None = None
     growth_bytes: int | None = None
     seconds: list[float] = field(default_factory=list)
+    joules: list[float] = field(default_factory=list)
     apart: tuple[float, int] | None = None
     problem: str | None = None
 
@@ -59,7 +66,8 @@ def measure(
         settings: Threads of a pass; whether compiled models are measured too.
         engines: Engines to measure beside the reference; all that are installed when empty.
         batches: Images of one pass; a segmenter takes one image with its boxes.
-        rounds: Timed passes of each engine and batch size, after two that are not timed.
+        rounds: Timed rounds of each engine and batch size, after two that are not timed; in each, as many lanes as a
+            worker has run a few passes side by side.
 
     Returns:
         One figure per engine, precision, device and batch size, the reference first. An engine that fails has its
@@ -74,7 +82,9 @@ def measure(
     sizes = [1] if card.task == "segmentation" else sorted(set(batches))
     reference = EngineChoice(ENGINES[card.format][0])
     ways = [reference, *(way for way in _ways(card, settings, engines) if way.key != reference.key)]
-    trials = [_Trial(replace(way, most_images=size)) for way in ways for size in sizes]
+    lanes = lanes_of(settings.engine_threads)
+    trials = [_Trial(replace(way, most_images=size), lanes) for way in ways for size in sizes]
+    meters = {way.device: open_meter(way.device) for way in ways}
     frames = np.stack([_frame(card, image) for image in images])
     answers = _reference(card, settings, reference, frames)
 
@@ -82,14 +92,22 @@ def measure(
         _open(card, settings, trial, frames, answers)
 
     def timed(trial: _Trial) -> None:
+        meter = meters[trial.choice.device]
+        before = meter.joules()
         trial.seconds.append(_timed(trial, frames))
+        after = meter.joules()
+        if before is not None and after is not None:
+            trial.joules.append((after - before) / (_PASSES * lanes * trial.choice.most_images))
 
     for trial in trials:
         _guarded(trial, warm)
     for _ in range(rounds):
         for trial in trials:
             _guarded(trial, timed)
-    found = [_result(card, trial, trial.choice.key[:4] == reference.key[:4], rounds) for trial in trials]
+    found = [
+        _result(card, trial, trial.choice.key[:4] == reference.key[:4], rounds, meters[trial.choice.device])
+        for trial in trials
+    ]
     for trial in trials:
         if trial.engine is not None:
             trial.engine.close()
@@ -186,11 +204,16 @@ def _open(
 
 
 def _timed(trial: _Trial, frames: ImageArray) -> float:
-    assert trial.engine is not None
-    inputs = _inputs(trial.engine.card, frames, trial.choice.most_images)
-    started = time.perf_counter()
-    trial.engine.forward(inputs)
-    return (time.perf_counter() - started) / trial.choice.most_images
+    """Give seconds an image of all lanes together, each of them busy: what a worker does."""
+    engine = trial.engine
+    assert engine is not None
+    inputs = _inputs(engine.card, frames, trial.choice.most_images)
+    count = _PASSES * trial.lanes
+    with ThreadPoolExecutor(trial.lanes) as pool:
+        started = time.perf_counter()
+        for _ in pool.map(engine.forward, [inputs] * count):
+            pass
+        return (time.perf_counter() - started) / (count * trial.choice.most_images)
 
 
 def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
@@ -205,7 +228,7 @@ def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
         trial.problem = error.message
 
 
-def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int) -> Measured:
+def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int, meter: Meter) -> Measured:
     tolerance = TOLERANCE[card.task] if trial.choice.precision != "f32" else EXACT
     apart, count = trial.apart or (None, 0)
     good = trial.problem is None and apart is not None
@@ -220,6 +243,10 @@ def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int) -> Mea
         images_count=trial.choice.most_images,
         rounds_count=rounds,
         image_seconds=statistics.median(trial.seconds) if good and trial.seconds else None,
+        lanes_count=trial.lanes,
+        energy_joules_per_image=statistics.mean(trial.joules) if good and trial.joules else None,
+        energy_source=meter.source,
+        energy_reason=meter.reason,
         growth_bytes=trial.growth_bytes,
         compared_count=count,
         difference=apart,

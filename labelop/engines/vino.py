@@ -18,6 +18,7 @@ from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
 from labelop.engines.base import OUTPUTS, Features, ModelInputs, RawOutputs
 from labelop.engines.model import ModelEngine, failed
+from labelop.engines.side import streams_of
 from labelop.engines.signature import Tensor, check_signature
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
 
@@ -31,7 +32,7 @@ class VinoEngine(ModelEngine):
 
     Args:
         card: A card of format onnx whose files are verified.
-        threads: Threads of one forward pass.
+        threads: Threads of one forward pass; as many passes as the cores have room for compute at once.
         choice: Precision and batch size; bf16 falls back to f32 on a processor without it, and the name says so.
 
     Raises:
@@ -44,10 +45,12 @@ class VinoEngine(ModelEngine):
         self._core = _library(card).Core()
         precision = choice.precision if choice.precision in _precisions(self._core) else "f32"
         self.name = f"openvino-{precision}"
+        streams = streams_of(threads)
         self._options = {
             "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
+            # a stream runs one request at a time: with a single one, passes of several threads would queue
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": threads * streams,
             # other threads of this process decode on the same cores
             "ENABLE_CPU_PINNING": False,
         }

@@ -21,13 +21,14 @@ import pyarrow as pa
 from labelop.engines.columns import PredictionColumns
 from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
+from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError
 from labelop.ingest.decode import Frame, decode_for
 from labelop.ingest.originals import read_bytes
 from labelop.landing.rows import predictions_array, rows_to_table
 from labelop.landing.store import Store, land
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
-from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, lanes_of, side_by_side
+from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
 from labelop.schemas import utc_now
 from labelop.sensitivity.levels import Level

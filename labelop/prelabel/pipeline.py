@@ -6,7 +6,6 @@ decoders let go of the interpreter while they work, so threads are enough. Knows
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+from labelop.engines.side import cores
 
 Key = TypeVar("Key")
 Loaded = TypeVar("Loaded")
@@ -24,26 +25,6 @@ AHEAD_BYTES = 256 * 1024 * 1024
 """Most bytes of pixels that lie ready or are being decoded ahead of the engine."""
 PASS_BYTES = 128 * 1024 * 1024
 """Most bytes of pixels in one pass of several images."""
-_MOST_LANES = 8
-
-
-def cores() -> int:
-    """Count the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def lanes_of(engine_threads: int, most: int | None) -> int:
-    """Say how many forward passes run side by side.
-
-    Engines of one thread fill the cores best by one pass per core. Where one engine takes all cores, a second pass
-    still prepares and reads while the first computes.
-
-    Args:
-        engine_threads: Threads of one forward pass.
-        most: What the prelabeller allows; None for no bound of its own.
-    """
-    wanted = min(_MOST_LANES, max(min(2, cores()), cores() // max(1, engine_threads)))
-    return wanted if most is None else max(1, min(wanted, most))
 
 
 class Reader(Generic[Key, Loaded]):

@@ -23,6 +23,7 @@ ADAPTERS = {
     "huggingface_hub": {"labelop/catalog/pull.py"},
     "onnxruntime": {"labelop/engines/graph.py"},
     "openvino": {"labelop/engines/vino.py", "labelop/catalog/export.py"},
+    "pynvml": {"labelop/engines/energy.py"},
     "pycocotools": {"labelop/effort/quality.py", "labelop/engines/masks.py", "labelop/ingest/masks.py"},
     "starlette": {"labelop/engines/serve.py"},
     "torch": {

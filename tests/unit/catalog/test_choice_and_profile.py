@@ -37,7 +37,8 @@ def measured(engine: str = "onnxruntime", **changes: Any) -> Measured:
     usual = Measured(
         engine=engine, engine_version=installed_version("onnxruntime"), engine_name="graph", precision="f32",
         device="cpu", compiled=False, reference=engine == "onnxruntime", images_count=8, rounds_count=5,
-        image_seconds=0.02, growth_bytes=1, compared_count=10, difference=0.0, tolerance=0.02, agrees=True,
+        image_seconds=0.02, lanes_count=1, energy_joules_per_image=None, energy_source=None, energy_reason=None,
+        growth_bytes=1, compared_count=10, difference=0.0, tolerance=0.02, agrees=True,
         outcome="measured", reason=None,
     )  # fmt: skip
     return replace(usual, **changes)
@@ -66,7 +67,7 @@ def test_the_fastest_measured_way_is_taken(store: Store, settings: Settings) -> 
     land_figures(store, measured(), measured(images_count=1, image_seconds=0.03), fast(images_count=4))
     choice = choose_engine(CARD, settings)
     assert (choice.device, choice.most_images) == ("cuda", 4)
-    assert "100.0 images/s with 4 in a pass, 2.00 times the reference" in choice.reason
+    assert "100.0 images/s with 4 in a pass, 1 side by side, 2.00 times the reference" in choice.reason
 
 
 UNUSABLE: dict[str, dict[str, Any]] = {

@@ -30,6 +30,15 @@ def test_every_way_is_measured_with_the_reference_first(tmp_path: Path) -> None:
     assert all(one.agrees and one.difference == 0 and one.image_seconds and one.rounds_count == 2 for one in found)
 
 
+def test_a_worker_is_measured_and_not_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many passes as the worker's lanes run side by side, and energy is a figure or has its reason."""
+    monkeypatch.setattr("labelop.engines.side.cores", lambda: 3)
+    [one] = measure(detector(tmp_path), PICTURES, Settings(), engines=["onnxruntime"], batches=[1], rounds=1)
+    assert one.lanes_count == 3
+    told = one.energy_joules_per_image is not None
+    assert (told, one.energy_source is not None, one.energy_reason is None) in {(True,) * 3, (False,) * 3}
+
+
 def test_a_segmenter_is_measured_image_by_image(tmp_path: Path) -> None:
     """Box prompts belong to one image, so there is one batch size."""
     assert [one.images_count for one in measure(segmenter(tmp_path), PICTURES, Settings(), rounds=1)][:1] == [1]
@@ -46,6 +55,17 @@ def test_openvino_is_measured_where_it_is_installed(tmp_path: Path) -> None:
     engine = open_engine(card, settings)
     assert engine.name == "openvino-f32"
     close_engines()
+
+
+def test_passes_side_by_side_have_a_stream_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO gives every lane its own threads; with one stream for all they would queue."""
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("labelop.engines.side.cores", lambda: 4)
+    for threads, streams in ((1, 4), (2, 2), (4, 1)):
+        engine = load_engine(classifier(tmp_path), threads, EngineChoice("openvino"))
+        compiled = engine._compiled("model", 1)._compiled  # type: ignore[attr-defined]
+        assert compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") == streams
+        engine.close()
 
 
 def test_an_engine_that_fails_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

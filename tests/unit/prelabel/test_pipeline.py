@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from labelop.engines import side
+from labelop.engines.side import lanes_of, streams_of
 from labelop.prelabel import pipeline
-from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, lanes_of, side_by_side
+from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 
 
 def nothing(_: object) -> int:
@@ -120,10 +122,11 @@ def test_groups_keep_both_bounds() -> None:
 
 def test_lanes_fill_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """One lane per core for engines of one thread, two where one engine takes all, one on one core."""
-    monkeypatch.setattr(pipeline, "cores", lambda: 4)
+    monkeypatch.setattr(side, "cores", lambda: 4)
     assert [lanes_of(1, None), lanes_of(2, None), lanes_of(4, None), lanes_of(1, 2), lanes_of(1, 1)] == [4, 2, 2, 2, 1]
-    monkeypatch.setattr(pipeline, "cores", lambda: 1)
-    assert lanes_of(1, None) == 1
+    assert [streams_of(1), streams_of(2), streams_of(3), streams_of(4)] == [4, 2, 1, 1]
+    monkeypatch.setattr(side, "cores", lambda: 1)
+    assert lanes_of(1, None) == streams_of(1) == streams_of(2) == 1
 
 
 def test_seconds_side_by_side_count_once() -> None:
