@@ -1,0 +1,136 @@
+"""Keeps what a segmenter's encoder said of images, so that the next prompt on an image costs the decoder only.
+
+Features show the image about as well as its pixels do: they stay in memory unless a folder is given, restricted images
+stay there even then unless the caller may write them, and what is written only its owner can read. Knows no engine.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import tempfile
+import threading
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labelop.engines.base import Features
+from labelop.ids import digest_of
+from labelop.sensitivity.levels import Level
+
+MOST_BYTES = 256 * 1024 * 1024
+"""Most bytes of features in memory unless told otherwise: 15 megapixel images of a SAM2, 1,300 of the sample's."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingKey:
+    """What features depend on."""
+
+    image_id: str
+    """SHA-256 of the original bytes."""
+    model_digest: str
+    """Digest of the segmenter's card and weights."""
+    engine_name: str
+    """Engine with its precision, as `Engine.name` says it; the names of features are the engine's own."""
+
+
+class EmbeddingCache:
+    """Features by image and model, the least recently used dropped first; safe to call from several threads.
+
+    Args:
+        most_bytes: Most bytes held in memory; features larger than that are not held.
+        folder: Where features are written too, set to mode 0700; nowhere when None. Whoever gives it empties it.
+        write_restricted: Whether features of restricted images may be written there.
+    """
+
+    def __init__(
+        self, most_bytes: int = MOST_BYTES, folder: Path | None = None, *, write_restricted: bool = False
+    ) -> None:
+        self._most = most_bytes
+        self._folder = folder
+        self._write_restricted = write_restricted
+        self._held: OrderedDict[EmbeddingKey, Features] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of features in memory."""
+        return self._bytes
+
+    def get(self, key: EmbeddingKey) -> Features | None:
+        """Find an image's features, batch axis of 1; None where they have to be made (again)."""
+        with self._lock:
+            found = self._held.get(key)
+            if found is not None:
+                self._held.move_to_end(key)
+                return found
+        found = self._read(key)
+        if found is not None:
+            self._hold(key, found)
+        return found
+
+    def put(self, key: EmbeddingKey, features: Features, level: Level) -> None:
+        """Keep an image's features.
+
+        Args:
+            key: Image, model and engine.
+            features: What `Engine.encode` said of this one image; copied, since it may be a part of a pass.
+            level: Sensitivity of the image; restricted features are not written to disk unless that is allowed.
+        """
+        own = {name: value.copy() for name, value in features.items()}
+        for value in own.values():
+            value.flags.writeable = False  # shared by whoever asks
+        self._hold(key, own)
+        if self._folder is not None and (level is not Level.RESTRICTED or self._write_restricted):
+            self._write(self._folder, key, own)
+
+    def _hold(self, key: EmbeddingKey, features: Features) -> None:
+        size = _size(features)
+        with self._lock:
+            self._bytes -= _size(self._held.pop(key, {}))
+            if size > self._most:
+                return
+            self._held[key] = features
+            self._bytes += size
+            while self._bytes > self._most:
+                self._bytes -= _size(self._held.popitem(last=False)[1])
+
+    def _read(self, key: EmbeddingKey) -> Features | None:
+        if self._folder is None:
+            return None
+        try:
+            packed = io.BytesIO((self._folder / _name(key)).read_bytes())
+            with np.load(packed, allow_pickle=False) as stored:
+                return {name: np.asarray(stored[name], dtype=np.float32) for name in stored.files}
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            _log.warning("features of image %s on disk are not readable and are made again: %s", key.image_id, error)
+            return None
+
+    def _write(self, folder: Path, key: EmbeddingKey, features: Features) -> None:
+        packed = io.BytesIO()
+        np.savez(packed, allow_pickle=False, **dict(features))
+        # mode 0600 from the start, and whole or not there
+        handle, made = tempfile.mkstemp(dir=folder, prefix=".")
+        with os.fdopen(handle, "wb") as file:
+            file.write(packed.getbuffer())
+        Path(made).replace(folder / _name(key))
+
+
+def _size(features: Features) -> int:
+    return sum(value.nbytes for value in features.values())
+
+
+def _name(key: EmbeddingKey) -> str:
+    return digest_of([key.image_id, key.model_digest, key.engine_name]) + ".npz"
