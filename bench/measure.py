@@ -1,4 +1,7 @@
-"""Time cases in turn: a drift of a shared machine then hits all of them alike. Knows no model."""
+"""Time cases in turn: a drift of a shared machine then hits all of them alike. Knows no model.
+
+Progress goes to standard error, so that a run of minutes shows where it is.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import gc
 import importlib.metadata
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +19,10 @@ Work = Callable[[int], object]
 """Does the work for so many items."""
 
 _MOST_ITEMS = 1 << 20
+_CASE_SECONDS = 15.0
+"""About the most that one case takes over all rounds of a table."""
+_SLOW, _SLOW_START = 5.0, 20.0
+_SAID = 160
 _PACKAGES = (
     "numpy",
     "onnxruntime",
@@ -25,36 +33,67 @@ _PACKAGES = (
     "simplejpeg",
     "pyarrow",
     "deltalake",
+    "ray",
 )
 
 
 def measure(
-    cases: Mapping[str, Work], rounds: int, seconds: float, steps: Mapping[str, int] | int = 1
+    cases: Mapping[str, Work],
+    rounds: int,
+    seconds: float,
+    steps: Mapping[str, int] | int = 1,
+    *,
+    notes: list[str] | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """Measure every case once per round, in turn, after a warm-up.
+
+    A case that needs long for its smallest step takes part in the first rounds only, so that it cannot eat the time of a
+    whole run; every case gets one round at least, and one whose step takes longer than a case may take gets no other.
 
     Args:
         cases: What to time.
         rounds: Rounds of all cases.
         seconds: About how long one case runs in a round; decides the items it gets.
         steps: Items are a multiple of it, so that batches are full; one for all, or by case and else 1.
+        notes: Takes a sentence about each case that fails, and it is left out then; without it a failure is raised.
 
     Returns:
         Items per second of each round by case.
     """
-    counts = {}
+    counts, turns, only = {}, {}, {}
     for name, work in cases.items():
         step = steps if isinstance(steps, int) else steps.get(name, 1)
-        work(step)  # first use: kernels are chosen, pools and caches filled
-        # the better of two: a burst of other work must not leave a case with one item a round
-        taken = min(_timed(work, step), _timed(work, step))
+        print(f"  {name}", end="", file=sys.stderr, flush=True)
+        try:
+            taken = _timed(work, step)  # first use: kernels are chosen, pools and caches filled
+        except Exception as error:
+            if notes is None:
+                raise
+            said = " ".join(str(error).split())[:_SAID]
+            notes.append(f"{name}: fails with {type(error).__name__}: {said}")
+            print(": fails", file=sys.stderr, flush=True)
+            continue
+        if notes is not None and taken > _SLOW_START:
+            notes.append(f"{name}: its first {step} images took {taken:.0f} s (compilation, first use).")
+        # a first use that was slow may be a compilation: one more tells
+        taken = _timed(work, step)
+        if taken < _SLOW:
+            # the better of two: a burst of other work must not leave a case with one item a round
+            taken = min(taken, _timed(work, step))
+        if taken > _CASE_SECONDS:
+            only[name] = step / taken
+            print(": one round", file=sys.stderr, flush=True)
+            continue
         counts[name] = min(_MOST_ITEMS, step * max(1, round(seconds / max(taken, 1e-7))))
-    rates: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, work in cases.items():
-            gc.collect()
-            rates[name].append(counts[name] / _timed(work, counts[name]))
-    return {name: tuple(found) for name, found in rates.items()}
+        turns[name] = max(1, min(rounds, int(_CASE_SECONDS / (taken * counts[name] / step))))
+        print(f": {counts[name]} in a round, {turns[name]} rounds", file=sys.stderr, flush=True)
+    rates: dict[str, list[float]] = {name: [] for name in counts}
+    for number in range(rounds):
+        for name, count in counts.items():
+            if number < turns[name]:
+                gc.collect()
+                rates[name].append(count / _timed(cases[name], count))
+    return {name: tuple(rates[name]) if name in rates else (only[name],) for name in cases if name in {**rates, **only}}
 
 
 def load_now() -> str:

@@ -1,16 +1,13 @@
 """Our own way through a batch, exactly as a worker goes it: check, read, hash, decode, engine, rows.
 
 A detector runs through `run_batch`, the function every child run calls. A classifier alone is no arm, so it runs
-through its engine behind a decoding pool. Nothing here is tuned for the bench but what a setting can say.
+through its engine, a batch per core at a time. Nothing here is tuned for the bench but what a setting can say.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,24 +17,24 @@ from bench.photos import ROOT
 from labelop.catalog.cards import ModelCard
 from labelop.engines.base import Engine, ModelInputs, open_engine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
+from labelop.errors import MissingExtraError
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode
 from labelop.prelabel.batch import BatchContext, BatchResult, ImageRef, run_batch
 from labelop.prelabel.plan import ONPREM, Plan, PlannedBatch
 from labelop.sensitivity.policy import load_policy
-from labelop.settings import Settings, load_settings
+from labelop.settings import load_settings
 
 ENGINES = ("onnxruntime", "openvino")
-"""Engines asked for by name, where the settings know that name."""
+"""Engines asked for by name."""
 
 
-def open_named(card: ModelCard, name: str, threads: int = CORES) -> Engine | None:
-    """Open the engine of a card by name; None where this version or this environment has no such engine."""
-    can_choose = "engine" in Settings.model_fields
-    if name != ENGINES[0] and not can_choose:
+def open_named(card: ModelCard, name: str) -> Engine | None:
+    """Open the engine of a card by name, with the threads a worker gives it; None where it is not installed."""
+    try:
+        return open_engine(card, load_settings(engine=name))
+    except MissingExtraError:
         return None
-    given: dict[str, Any] = {"engine_threads": threads} | ({"engine": name} if can_choose else {})
-    return open_engine(card, load_settings(**given))
 
 
 class Worker:
@@ -83,17 +80,14 @@ def work(card: ModelCard, engine: Engine, paths: list[Path], size: tuple[int, in
     if card.task == "detection":
         return Worker(with_engines(ArmModels(card), {card.id: engine}), by_digest(paths), size)
 
+    def batch(files: list[Path]) -> None:
+        raw = engine.forward(ModelInputs(np.stack([engine.preprocess(decode(path.read_bytes())) for path in files])))
+        for index in range(len(files)):
+            engine.postprocess(raw, index, *size)
+
     def classify(count: int) -> None:
+        wanted = cycle(paths, count)
         with ThreadPoolExecutor(CORES) as pool:
-            ready = pool.map(lambda path: engine.preprocess(decode(path.read_bytes())), cycle(paths, count))
-            for images in _batches(ready):
-                raw = engine.forward(ModelInputs(np.stack(images)))
-                for index in range(len(images)):
-                    engine.postprocess(raw, index, *size)
+            list(pool.map(batch, (wanted[at : at + BATCH] for at in range(0, count, BATCH))))
 
     return classify
-
-
-def _batches(images: Iterator[Any]) -> Iterator[list[Any]]:
-    while group := list(itertools.islice(images, BATCH)):
-        yield group

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-FORM = 1
+FORM = 2
 """Version of the JSON form."""
 
 STEADY = 1.5
@@ -60,6 +60,15 @@ class Verdict:
         return None
 
     @property
+    def word(self) -> str:
+        """Say the verdict in a word or two."""
+        if self.ratio is None:
+            return "not measured"
+        if self.disturbed:
+            return "not judged"
+        return "reached" if self.reached else "not reached"
+
+    @property
     def sentence(self) -> str:
         """Say the verdict and by how much."""
         wanted = f"{self.target.why}: at least {self.target.at_least:g}"
@@ -68,8 +77,7 @@ class Verdict:
         if self.disturbed:
             return f"{wanted}, measured {self.ratio:.2f}: not judged, {self.disturbed}"
         share = 100.0 * (self.ratio / self.target.at_least - 1.0)
-        word = "reached" if self.reached else "not reached"
-        return f"{wanted}, measured {self.ratio:.2f}: {word} ({share:+.0f} %)"
+        return f"{wanted}, measured {self.ratio:.2f}: {self.word} ({share:+.0f} %)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,12 @@ class Table:
     """What is wanted."""
     notes: tuple[str, ...] = ()
     """What a reader must know, for example a case that did not run and why."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds an image of each stage of our way, where a target is not reached; empty else."""
+    why: str = ""
+    """What the stages say of a target that is not reached."""
+    taken: Mapping[str, Any] = field(default_factory=dict)
+    """Command and machine of the run that this table is from; tables of one file may be from several."""
 
     def median(self, case: str) -> float:
         """Median rate of a case, per second."""
@@ -131,14 +145,34 @@ def floor_rate(forward: float, decode: float) -> float:
     return 1.0 / (1.0 / forward + 1.0 / decode)
 
 
-def to_json(tables: Sequence[Table], machine: Mapping[str, Any], command: str) -> str:
+def merged(before: Sequence[Table], fresh: Sequence[Table]) -> list[Table]:
+    """Put fresh tables over those of the same name; the order of before stays, new ones follow."""
+    found = {table.name: table for table in before} | {table.name: table for table in fresh}
+    return list(found.values())
+
+
+def explained(table: Table, stages: Mapping[str, float], threads: int) -> Table:
+    """Say beside a target that is not reached where our time goes.
+
+    Args:
+        table: A table with a target that is not reached.
+        stages: Milliseconds an image of each stage, one thread.
+        threads: Cores that share the work.
+    """
+    total = sum(stages.values())
+    shares = ", ".join(
+        f"{name} {value / total:.2f}" for name, value in sorted(stages.items(), key=lambda one: -one[1]) if value
+    )
+    why = f"Of {total:.1f} ms an image on one thread: {shares}; {threads} cores could do {threads * 1e3 / total:.3g}/s."
+    floor = table.ratio("floor", table.reference)
+    if floor is not None:
+        why += f" The floor itself is {floor:.2f} x the reference."
+    return replace(table, stages=dict(stages), why=why)
+
+
+def to_json(tables: Sequence[Table]) -> str:
     """Write tables as JSON with medians, ratios and verdicts beside the rounds."""
-    content = {
-        "form": FORM,
-        "command": command,
-        "machine": dict(machine),
-        "tables": [_plain(table) for table in tables],
-    }
+    content = {"form": FORM, "tables": [_plain(table) for table in tables]}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -160,22 +194,43 @@ def from_json(text: str) -> list[Table]:
             {case["name"]: tuple(case["rounds"]) for case in one["cases"]},
             tuple(Target(**{k: v[k] for k in ("case", "against", "at_least", "why", "most")}) for v in one["targets"]),
             tuple(one["notes"]),
+            one["stages"],
+            one["why"],
+            one["taken"],
         )
         for one in content["tables"]
     ]
 
 
+def summary(tables: Sequence[Table]) -> str:
+    """Write every target of every table as one row: wanted, measured, verdict, and why where it is not reached."""
+    lines = ["| table | target | wanted | measured | verdict | why |", "|---|---|---|---|---|---|"]
+    for table in tables:
+        for verdict in table.verdicts():
+            wanted, why = verdict.target, verdict.disturbed or ("" if verdict.reached else table.why)
+            measured = "" if verdict.ratio is None else f"{verdict.ratio:.2f}"
+            lines.append(
+                f"| {table.title} | {wanted.why} | {wanted.at_least:g} | {measured} | {verdict.word} | {why} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 def to_markdown(table: Table) -> str:
     """Write one table for a page: median, spread and ratio of each case, then the verdicts."""
-    lines = [f"| case | {table.unit} | lowest to highest | x reference |", "|---|---|---|---|"]
+    lines = [f"| case | {table.unit} | lowest to highest | rounds | x reference |", "|---|---|---|---|---|"]
     for case, rounds in table.rates.items():
         name = f"{case} (reference)" if case == table.reference else case
         ratio = table.ratio(case, table.reference)
         shown = "" if ratio is None else f"{ratio:.2f}"
         spread = f"{_short(min(rounds))} to {_short(max(rounds))}"
-        lines.append(f"| {name} | {_short(table.median(case))} | {spread} | {shown} |")
+        lines.append(f"| {name} | {_short(table.median(case))} | {spread} | {len(rounds)} | {shown} |")
+    if table.stages:
+        total = sum(table.stages.values())
+        lines += ["", "| stage of our way, one thread | ms an image | share |", "|---|---|---|"]
+        lines += [f"| {name} | {value:.2f} | {value / total:.2f} |" for name, value in table.stages.items()]
     lines += [""] + [f"- {verdict.sentence}" for verdict in table.verdicts()]
-    return "\n".join([*lines, *(f"- {note}" for note in table.notes)]).rstrip() + "\n"
+    notes = [f"Why not reached: {table.why}"] if table.why else []
+    return "\n".join([*lines, *(f"- {note}" for note in (*notes, *table.notes))]).rstrip() + "\n"
 
 
 def _plain(table: Table) -> dict[str, Any]:
@@ -200,6 +255,9 @@ def _plain(table: Table) -> dict[str, Any]:
         "cases": cases,
         "targets": verdicts,
         "notes": list(table.notes),
+        "stages": {name: round(value, 4) for name, value in table.stages.items()},
+        "why": table.why,
+        "taken": dict(table.taken),
     }
 
 
