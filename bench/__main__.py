@@ -18,9 +18,10 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothing is ever looked up
 
 from bench.growth import growth_table
-from bench.measure import machine
+from bench.landing import landing_table
+from bench.measure import Pace, machine
 from bench.photos import ROOT, SIZES
-from bench.pieces import decode_table, landing_table, matching_table
+from bench.pieces import decode_table, matching_table
 from bench.plot import plot
 from bench.ratios import Table, from_json, merged, summary, to_json, to_markdown
 from bench.segmenters import sam2_table, shipped_table
@@ -50,8 +51,8 @@ def main() -> int:
     taken = {"command": command, "machine": machine()}
     started, done = time.perf_counter(), []
     kept = from_json(target.read_text(encoding="utf-8")) if target.exists() else []
-    for table in _tables(options):
-        table = dataclasses.replace(table, taken=taken)
+    for made in _tables(options):
+        table = dataclasses.replace(made, taken=taken)
         done.append(table)
         kept = merged(kept, [table])
         _write(target, to_json(kept))
@@ -79,22 +80,22 @@ def _tables(options: argparse.Namespace) -> Iterator[Table]:
 
 
 def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Table]]]:
-    quick, work, pace = options.quick, options.work, (options.rounds, options.seconds)
+    quick, pace = options.quick, Pace(options.work, options.rounds, options.seconds, options.quick)
     for size in SIZES:
-        yield f"decode-{size}", lambda size=size: decode_table(size, work, *pace)
-    yield "landing", lambda: landing_table(*pace)
-    yield "matching", lambda: matching_table(*pace)
+        yield f"decode-{size}", lambda size=size: decode_table(size, pace.work, pace.rounds, pace.seconds)
+    yield "landing", lambda: landing_table(pace.rounds)
+    yield "matching", lambda: matching_table(pace.rounds, pace.seconds)
     yield "growth", lambda: growth_table((1_000, 5_000) if quick else (1_000, 10_000, 100_000))
     for name in SHIPPED[:1] if quick else SHIPPED:
         for size in SIZES:
-            yield f"{name}-{size}", lambda name=name, size=size: shipped(name, size, work, *pace)
-    yield "boxes-to-masks", lambda: shipped_table(work, *pace)
+            yield f"{name}-{size}", lambda name=name, size=size: shipped(name, size, pace)
+    yield "boxes-to-masks", lambda: shipped_table(pace)
     for name in BUILT[:2] if quick else BUILT:
         # one size is enough to see a detector in the quick form: its input is 640 px whatever the photograph
         for size in list(SIZES)[:1] if quick and name != "resnet50" else SIZES:
-            yield f"{name}-{size}", lambda name=name, size=size: built(name, size, work, *pace, quick=quick)
+            yield f"{name}-{size}", lambda name=name, size=size: built(name, size, pace)
     if not quick:
-        yield "sam2-tiny", lambda: sam2_table(work, *pace)
+        yield "sam2-tiny", lambda: sam2_table(pace)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ class Peers:
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         self._torch, self._card, self._paths = torch, card, paths
+        torch.set_num_threads(CORES)  # also where the environment asks for fewer
         classify = card.task == "classification"
         self._pipe = transformers.pipeline(
             "image-classification" if classify else "object-detection", model=str(folder), device="cpu"

@@ -12,11 +12,27 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 Work = Callable[[int], object]
 """Does the work for so many items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a table may measure, and where its files are."""
+
+    work: Path
+    """Folder of models and photographs, made when they are not there."""
+    rounds: int
+    """Rounds of all cases."""
+    seconds: float
+    """About how long a case runs in a round."""
+    quick: bool
+    """Whether slow peers are left out."""
+
 
 _MOST_ITEMS = 1 << 20
 _CASE_SECONDS = 15.0
@@ -47,8 +63,8 @@ def measure(
 ) -> dict[str, tuple[float, ...]]:
     """Measure every case once per round, in turn, after a warm-up.
 
-    A case that needs long for its smallest step takes part in the first rounds only, so that it cannot eat the time of a
-    whole run; every case gets one round at least, and one whose step takes longer than a case may take gets no other.
+    A case that needs long for its smallest step takes part in the first rounds only, so that it cannot eat the time of
+    a whole run; every case gets one round at least, and one whose step takes longer than a case may take no other.
 
     Args:
         cases: What to time.

@@ -6,6 +6,7 @@ weights exist only under `build/`; the product never ships or loads random numbe
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import transformers
 import yaml
 
+from labelop.catalog.checkpoint import CardWishes
 from labelop.ids import sha256_hex
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -58,6 +60,29 @@ def folder_of(name: str, root: Path) -> Path:
     _processor(family).save_pretrained(folder / "hf")
     _export(model, family, INPUT_PX[name], folder / "model.onnx")
     _write_card(name, family, folder, [model.config.id2label[i] for i in range(_CLASSES[family])])
+    return folder
+
+
+def sam2_folder(root: Path) -> Path:
+    """Build a SAM2 of the smallest published size once; gives its folder with `hf/`, two graphs and `card.yaml`."""
+    from labelop.catalog.export_segmenter import export_segmenter  # noqa: PLC0415 - only this model needs it
+
+    folder = root / "sam2-tiny"
+    if (folder / "card.yaml").exists():
+        return folder
+    torch.manual_seed(_SEED)
+    transformers.Sam2Model(transformers.Sam2Config()).eval().save_pretrained(folder / "hf")
+    scaling = {
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": MEAN,
+        "image_std": DEVIATION,
+        "size": {"height": 1024, "width": 1024},
+    }
+    (folder / "hf/preprocessor_config.json").write_text(json.dumps(scaling), encoding="utf-8")
+    card, _ = export_segmenter(folder / "hf", folder, CardWishes(model_id="sam2-tiny", licence="Apache-2.0"))
+    card.path.replace(folder / "card.yaml")
     return folder
 
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from bench.engines import CORES, cycle, fast_decode, pillow_decode
 from bench.measure import Work, measure
 from bench.photos import photos
-from bench.ratios import Table, Target
-from labelop import schemas
+from bench.ratios import Table
 from labelop.effort.script import edit_script
 from labelop.geometry import Box, iou_matrix
 from labelop.ingest.decode import decode
 from labelop.labels import AcceptedLabel, Prediction
-from labelop.landing.rows import rows_to_table
-from labelop.landing.store import Store, land
-from labelop.schemas import utc_now
 
 _TARGET_PX = (224, 224)
 _IMAGES, _BOXES = 2000, 20
@@ -85,144 +77,6 @@ def _pooled(step: Any, paths: list[Path]) -> Work:
                 pass
 
     return work
-
-
-def landing_table(folder: Path, rounds: int, seconds: float) -> Table:
-    """Measure predictions per second from what a worker holds to a committed table or a written file."""
-    columns = _columns()
-    rows = _rows(columns)
-    place = folder / "landing"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    number = iter(range(1 << 30))
-
-    def each(step: Any) -> Work:
-        total = _IMAGES * _BOXES
-
-        def work(count: int) -> None:
-            for _ in range(count // total):
-                step()
-
-        return work
-
-    def commit(table: Any) -> None:
-        land(Store(str(place / "store")), "prelabels", table, f"b-{next(number)}")
-
-    def frame() -> None:
-        flat = {name: values for name, values in columns.items() if len(values) == _IMAGES * _BOXES}
-        pd.DataFrame(flat).to_parquet(place / "pandas.parquet", compression="zstd")
-
-    ready = _arrow(columns)
-    cases = {
-        "list of dicts -> Arrow -> Parquet": each(
-            lambda: pq.write_table(pa.Table.from_pylist(rows), place / "rows.parquet", compression="zstd")
-        ),
-        "pandas -> Parquet (no commit)": each(frame),
-        "ours, rows -> committed table": each(lambda: commit(rows_to_table("prelabels", rows))),
-        "ours, arrays -> committed table": each(lambda: commit(_arrow(columns))),
-        "Arrow ready -> one Parquet file, zstd (no commit)": each(
-            lambda: pq.write_table(
-                ready, place / "ready.parquet", compression="zstd", compression_level=3, use_dictionary=["worker"]
-            )
-        ),
-    }
-    rates = measure(cases, rounds, seconds, _IMAGES * _BOXES)
-    reference = next(iter(cases))
-    wanted = f"wanted: {_WANTED:,} predictions/s"
-    rates[wanted] = (float(_WANTED),) * rounds
-    target = Target("ours, arrays -> committed table", wanted, 1.0, "share of the wanted rate")
-    return Table(
-        "landing",
-        f"Landing, {_IMAGES:,} images with {_BOXES} predictions a commit",
-        "predictions/s",
-        reference,
-        rates,
-        (target,),
-        notes=(
-            (
-                "Arrays: numpy columns of a whole commit, nested per image without a Python object per row. Prediction "
-                "ids and class names are lists of strings that a worker has made before; making them is not in it."
-            ),
-        ),
-    )
-
-
-def _columns() -> dict[str, Any]:
-    draw = np.random.default_rng(3)
-    total = _IMAGES * _BOXES
-    corner = np.round(draw.uniform(0, 400, (total, 2)), 2)
-    side = np.round(draw.uniform(10, 200, (total, 2)), 2)
-    return {
-        "prediction_id": [f"p-{value:020x}" for value in draw.integers(0, 1 << 62, total)],
-        "label": draw.choice(["RBC", "WBC", "Platelets"], total).tolist(),
-        "score": np.round(draw.uniform(0.05, 1, total), 6),
-        "draft": draw.uniform(size=total) > 0.5,
-        "x0_px": corner[:, 0],
-        "y0_px": corner[:, 1],
-        "x1_px": corner[:, 0] + side[:, 0],
-        "y1_px": corner[:, 1] + side[:, 1],
-        "image_id": [f"{value:064x}" for value in range(_IMAGES)],
-    }
-
-
-_SHARED = {
-    "dataset": "bench",
-    "dataset_version": "v-1",
-    "run_id": "r-1",
-    "batch_id": "b-1",
-    "arm": "local",
-    "role": "chosen",
-    "placement": "onprem",
-    "worker": "host:1",
-    "model_id": "cells-small",
-    "model_digest": "0" * 64,
-    "engine": "graph",
-    "outcome": "ok",
-    "reason": None,
-    "width_px": 640,
-    "height_px": 480,
-    "policy_digest": "1" * 64,
-    "simulated": False,
-}
-
-
-def _rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    fields = [field.name for field in schemas.table("prelabels").schema.field("predictions").type.value_type]
-    plain = {name: np.asarray(values).tolist() for name, values in columns.items()}
-    none = [None] * (_IMAGES * _BOXES)
-    flat = [
-        dict(zip(fields, values, strict=True)) for values in zip(*(plain.get(f, none) for f in fields), strict=True)
-    ]
-    return [
-        _SHARED
-        | {
-            "image_id": image_id,
-            "predictions": flat[i * _BOXES : (i + 1) * _BOXES],
-            "landed_at": utc_now(),
-        }
-        for i, image_id in enumerate(columns["image_id"])
-    ]
-
-
-def _arrow(columns: dict[str, Any]) -> pa.Table:
-    schema = schemas.table("prelabels").schema
-    kind = schema.field("predictions").type
-    total = _IMAGES * _BOXES
-    parts = [
-        pa.array(columns[f.name], type=f.type) if f.name in columns else pa.nulls(total, f.type)
-        for f in kind.value_type
-    ]
-    offsets = pa.array(np.arange(0, total + 1, _BOXES, dtype=np.int32))
-    nested = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(parts, fields=list(kind.value_type)))
-    special = {
-        "image_id": pa.array(columns["image_id"]),
-        "predictions": nested.cast(kind),
-        "landed_at": pa.repeat(pa.scalar(utc_now(), schema.field("landed_at").type), _IMAGES),
-    }
-    arrays = [
-        special[f.name] if f.name in special else pa.repeat(pa.scalar(_SHARED[f.name], f.type), _IMAGES) for f in schema
-    ]
-    return pa.table(arrays, schema=schema)
 
 
 def matching_table(rounds: int, seconds: float) -> Table:

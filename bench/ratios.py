@@ -163,7 +163,8 @@ def explained(table: Table, stages: Mapping[str, float], threads: int) -> Table:
     shares = ", ".join(
         f"{name} {value / total:.2f}" for name, value in sorted(stages.items(), key=lambda one: -one[1]) if value
     )
-    why = f"Of {total:.1f} ms an image on one thread: {shares}; {threads} cores could do {threads * 1e3 / total:.3g}/s."
+    could = f"{threads} such threads without a wait: {threads * 1e3 / total:.3g} images/s"
+    why = f"Of {total:.3g} ms an image on one thread: {shares}. {could}."
     floor = table.ratio("floor", table.reference)
     if floor is not None:
         why += f" The floor itself is {floor:.2f} x the reference."

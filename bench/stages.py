@@ -1,7 +1,7 @@
 """Where the time of one image goes on our way, stage by stage, one thread: `python -m bench.stages`.
 
-The bench runs it for each table that misses a target, so that the reason stands beside the ratio; stages are called as a
-worker calls them.
+The bench runs it for each table that misses a target, so that the reason stands beside the ratio; stages are called
+as a worker calls them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ from bench.engines import BATCH, cycle
 from bench.measure import Work, load_now, measure
 from bench.ours import Worker, by_digest, open_named
 from bench.photos import ROOT, SIZES, photos
-from labelop.catalog.cards import ModelCard, load_card
+from labelop.catalog.cards import load_card
 from labelop.engines.base import Engine, ModelInputs
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode
 
 
-def stages(
-    card: ModelCard, engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int = 3
-) -> dict[str, float]:
+def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int = 3) -> dict[str, float]:
     """Measure the stages of a worker's way, each alone.
 
     Args:
-        card: A detector or a classifier.
-        engine: Its engine, of one thread.
+        engine: A detector's or a classifier's, of one thread.
         paths: At least 8 photographs.
         size: Width and height of them, pixels.
         rounds: Rounds of all stages.
@@ -77,7 +74,7 @@ def main() -> None:
     if engine is None:
         raise SystemExit(f"engine {options.engine} is not in this version or environment")
     paths = photos(options.size, options.work)
-    found = stages(card, engine, paths, size, rounds=5)
+    found = stages(engine, paths, size, rounds=5)
     if card.task == "detection":
         worker = Worker(with_engines(ArmModels(card), {card.id: engine}), by_digest(paths), size)
         [whole] = measure({"whole way, run_batch": worker}, 5, 0.3, BATCH).values()

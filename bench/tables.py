@@ -1,4 +1,4 @@
-"""One table per model and size: peers, ours and the floor, their targets, and where our time goes when one is missed."""
+"""One table per model and size: peers, ours, the floor, their targets, and where our time goes when one is missed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import ours
 from bench.engines import BATCH, CORES, Peers, decode_pool, forward_only, pillow_pool, plain_loop
-from bench.measure import Work, load_now, measure
+from bench.measure import Pace, Work, load_now, measure
 from bench.photos import ROOT, SIZES, photos
 from bench.ratios import Table, Target, explained, floor_rate
 from bench.stages import stages
@@ -39,38 +39,28 @@ _FLOOR_SHARE, _DECODE_SHARE = 0.90, 0.85
 _RAY_SECONDS = 8.0
 
 
-def shipped(name: str, size: str, work: Path, rounds: int, seconds: float) -> Table:
+def shipped(name: str, size: str, pace: Pace) -> Table:
     """Measure a model of the sample against a plain loop and the decode floor."""
     card = load_card(ROOT / f"data/sample/models/{name}.yaml")
-    cases: dict[str, Work] = {PLAIN: plain_loop(card, photos(size, work))}
-    return _table(card, size, work, rounds, seconds, cases, [], with_ray=False)
+    cases: dict[str, Work] = {PLAIN: plain_loop(card, photos(size, pace.work))}
+    return _table(card, size, pace, cases, [])
 
 
-def built(name: str, size: str, work: Path, rounds: int, seconds: float, *, quick: bool) -> Table:
+def built(name: str, size: str, pace: Pace) -> Table:
     """Measure a public architecture with random weights against everything a user would write."""
     from bench.models import folder_of  # noqa: PLC0415 - torch is needed by these tables only
 
-    folder, paths = folder_of(name, work / "models"), photos(size, work)
+    folder, paths = folder_of(name, pace.work / "models"), photos(size, pace.work)
     card = load_card(folder / "card.yaml")
     peers = Peers(folder / "hf", card, paths)
     cases: dict[str, Work] = {LOOP: peers.loop, BATCHED: peers.batched, LOADER: peers.bf16}
-    notes = ["torch.compile and Ray Data: left out of the quick form."] if quick else []
-    cases |= ({} if quick else {COMPILED: peers.compiled}) | {PLAIN: plain_loop(card, paths)}
-    return _table(card, size, work, rounds, seconds, cases, notes, with_ray=not quick)
+    notes = ["torch.compile and Ray Data: left out of the quick form."] if pace.quick else []
+    cases |= ({} if pace.quick else {COMPILED: peers.compiled}) | {PLAIN: plain_loop(card, paths)}
+    return _table(card, size, pace, cases, notes)
 
 
-def _table(
-    card: ModelCard,
-    size: str,
-    work: Path,
-    rounds: int,
-    seconds: float,
-    peers: dict[str, Work],
-    notes: list[str],
-    *,
-    with_ray: bool,
-) -> Table:
-    paths, frame = photos(size, work), (card.width_px, card.height_px)
+def _table(card: ModelCard, size: str, pace: Pace, peers: dict[str, Work], notes: list[str]) -> Table:
+    paths, frame = photos(size, pace.work), (card.width_px, card.height_px)
     engines: dict[str, Engine] = {}
     for name in ours.ENGINES:
         opened = ours.open_named(card, name)
@@ -88,8 +78,8 @@ def _table(
     batched = [name for name in (*peers, *own, *decode) if name not in alone]
     steps = dict.fromkeys((*batched, *(name for name in forward if name.endswith("8"))), BATCH)
     steps |= dict.fromkeys(alone, _LOOP_IMAGES)
-    rates = measure({**peers, **own, **forward, **decode}, rounds, seconds, steps, notes=notes)
-    if with_ray:
+    rates = measure({**peers, **own, **forward, **decode}, pace.rounds, pace.seconds, steps, notes=notes)
+    if LOOP in peers and not pace.quick:
         _add_ray(card, paths, rates, notes)
     best = max((name for name in own if name in rates), key=lambda name: statistics.median(rates[name]))
     rates[OURS] = rates[best]
@@ -104,7 +94,7 @@ def _table(
     table = Table(f"{card.id}-{size}", f"{card.id}, {size}", "images/s", reference, rates, targets, tuple(notes))
     if all(verdict.reached for verdict in table.verdicts()):
         return table
-    return explained(table, stages(card, engines[best], paths, SIZES[size], rounds), CORES)
+    return explained(table, stages(engines[best], paths, SIZES[size]), CORES)
 
 
 def _fastest(group: list[tuple[float, ...]]) -> tuple[float, ...]:
@@ -116,16 +106,14 @@ def _fastest(group: list[tuple[float, ...]]) -> tuple[float, ...]:
 def _add_ray(card: ModelCard, paths: list[Path], rates: dict[str, tuple[float, ...]], notes: list[str]) -> None:
     count = int(_RAY_SECONDS * max(statistics.median(rates[PLAIN]), 1.0))
     try:
-        found = ray_case(
-            card.files["model"], (card.width_px, card.height_px), list(OUTPUTS[card.task]), paths, count
-        )
+        found = ray_case(card.files["model"], (card.width_px, card.height_px), list(OUTPUTS[card.task]), paths, count)
     except RuntimeError as error:
         notes.append(f"{RAY}: did not run: {error}.")
     else:
         rates[RAY] = tuple(found["rounds"])
         notes.append(
-            f"{RAY}: in a process of its own after the others; its first batch came after {found['start_seconds']:.1f} s, "
-            "which the rates leave out."
+            f"{RAY}: in a process of its own after the others; its first batch came after "
+            f"{found['start_seconds']:.1f} s, which the rates leave out."
         )
 
 

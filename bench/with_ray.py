@@ -1,10 +1,11 @@
-"""Ray Data as a user would write it: paths, decode, `map_batches` with a model per core. A peer, in a process of its own.
+"""Ray Data as a user would write it: paths, decode, `map_batches` with a model per core; a peer, in its own process.
 
 Ray starts servers and actors; a process of its own ends them all, and nothing else is measured meanwhile.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -99,13 +100,12 @@ def main() -> None:
             num_cpus=1,
         )
     )
-    arrived = []
-    for batch in data.iter_batches(batch_size=None):
-        arrived.append((len(batch[asked["outputs"][0]]), time.perf_counter()))
+    first = asked["outputs"][0]
+    arrived = [(len(batch[first]), time.perf_counter()) for batch in data.iter_batches(batch_size=None)]
     marks = np.linspace(0, len(arrived) - 1, _PARTS + 1).astype(int)
     rounds = [
         sum(count for count, _ in arrived[start + 1 : end + 1]) / (arrived[end][1] - arrived[start][1])
-        for start, end in zip(marks[:-1], marks[1:], strict=True)
+        for start, end in itertools.pairwise(marks)
     ]
     print(json.dumps({"rounds": rounds, "start_seconds": arrived[0][1] - began}))
 

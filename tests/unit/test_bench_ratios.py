@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
-from bench.ratios import Table, Target, floor_rate, from_json, to_json, to_markdown
+from bench.ratios import Table, Target, explained, floor_rate, from_json, merged, summary, to_json, to_markdown
 
-MACHINE = {"processor": "one", "cores": 2}
+TAKEN = {"command": "python -m bench --quick", "machine": {"cores": 2}}
 
 
 def make_table(**given: tuple[float, ...]) -> Table:
@@ -72,24 +73,46 @@ def test_the_floor_adds_the_times_of_its_parts() -> None:
 
 def test_json_holds_rounds_medians_ratios_and_verdicts() -> None:
     """A reader of the file needs nothing else, and reading it back gives the same table."""
-    text = to_json([make_table()], MACHINE, "python -m bench --quick")
+    made = explained(dataclasses.replace(make_table(), taken=TAKEN), {"decode": 1.0, "forward": 3.0}, 2)
+    text = to_json([made])
     content = json.loads(text)
-    assert (content["form"], content["machine"], content["command"]) == (1, MACHINE, "python -m bench --quick")
     [table] = content["tables"]
+    assert (content["form"], table["taken"], table["stages"]) == (2, TAKEN, {"decode": 1.0, "forward": 3.0})
     assert table["cases"][1] == {"name": "ours", "rounds": [9.0, 10.0, 8.0], "median": 9.0, "ratio": 3.0}
     assert [target["reached"] for target in table["targets"]] == [True, None, False]
-    assert from_json(text) == [make_table()]
+    assert from_json(text) == [made]
+
+
+def test_a_table_measured_anew_takes_the_place_of_the_old_one() -> None:
+    """A run of a part keeps the other tables of the file, in their order."""
+    old, other = make_table(), dataclasses.replace(make_table(), name="other")
+    fresh = make_table(ours=(1.0, 1.0, 1.0))
+    assert merged([old, other], [fresh]) == [fresh, other]
+    assert merged([other], [fresh]) == [other, fresh]
+
+
+def test_a_missed_target_has_its_reason_beside_it() -> None:
+    """Shares of the stages, largest first, and what the floor itself reaches."""
+    table = explained(make_table(floor=(12.0, 12.0, 12.0)), {"decode": 1.0, "forward": 3.0}, 2)
+    assert table.why == (
+        "Of 4 ms an image on one thread: forward 0.75, decode 0.25. 2 such threads without a wait: 500 images/s. "
+        "The floor itself is 4.00 x the reference."
+    )
+    assert "| forward | 3.00 | 0.75 |" in to_markdown(table)
+    rows = summary([table]).splitlines()[2:]
+    assert rows[1] == f"| Toy | share of the floor | 0.9 | 0.75 | not reached | {table.why} |"
+    assert rows[0] == "| Toy | times the loop | 2 | 3.00 | reached |  |"
 
 
 def test_another_form_is_refused() -> None:
     """A file of another version is not read by guess."""
-    with pytest.raises(ValueError, match="the form is 2, expected 1"):
-        from_json('{"form": 2}')
+    with pytest.raises(ValueError, match="the form is 1, expected 2"):
+        from_json('{"form": 1}')
 
 
 def test_markdown_marks_the_reference_and_lists_verdicts() -> None:
     """The page's table is made from the same numbers."""
     text = to_markdown(make_table())
-    assert "| loop (reference) | 3 | 2.5 to 3.5 | 1.00 |" in text
-    assert "| ours | 9 | 8 to 10 | 3.00 |" in text
+    assert "| loop (reference) | 3 | 2.5 to 3.5 | 3 | 1.00 |" in text
+    assert "| ours | 9 | 8 to 10 | 3 | 3.00 |" in text
     assert text.endswith("- a note\n")
