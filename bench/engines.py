@@ -59,15 +59,16 @@ class Peers:
         folder: The Hugging Face folder.
         card: Task and input size.
         paths: Photographs.
+        together: Batch size of the pipeline.
     """
 
-    def __init__(self, folder: Path, card: ModelCard, paths: list[Path]) -> None:
+    def __init__(self, folder: Path, card: ModelCard, paths: list[Path], together: int = BATCH) -> None:
         import torch  # noqa: PLC0415 - the shipped models are measured without it
         import transformers  # noqa: PLC0415
 
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        self._torch, self._card, self._paths = torch, card, paths
+        self._torch, self._paths, self._together = torch, paths, together
         torch.set_num_threads(CORES)  # also where the environment asks for fewer
         classify = card.task == "classification"
         self._pipe = transformers.pipeline(
@@ -92,7 +93,7 @@ class Peers:
 
     def batched(self, count: int) -> None:
         """Run the pipeline with a batch size."""
-        for _ in self._pipe([str(path) for path in cycle(self._paths, count)], batch_size=BATCH):
+        for _ in self._pipe([str(path) for path in cycle(self._paths, count)], batch_size=self._together):
             pass
 
     def bf16(self, count: int) -> None:

@@ -50,16 +50,16 @@ class _Graph(torch.nn.Module):
 def folder_of(name: str, root: Path) -> Path:
     """Build a model once; gives its folder with `hf/`, `model.onnx` and `card.yaml`."""
     folder = root / name
-    if (folder / "card.yaml").exists():
-        return folder
-    (folder / "hf").mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(_SEED)
     family = FAMILY[name]
-    model = _model(name).eval()
-    model.save_pretrained(folder / "hf")
-    _processor(family).save_pretrained(folder / "hf")
-    _export(model, family, INPUT_PX[name], folder / "model.onnx")
-    _write_card(name, family, folder, [model.config.id2label[i] for i in range(_CLASSES[family])])
+    if not (folder / "card.yaml").exists():
+        (folder / "hf").mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(_SEED)
+        model = _model(name).eval()
+        model.save_pretrained(folder / "hf")
+        _processor(family).save_pretrained(folder / "hf")
+        _export(model, family, INPUT_PX[name], folder / "model.onnx")
+    # always: the form of cards may have changed since the graph was made
+    _write_card(name, family, folder)
     return folder
 
 
@@ -87,7 +87,7 @@ def sam2_folder(root: Path) -> Path:
 
 
 def _model(name: str) -> Any:
-    labels = {i: f"class {i}" for i in range(_CLASSES[FAMILY[name]])}
+    labels = dict(enumerate(_class_names(FAMILY[name])))
     if name == "resnet50":
         return transformers.ResNetForImageClassification(transformers.ResNetConfig(id2label=labels))
     if name == "detr-r50":
@@ -150,7 +150,12 @@ def _export(model: Any, family: str, size: tuple[int, int], path: Path) -> None:
         )
 
 
-def _write_card(name: str, family: str, folder: Path, classes: list[str]) -> None:
+def _class_names(family: str) -> list[str]:
+    return [f"class {number}" for number in range(_CLASSES[family])]
+
+
+def _write_card(name: str, family: str, folder: Path) -> None:
+    classes = _class_names(family)
     width, height = INPUT_PX[name]
     card: dict[str, Any] = {
         "schema": 1,
@@ -164,7 +169,7 @@ def _write_card(name: str, family: str, folder: Path, classes: list[str]) -> Non
         "licence": "Apache-2.0",
         "ontology": "bench",
         "classes": classes,
-        "input": {"width_px": width, "height_px": height},
+        "input": {"width_px": width, "height_px": height, "scaled_decode": True},
     }
     if family != "resnet":
         card["postprocess"] = {

@@ -19,7 +19,7 @@ from labelop.engines.base import Engine, ModelInputs, open_engine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
 from labelop.errors import MissingExtraError
 from labelop.ids import sha256_hex
-from labelop.ingest.decode import decode
+from labelop.ingest.decode import decode_for
 from labelop.prelabel.batch import BatchContext, BatchResult, ImageRef, run_batch
 from labelop.prelabel.plan import ONPREM, Plan, PlannedBatch
 from labelop.sensitivity.policy import load_policy
@@ -80,8 +80,11 @@ def work(card: ModelCard, engine: Engine, paths: list[Path], size: tuple[int, in
     if card.task == "detection":
         return Worker(with_engines(ArmModels(card), {card.id: engine}), by_digest(paths), size)
 
+    frame = ArmModels(card).frame(stretched=True)
+
     def batch(files: list[Path]) -> None:
-        raw = engine.forward(ModelInputs(np.stack([engine.preprocess(decode(path.read_bytes())) for path in files])))
+        pixels = [decode_for(path.read_bytes(), frame)[0] for path in files]
+        raw = engine.forward(ModelInputs(np.stack([engine.preprocess(one) for one in pixels])))
         for index in range(len(files)):
             engine.postprocess(raw, index, *size)
 

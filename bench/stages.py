@@ -19,7 +19,7 @@ from labelop.catalog.cards import load_card
 from labelop.engines.base import Engine, ModelInputs
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.ids import sha256_hex
-from labelop.ingest.decode import decode
+from labelop.ingest.decode import decode_for
 
 
 def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int = 3) -> dict[str, float]:
@@ -35,8 +35,9 @@ def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int
         Milliseconds an image by stage.
     """
     data = [path.read_bytes() for path in paths[:BATCH]]
-    pixels = [decode(one) for one in data]
-    inputs = ModelInputs(np.stack([engine.preprocess(one) for one in pixels]))
+    frame = ArmModels(engine.card).frame(stretched=True)
+    ready = [engine.preprocess(decode_for(one, frame)[0]) for one in data]
+    inputs = ModelInputs(np.stack(ready))
     raw = engine.forward(inputs)
 
     def each(step: Work) -> Work:
@@ -52,8 +53,7 @@ def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int
 
     cases: dict[str, Work] = {
         "read and SHA-256": lambda count: [sha256_hex(path.read_bytes()) for path in cycle(paths, count)],
-        "decode": each(lambda i: decode(data[i])),
-        "stretch": each(lambda i: engine.preprocess(pixels[i])),
+        "decode and stretch": each(lambda i: engine.preprocess(decode_for(data[i], frame)[0])),
         "forward": forward,
         "postprocess": each(lambda i: engine.postprocess(raw, i, *size)),
     }
