@@ -17,7 +17,7 @@ export DO_NOT_TRACK = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick
+.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -96,6 +96,9 @@ bench: $(VENV)/.ok-bench  ## peers, floor and ours in one run: ratios, JSON and 
 
 bench-quick: $(VENV)/.ok-bench  ## the same with fewer models and rounds, below five minutes
 	$(BIN)/python -m bench --quick
+
+bench-page: $(VENV)/.ok-bench  ## write the results of `make bench` into docs/benchmarks.md
+	$(BIN)/python -m bench.page bench/results/full.json
 
 clean:  ## remove what demo, stack and checks wrote
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def main() -> int:
     taken = {"command": command, "machine": machine()}
     started, done = time.perf_counter(), []
     kept = from_json(target.read_text(encoding="utf-8")) if target.exists() else []
-    for made in _tables(options):
+    failed: list[str] = []
+    for made in _tables(options, failed):
         table = dataclasses.replace(made, taken=taken)
         done.append(table)
         kept = merged(kept, [table])
@@ -59,7 +61,9 @@ def main() -> int:
         _write(target.with_name(f"{target.stem}-{table.name}.svg"), plot(table))
         print(f"\n## {table.title} ({time.perf_counter() - started:.0f} s)\n\n{to_markdown(table)}", flush=True)
     print(f"\n## Targets\n\n{summary(done)}\n{len(done)} tables in {time.perf_counter() - started:.0f} s: {target}")
-    return 0
+    if failed:
+        print("\n".join(["", "Tables that failed:", *failed]), file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _write(path: Path, text: str) -> None:
@@ -69,12 +73,18 @@ def _write(path: Path, text: str) -> None:
     half.replace(path)
 
 
-def _tables(options: argparse.Namespace) -> Iterator[Table]:
-    """Make the wanted tables, one at a time, so that only one model's cases are in memory."""
+def _tables(options: argparse.Namespace, failed: list[str]) -> Iterator[Table]:
+    """Make the wanted tables, one at a time, so that only one model's cases are in memory; note those that fail."""
     for name, make in _makers(options):
         if not options.only or any(name.startswith(start) for start in options.only):
             print(f"{name}:", file=sys.stderr, flush=True)
-            yield make()
+            try:
+                table = make()
+            except Exception as error:  # noqa: BLE001 - one table less must not cost the time of the others
+                traceback.print_exc()
+                failed.append(f"{name}: {type(error).__name__}: {error}")
+            else:
+                yield table
             close_engines()
             gc.collect()
 

@@ -1,31 +1,59 @@
-"""`python -m bench.page FILE...`: print the tables of result files as Markdown, for docs/benchmarks.md."""
+"""`python -m bench.page FILE`: write the tables of a result file into docs/benchmarks.md, between its marks.
+
+No figure of that page's tables is typed by hand; what stands outside of the marks stays as it is.
+"""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from pathlib import Path
 
-from bench.ratios import from_json, to_markdown
+from bench.photos import ROOT
+from bench.ratios import Table, from_json, summary, to_markdown
+
+PAGE = ROOT / "docs/benchmarks.md"
 
 
-def page(path: Path) -> str:
-    """Give one result file as Markdown: what it was taken on, then every table under its plot's link."""
-    text = path.read_text(encoding="utf-8")
-    content = json.loads(text)
-    host = content["machine"]
+def filled(page: str, tables: list[Table], stem: str) -> str:
+    """Put the targets and the tables of a result file between the marks of a page.
+
+    Args:
+        page: Markdown with the marks `targets` and `tables`.
+        tables: What was measured.
+        stem: Name of the result file, of which the plots' names are made.
+
+    Raises:
+        ValueError: A mark is missing.
+    """
+    parts, last = [], ""
+    for table in tables:
+        taken = _taken(table)
+        head = f"{taken}\n\n" if taken != last else ""
+        last = taken
+        plot = f"[plot](../bench/results/{stem}-{table.name}.svg)"
+        parts.append(f"{head}### {table.title}\n\n{to_markdown(table)}\n{plot}\n")
+    for mark, content in {"targets": summary(tables), "tables": "\n".join(parts)}.items():
+        begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+        if begin not in page or end not in page:
+            raise ValueError(f"the page has no {begin} and {end}")
+        whole = f"{begin}\n\n{content}\n{end}"
+        page = re.sub(f"{begin}.*{end}", lambda _, whole=whole: whole, page, flags=re.DOTALL)
+    return page
+
+
+def _taken(table: Table) -> str:
+    """Say by which command and on what a table was measured."""
+    host = table.taken["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
-    taken = (
-        f"Command: `{content['command']}`. Machine: {host['processor']}, {host['cores']} cores "
+    return (
+        f"Command: `{table.taken['command']}`. Machine: {host['processor']}, {host['cores']} cores "
         f"({', '.join(host['instructions'])}), load average at the start {host['load_at_start'][0]}. "
-        f"Python {host['python']}, {versions}.\n"
+        f"Python {host['python']}, {versions}."
     )
-    tables = [
-        f"### {table.title}\n\n{to_markdown(table)}\n[plot](../bench/results/{path.stem}-{table.name}.svg)\n"
-        for table in from_json(text)
-    ]
-    return "\n".join([taken, *tables])
 
 
 if __name__ == "__main__":
-    print("\n".join(page(Path(name)) for name in sys.argv[1:]))
+    source = Path(sys.argv[1])
+    found = from_json(source.read_text(encoding="utf-8"))
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), found, source.stem), encoding="utf-8")
