@@ -1,18 +1,19 @@
 """`python -m bench`: peers, floor and ours in one run; ratios on the screen, JSON and one plot per table.
 
-Each table is written when it is there, over that of an earlier run: a run that is cut keeps what it has, and `--only`
-measures a part anew. `--quick` takes fewer models, rounds and images and stays below five minutes on two cores.
+Each table is made in a process of its own, so that memory and a crash are its own, and written over that of an earlier
+run: a run that is cut keeps what it has, and `--only` measures a part anew. `--quick` takes fewer models, rounds and
+images and stays below five minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import gc
+import faulthandler
 import os
+import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from bench.plot import plot
 from bench.ratios import Table, from_json, merged, summary, to_json, to_markdown
 from bench.segmenters import sam2_table, shipped_table
 from bench.tables import built, shipped
-from labelop.engines.base import close_engines
 
 BUILT = ("resnet50", "rtdetr-r18", "rtdetr-r50", "detr-r50")
 SHIPPED = ("cells-small", "parcels-large")
@@ -43,27 +43,45 @@ def main() -> int:
     given.add_argument("--work", type=Path, default=ROOT / "build/bench", help="where models and photographs are made")
     given.add_argument("--out", type=Path, default=ROOT / "bench/results", help="folder of JSON and plots")
     given.add_argument("--name", help="name of the JSON file; quick or full")
+    given.add_argument("--table", help="one table, in this process; what a run starts for each of its tables")
     options = given.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.seconds = options.seconds or (0.3 if options.quick else 1.0)
     target = options.out / f"{options.name or ('quick' if options.quick else 'full')}.json"
     options.out.mkdir(parents=True, exist_ok=True)
-    command = " ".join(["python -m bench", *(word for word in sys.argv[1:] if not word.startswith("/"))])
-    taken = {"command": command, "machine": machine()}
-    started, done = time.perf_counter(), []
-    kept = from_json(target.read_text(encoding="utf-8")) if target.exists() else []
-    failed: list[str] = []
-    for made in _tables(options, failed):
-        table = dataclasses.replace(made, taken=taken)
-        done.append(table)
-        kept = merged(kept, [table])
-        _write(target, to_json(kept))
-        _write(target.with_name(f"{target.stem}-{table.name}.svg"), plot(table))
-        print(f"\n## {table.title} ({time.perf_counter() - started:.0f} s)\n\n{to_markdown(table)}", flush=True)
-    print(f"\n## Targets\n\n{summary(done)}\n{len(done)} tables in {time.perf_counter() - started:.0f} s: {target}")
+    if options.table:
+        return _one(options, target)
+    started, failed = time.perf_counter(), []
+    names = [name for name, _ in _makers(options) if not options.only or name.startswith(tuple(options.only))]
+    for name in names:
+        code = subprocess.run([sys.executable, "-m", "bench", *sys.argv[1:], "--table", name], check=False).returncode
+        if code:
+            failed.append(f"{name}: exit status {code}")
+    done = [table for table in _kept(target) if table.name in names]
+    print(f"\n## Targets\n\n{summary(done)}\n{len(names)} tables in {time.perf_counter() - started:.0f} s: {target}")
     if failed:
-        print("\n".join(["", "Tables that failed:", *failed]), file=sys.stderr)
+        print("\n".join(["", "Tables that failed, older figures are kept:", *failed]), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _one(options: argparse.Namespace, target: Path) -> int:
+    """Make one table in this process and put it into the result file."""
+    faulthandler.enable()
+    words = sys.argv[1 : sys.argv.index("--table")]
+    command = " ".join(["python -m bench", *(word for word in words if not word.startswith("/"))])
+    host = machine()
+    print(f"{options.table}:", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    made = dict(_makers(options))[options.table]()
+    table = dataclasses.replace(made, taken={"command": command, "machine": host})
+    _write(target, to_json(merged(_kept(target), [table])))
+    _write(target.with_name(f"{target.stem}-{table.name}.svg"), plot(table))
+    print(f"\n## {table.title} ({time.perf_counter() - started:.0f} s)\n\n{to_markdown(table)}", flush=True)
+    return 0
+
+
+def _kept(target: Path) -> list[Table]:
+    return from_json(target.read_text(encoding="utf-8")) if target.exists() else []
 
 
 def _write(path: Path, text: str) -> None:
@@ -71,22 +89,6 @@ def _write(path: Path, text: str) -> None:
     half = path.with_suffix(".half")
     half.write_text(text, encoding="utf-8")
     half.replace(path)
-
-
-def _tables(options: argparse.Namespace, failed: list[str]) -> Iterator[Table]:
-    """Make the wanted tables, one at a time, so that only one model's cases are in memory; note those that fail."""
-    for name, make in _makers(options):
-        if not options.only or any(name.startswith(start) for start in options.only):
-            print(f"{name}:", file=sys.stderr, flush=True)
-            try:
-                table = make()
-            except Exception as error:  # noqa: BLE001 - one table less must not cost the time of the others
-                traceback.print_exc()
-                failed.append(f"{name}: {type(error).__name__}: {error}")
-            else:
-                yield table
-            close_engines()
-            gc.collect()
 
 
 def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Table]]]:
