@@ -6,9 +6,7 @@ import gzip
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,8 @@ import numpy as np
 import pytest
 
 from labelop.catalog.cards import ModelCard
-from labelop.egress.audit import AuditLog
-from labelop.egress.gate import Gate, Released
 from labelop.engines.breaker import CircuitBreaker
 from labelop.engines.remote import RemoteEngine
-from labelop.engines.wire import HEADER
 from labelop.errors import (
     CatalogError,
     EngineResponseError,
@@ -28,77 +23,8 @@ from labelop.errors import (
     EngineUnavailableError,
     LabelopError,
 )
-from labelop.sensitivity.levels import Level
-from tests.unit.engines.models import QUERIES, classifier, detector, picture, segmenter
-
-Shapes = dict[str, list[int]]
-GOOD: Shapes = {"logits": [1, QUERIES, 3], "boxes": [1, QUERIES, 4]}
-
-
-class Open:
-    """A policy that lets everything out."""
-
-    digest = "o" * 64
-
-    def allowed_placements(self, level: Level) -> frozenset[str]:
-        """Answer with the cloud for any level."""
-        return frozenset({"cloud"}) if level in Level else frozenset()
-
-
-def released(folder: Path) -> Released:
-    """Release one picture."""
-    return Gate(Open(), AuditLog(folder / "audit.jsonl"), "cloud").release(picture(), "i", "public", "r")
-
-
-def answer(shapes: Shapes, *, cut: int = 0, fill: bytes = b"\0") -> tuple[int, dict[str, str], bytes]:
-    """Write an answer with tensors of given shapes, its last bytes cut off."""
-    sizes = [4 * int(np.prod(shape)) for shape in shapes.values()]
-    outputs = [
-        {"name": name, "datatype": "FP32", "shape": shape, "parameters": {"binary_data_size": size}}
-        for (name, shape), size in zip(shapes.items(), sizes, strict=True)
-    ]
-    header = json.dumps({"model_name": "m", "outputs": outputs}).encode()
-    body = header + fill * sum(sizes)
-    return 200, {HEADER: str(len(header))}, body[: len(body) - cut]
-
-
-@contextmanager
-def server(
-    infer: Callable[[], tuple[int, dict[str, str], bytes]], said: Any = None
-) -> Iterator[tuple[str, list[tuple[str | None, bytes]]]]:
-    """Serve metadata and answers; yields the address and the coding and body of each request."""
-    seen: list[tuple[str | None, bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._send(404 if said is None else 200, {}, json.dumps(said or {"error": "none"}).encode())
-
-        def do_POST(self) -> None:
-            seen.append((self.headers["Content-Encoding"], self.rfile.read(int(self.headers["Content-Length"]))))
-            self._send(*infer())
-
-        def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.daemon_threads = True
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{made.server_port}", seen
-    finally:
-        made.shutdown()
-        made.server_close()
-        thread.join()
+from tests.contract.doubles import GOOD, Shapes, http_answer, http_server, released
+from tests.unit.engines.models import QUERIES, classifier, detector, segmenter
 
 
 def ask(url: str, card: ModelCard, folder: Path, *, boxes: Any = None, **options: Any) -> Any:
@@ -128,7 +54,8 @@ def test_another_models_shapes_are_an_error(make: Callable[[Path], ModelCard], s
     """An answer that no model of the card could give is refused before anybody reads it."""
     card = make(tmp_path)
     boxes = np.array([[1, 1, 9, 9], [2, 2, 8, 8]], dtype=np.float32) if card.task == "segmentation" else None
-    with server(lambda: answer(shapes)) as (url, _), pytest.raises(EngineResponseError, match="shape") as caught:
+    serving = http_server(lambda: http_answer(shapes))
+    with serving as (url, _), pytest.raises(EngineResponseError, match="shape") as caught:
         ask(url, card, tmp_path, boxes=boxes)
     assert caught.value.context["code"] == "BAD_SHAPE"
 
@@ -136,7 +63,7 @@ def test_another_models_shapes_are_an_error(make: Callable[[Path], ModelCard], s
 @pytest.mark.parametrize("cut", [1, 4, 60, QUERIES * 7 * 4])
 def test_half_an_answer_is_an_error(tmp_path: Path, cut: int) -> None:
     """Tensors that end before their announced size are refused, wherever they end."""
-    with server(lambda: answer(GOOD, cut=cut)) as (url, _), pytest.raises(EngineResponseError):
+    with http_server(lambda: http_answer(GOOD, cut=cut)) as (url, _), pytest.raises(EngineResponseError):
         ask(url, detector(tmp_path), tmp_path)
 
 
@@ -152,7 +79,7 @@ def test_half_an_answer_is_an_error(tmp_path: Path, cut: int) -> None:
 )
 def test_another_model_is_found_out_before_an_image_leaves(tmp_path: Path, said: Any) -> None:
     """What a server says of a model is held against the card, and nothing is sent when they differ."""
-    with server(lambda: answer(GOOD), said) as (url, seen):
+    with http_server(lambda: http_answer(GOOD), said) as (url, seen):
         with pytest.raises(CatalogError, match="tiny-boxes"):
             ask(url, detector(tmp_path), tmp_path)
         assert seen == []
@@ -161,7 +88,7 @@ def test_another_model_is_found_out_before_an_image_leaves(tmp_path: Path, said:
 @pytest.mark.parametrize("said", [None, [], {"outputs": "many", "inputs": [1], "parameters": 3}])
 def test_metadata_that_says_nothing_changes_nothing(tmp_path: Path, said: Any) -> None:
     """A server without usable metadata is used; its answers are checked all the same."""
-    with server(lambda: answer(GOOD), said) as (url, seen):
+    with http_server(lambda: http_answer(GOOD), said) as (url, seen):
         assert ask(url, detector(tmp_path), tmp_path).raw["boxes"].shape == (1, QUERIES, 4)
         assert len(seen) == 1
 
@@ -203,9 +130,9 @@ def test_a_dead_server_is_not_asked_again_until_a_probe(tmp_path: Path) -> None:
     busy = json.dumps({"error": "busy"}).encode()
 
     def infer() -> tuple[int, dict[str, str], bytes]:
-        return answer(GOOD) if status[0] == 200 else (status[0], {}, busy)
+        return http_answer(GOOD) if status[0] == 200 else (status[0], {}, busy)
 
-    with server(infer) as (url, seen):
+    with http_server(infer) as (url, seen):
         engine = RemoteEngine(url, breaker=breaker, pause=lambda _: None)
         card, one = detector(tmp_path), released(tmp_path)
         for expected in (3, 4, 4):
@@ -236,10 +163,10 @@ def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path) -> None:
         together.wait(10)  # passes only when two are inside
         with lock:
             running[0] -= 1
-        return answer(GOOD)
+        return http_answer(GOOD)
 
     failed: list[LabelopError] = []
-    with server(infer) as (url, seen):
+    with http_server(infer) as (url, seen):
         engine, card, one = RemoteEngine(url, requests=2), detector(tmp_path), released(tmp_path)
 
         def work() -> None:
@@ -259,7 +186,7 @@ def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path) -> None:
 
 def test_a_packed_request_is_booked_at_its_packed_size(tmp_path: Path) -> None:
     """With compression the body is gzip, and what is booked is what was sent."""
-    with server(lambda: answer(GOOD)) as (url, seen):
+    with http_server(lambda: http_answer(GOOD)) as (url, seen):
         found = ask(url, detector(tmp_path), tmp_path, compress=True)
     [(coding, body)] = seen
     assert coding == "gzip"

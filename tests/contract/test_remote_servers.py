@@ -30,22 +30,12 @@ from labelop.engines.remote import RemoteEngine
 from labelop.engines.serve import run_in_thread
 from labelop.errors import CatalogError, ModelInputError
 from labelop.ids import sha256_hex
-from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
+from tests.contract.doubles import Open
 from tests.unit.engines.models import classifier, detector, picture, segmenter
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120.0
-
-
-class Open:
-    """A policy that lets everything out."""
-
-    digest = "o" * 64
-
-    def allowed_placements(self, level: Level) -> frozenset[str]:
-        """Answer with the cloud for any level."""
-        return frozenset({"cloud"}) if level in Level else frozenset()
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.audit import AuditLog
-from labelop.egress.gate import Gate, Released
+from labelop.egress.gate import Gate
 from labelop.engines.remote import RemoteEngine
 from labelop.engines.wire import HEADER
 from labelop.errors import (
@@ -29,57 +29,22 @@ from labelop.errors import (
     PlacementForbiddenError,
     SettingsError,
 )
-from labelop.sensitivity.levels import Level
+from tests.contract.doubles import Open, Raw, http_server, released
 from tests.unit.engines.models import QUERIES, detector, picture
 
-Answer = Callable[[], tuple[int, dict[str, str], bytes]]
-
-
-class Open:
-    """A policy that lets everything out, to any place."""
-
-    digest = "o" * 64
-
-    def allowed_placements(self, level: Level) -> frozenset[str]:
-        """Answer with both placements for any level."""
-        return frozenset({"cloud", "elsewhere"}) if level in Level else frozenset()
-
-
-def released(folder: Path, placement: str = "cloud") -> Released:
-    """Release one picture."""
-    return Gate(Open(), AuditLog(folder / "audit.jsonl"), placement).release(picture(), "i", "public", "r")
+Answer = Callable[[], Raw]
 
 
 @contextmanager
-def server(answers: list[Answer]) -> Iterator[tuple[str, list[bytes]]]:
-    """Serve prepared answers, the last one again and again; yields the address and the bodies seen."""
-    seen: list[bytes] = []
+def server(answers: list[Answer]) -> Iterator[tuple[str, list[tuple[str | None, bytes]]]]:
+    """Serve prepared answers, the last one again and again."""
+    left = iter([*answers[:-1], *itertools.repeat(answers[-1], 100)])
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def infer() -> Raw:
+        return next(left)()
 
-        def do_POST(self) -> None:
-            seen.append(self.rfile.read(int(self.headers["Content-Length"])))
-            status, headers, body = answers[min(len(seen), len(answers)) - 1]()
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.daemon_threads = True
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{made.server_port}", seen
-    finally:
-        made.shutdown()
-        made.server_close()
-        thread.join()
+    with http_server(infer) as served:
+        yield served
 
 
 def refusal(status: int, text: str = "because") -> Answer:
@@ -120,9 +85,9 @@ def test_a_good_answer_is_read_and_measured(tmp_path: Path) -> None:
     with server([GOOD]) as (url, seen):
         answer, _ = ask(url, detector(tmp_path), tmp_path)
     assert answer.raw["boxes"].shape == (1, QUERIES, 4)
-    assert answer.sent_bytes == len(seen[0])
+    assert answer.sent_bytes == len(seen[0][1])
     assert answer.received_bytes > QUERIES * 7 * 4
-    assert released(tmp_path).payload in seen[0]
+    assert released(tmp_path).payload in seen[0][1]
 
 
 def test_the_request_says_nothing_of_the_image(tmp_path: Path) -> None:
@@ -132,7 +97,7 @@ def test_the_request_says_nothing_of_the_image(tmp_path: Path) -> None:
         gate = Gate(Open(), AuditLog(tmp_path / "a.jsonl"), "cloud")
         engine.forward(detector(tmp_path), [gate.release(picture(), "image-id-1", "confidential", "run-id-1")])
         engine.close()
-    assert not any(word in seen[0] for word in (b"image-id-1", b"confidential", b"run-id-1"))
+    assert not any(word in seen[0][1] for word in (b"image-id-1", b"confidential", b"run-id-1"))
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
