@@ -12,6 +12,7 @@ import typer
 from labelop.catalog.checkpoint import CardWishes
 from labelop.cli_common import FormatOption
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows
+from labelop.errors import CatalogError
 from labelop.settings import load_settings
 
 obtain_app = typer.Typer()
@@ -73,3 +74,47 @@ def models_export(
         wishes = CardWishes(model_id, ontology, width, height, licence)
         card, report = export_folder(folder, target, wishes, target=graph.value, threads=settings.engine_threads)
         show_rows([{"model_id": card.id, **asdict(row)} for row in report], output, title="Parity with torch")
+
+
+class Scope(StrEnum):
+    """Which part of a graph is computed in int8."""
+
+    CONVOLUTIONS = "convolutions"
+    LAYERS = "layers"
+
+
+@obtain_app.command("quantize")
+def models_quantize(
+    model: Annotated[str, typer.Argument(help="Model of the catalog; an ONNX detector or classifier.")],
+    images: Annotated[
+        Path, typer.Option("--images", exists=True, file_okay=False, help="Folder of photographs the model is for.")
+    ],
+    target: Annotated[Path, typer.Option("--output", file_okay=False, help="Folder of the new card.")],
+    count: Annotated[int, typer.Option("--count", min=1, help="Photographs that set the ranges; as many judge.")] = 32,
+    scope: Annotated[
+        Scope | None, typer.Option("--scope", help="What is int8: convolutions for detectors, else layers.")
+    ] = None,
+    model_id: Annotated[str | None, typer.Option("--id", help="Name of the new model; else MODEL-int8.")] = None,
+    output: Annotated[
+        OutputFormat, typer.Option("--show", help="How the parity report is shown.")
+    ] = OutputFormat.TABLE,
+) -> None:
+    """Make an int8 model as a card of its own, and report how far it lies from its source."""
+    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.catalog.quantise import quantise  # noqa: PLC0415
+    from labelop.engines.measure import load_samples  # noqa: PLC0415
+
+    with failing_in_one_line():
+        catalog = load_catalog(load_settings().catalog)
+        if model not in catalog:
+            raise CatalogError(f"Model {model!r} is not in the catalog; it has {', '.join(catalog)}.")
+        pictures = load_samples(images, 2 * count)
+        card, report = quantise(
+            catalog[model],
+            pictures[::2],
+            target,
+            judged=pictures[1::2],
+            scope=None if scope is None else scope.value,
+            model_id=model_id,
+        )
+        show_rows([{"model_id": card.id, **asdict(row)} for row in report], output, title="Parity with the source")

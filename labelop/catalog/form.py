@@ -73,6 +73,17 @@ class QualityForm(StrictForm):
     image_count: int = Field(ge=0)
 
 
+class DerivationForm(StrictForm):
+    """What a model was made from, where it was not trained."""
+
+    model_digest: _Digest
+    how: _Text
+    tool: _Text
+    tool_version: _Text
+    images_count: int = Field(ge=1)
+    images_digest: _Digest
+
+
 class CardForm(StrictForm):
     """A whole card, schema 1."""
 
@@ -96,6 +107,8 @@ class CardForm(StrictForm):
     reproduce: str = ""
     parameters_count: int | None = Field(default=None, ge=0)
     size_bytes: int | None = Field(default=None, ge=0)
+    # excluded where it is not said: digests of older cards stay what they were
+    derived_from: DerivationForm | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -21,7 +21,8 @@ ADAPTERS = {
     "great_expectations": {"labelop/landing/expectations.py"},
     "grpc": {"labelop/engines/over_grpc.py"},
     "huggingface_hub": {"labelop/catalog/pull.py"},
-    "onnxruntime": {"labelop/engines/graph.py"},
+    "onnx": {"labelop/catalog/quantise.py"},
+    "onnxruntime": {"labelop/engines/graph.py", "labelop/catalog/quantise.py"},
     "openvino": {"labelop/engines/vino.py", "labelop/catalog/export.py"},
     "pynvml": {"labelop/engines/energy.py"},
     "pycocotools": {"labelop/effort/quality.py", "labelop/engines/masks.py", "labelop/ingest/masks.py"},
@@ -39,7 +40,7 @@ ADAPTERS = {
 }
 """Heavy or foreign libraries and the modules that wrap them; pycocotools has one for scores and two for masks."""
 
-UNKNOWN_TO_PRODUCT = {"httpx", "moto", "onnx", "playwright", "requests", "aiohttp", "boto3"}
+UNKNOWN_TO_PRODUCT = {"httpx", "moto", "playwright", "requests", "aiohttp", "boto3"}
 """Libraries of tests, or ways out to a network that would pass the gate by."""
 
 
