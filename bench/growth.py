@@ -25,7 +25,7 @@ from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.ids import sha256_hex
 from labelop.landing.store import Store
-from labelop.prelabel.batch import land_batch
+from labelop.prelabel.batch import land_batches
 
 _BATCH_IMAGES = 256
 _SIDE_PX = (48, 32)
@@ -65,7 +65,7 @@ def run(count: int, folder: Path) -> dict[str, float]:
     first = 0.0
     start = time.perf_counter()
     for number, at in enumerate(range(0, count, _BATCH_IMAGES)):
-        land_batch(store, worker.batch(f"b-{number}", tuple(names[at : at + _BATCH_IMAGES])))
+        land_batches(store, [worker.batch(f"b-{number}", tuple(names[at : at + _BATCH_IMAGES]))])
         first = first or _peak_mib()
     return {"seconds": time.perf_counter() - start, "first_mib": first, "peak_mib": _peak_mib()}
 

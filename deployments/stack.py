@@ -61,7 +61,7 @@ def up(
             )
     serving, extra = model_command(model_server)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    ui, model = ui_port or _free_port(), model_port or _free_port()
+    ui, model = ui_port or free_port(), model_port or free_port()
     api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
     base = {key: os.environ[key] for key in INHERITED if key in os.environ} | QUIET
     base |= {"PREFECT_HOME": str(folder.absolute() / "prefect"), "PYTHONUNBUFFERED": "1"}
@@ -223,7 +223,8 @@ def _taken(port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port of loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
 from prefect import flow
 
 from labelop import progress
 from labelop.errors import ConfigurationError, LabelopError
 from labelop.landing.expectations import GateResult, require, write_data_docs
 from labelop.landing.store import Store, open_store
-from labelop.prelabel.plan import PlannedBatch, pending
+from labelop.prelabel.batch import BatchResult
+from labelop.prelabel.behind import Behind
+from labelop.prelabel.plan import pending
 from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown
-from tasks.prelabel import check_prelabels, land_batch, run_batch
+from tasks.prelabel import check_prelabels, land_batches, run_batch
+
+_PAGES = 8
+"""Groups that passed of which the data docs have pages: the newest. What was refused has its page in any case."""
 
 
 @flow(name="prelabel-batches", persist_result=False)
@@ -40,53 +49,90 @@ def prelabel_batches(
 
     Raises:
         ConfigurationError: A card or setting is wrong; no further batch is tried.
+        LandingError: The store does not take what was done; no further batch is tried.
         LabelopError: The first batch that failed, after all others were done. It is not landed, its cost is booked:
             `ExpectationsFailedError` for rows that were refused, else what the engine or the source said.
     """
     settings = load_settings(store=store, cloud_url=cloud_url)
     tables = open_store(settings)
     wanted = ShardRange(plan_id, placement, first, last)
-    results: list[GateResult] = []
     with progress_shown(), open_shard(tables, wanted, ontology, settings, run_id) as shard:
         todo = pending(tables, shard.batches)
         shard.todo = tuple(todo)
         stage = f"prelabel {shard.context.plan.dataset} ({placement})"
-        images = sum(len(b.image_ids) for b in todo)
-        done = 0
-        failed: list[LabelopError] = []
-        progress.report(stage, done, images)
+        end = _End(tables, shard, stage, sum(len(b.image_ids) for b in todo))
+        progress.report(stage, 0, end.images_count)
+        behind = Behind(end.take, lambda result: len(result.batch.image_ids))
         try:
-            for batch in todo:
-                try:
-                    _one(tables, shard, batch, results)
-                except ConfigurationError:
-                    raise
-                except LabelopError as error:
-                    # one batch's trouble may not cost the others their turn; the shard still ends as failed
-                    failed.append(error)
-                    continue
-                done += len(batch.image_ids)
-                progress.report(stage, done, images)
+            with behind:
+                for batch in todo:
+                    try:
+                        result = run_batch(shard, batch)
+                    except ConfigurationError:
+                        raise
+                    except LabelopError as error:
+                        # one batch's trouble may not cost the others their turn; the shard still ends as failed
+                        end.failed.append(error)
+                        continue
+                    behind.add(result)
+        except BaseException:
+            # the store took no more; what was done meanwhile was paid for all the same
+            for result in behind.left:
+                shard.book_failed(result.usage)
+            raise
         finally:
             # a refused batch is the one whose page somebody will look for
-            if results:
+            if results := end.shown():
                 docs = settings.data_docs_path / shard.context.plan.dataset / f"prelabels-{placement}"
                 write_data_docs(results, docs)
-        if failed:
-            raise failed[0]
+        if end.failed:
+            raise end.failed[0]
 
 
-def _one(tables: Store, shard: OpenShard, batch: PlannedBatch, results: list[GateResult]) -> None:
-    result = run_batch(shard, batch)
-    gate = check_prelabels(
-        result.table,
-        batch_image_ids={batch.batch_id: list(batch.image_ids)},
-        classes=shard.classes,
-        levels={key: ref.level for key, ref in shard.context.refs.items()},
-        cloud_levels=shard.levels_allowed_at("cloud"),
-    )
-    results.append(gate)
-    if not gate.passed:
-        shard.book_failed(result.usage)
-    require(gate)
-    land_batch(tables, result)
+@dataclass(slots=True)
+class _End:
+    """Where finished batches go: through the gate and into the tables, several at a time."""
+
+    tables: Store
+    shard: OpenShard
+    stage: str
+    images_count: int
+    failed: list[LabelopError] = field(default_factory=list)
+    refused: list[GateResult] = field(default_factory=list)
+    passed: list[GateResult] = field(default_factory=list)
+    done_count: int = 0
+
+    def shown(self) -> list[GateResult]:
+        """Give the results that get pages."""
+        return [*self.refused, *self.passed]
+
+    def take(self, results: list[BatchResult]) -> None:
+        """Check batches together and land them; one that is refused is found alone and does not stop the others."""
+        gate = self._check(results)
+        if not gate.passed and len(results) > 1:
+            for result in results:
+                self.take([result])
+            return
+        if gate.passed:
+            self.passed = [*self.passed, gate][-_PAGES:]
+            land_batches(self.tables, results)
+            self.done_count += sum(len(result.batch.image_ids) for result in results)
+            progress.report(self.stage, self.done_count, self.images_count)
+            return
+        self.refused.append(gate)
+        self.shard.book_failed(results[0].usage)
+        try:
+            require(gate)
+        except LabelopError as error:
+            self.failed.append(error)
+
+    def _check(self, results: Sequence[BatchResult]) -> GateResult:
+        planned = {result.batch.batch_id: result.batch.image_ids for result in results}
+        refs = self.shard.context.refs
+        return check_prelabels(
+            pa.concat_tables([result.table for result in results]),
+            batch_image_ids=planned,
+            classes=self.shard.classes,
+            levels={key: refs[key].level for keys in planned.values() for key in keys if key in refs},
+            cloud_levels=self.shard.levels_allowed_at("cloud"),
+        )

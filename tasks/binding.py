@@ -7,6 +7,7 @@ ops see it. Inputs are never hashed or stored: they may name images, and "done" 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
 from prefect import Task
@@ -31,8 +32,8 @@ class Step(Generic[P, R]):
     def __init__(self, fn: Callable[P, R], *, name: str, retries: int = 0) -> None:
         self.fn = fn
         self.name = name
-        self.task: Task[P, R] = Task(
-            fn,
+        self.task: Task[[Callable[[], R]], R] = Task(
+            _called,
             name=name,
             retries=retries,
             retry_delay_seconds=[2.0 * (n + 1) for n in range(retries)] or None,
@@ -45,12 +46,18 @@ class Step(Generic[P, R]):
         """Run as a task when a flow run is active, else as the plain function."""
         if FlowRunContext.get() is None:
             return self.fn(*args, **kwargs)
-        return self.task(*args, **kwargs)
+        # an engine looks through all collections and dataclasses it is given for futures, and a shard holds every
+        # image of a dataset; it does not look into a call
+        return self.task(partial(self.fn, *args, **kwargs))
 
 
 def step(fn: Callable[P, R], *, name: str, retries: int = 0) -> Step[P, R]:
     """Bind a function; see `Step`."""
     return Step(fn, name=name, retries=retries)
+
+
+def _called(call: Callable[[], R]) -> R:
+    return call()
 
 
 def _can_retry(_task: object, _run: object, state: object) -> bool:

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from labelop.errors import UnreadableImageError
 from labelop.ingest.decode import Frame, decode_for
 from labelop.ingest.originals import read_bytes
 from labelop.landing.rows import predictions_array, rows_to_table
-from labelop.landing.store import Store, land
+from labelop.landing.store import Store, land_many
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
@@ -39,7 +39,7 @@ __all__ = [
     "ImageRef",
     "Originals",
     "image_refs",
-    "land_batch",
+    "land_batches",
     "open_originals",
     "run_batch",
     "worker_name",
@@ -208,16 +208,16 @@ class _Attempt:
         }
 
 
-def land_batch(store: Store, result: BatchResult) -> bool:
-    """Book the attempt, then land its rows exactly once.
+def land_batches(store: Store, results: Sequence[BatchResult]) -> list[bool]:
+    """Book the attempts, then land their rows exactly once; one commit each where nobody interferes.
 
-    The attempt comes first: a crash in between leaves a cost without a result, which is what happened.
+    The attempts come first: a crash in between leaves a cost without a result, which is what happened.
 
     Returns:
-        True when the rows are new, False when another attempt had landed them.
+        For each batch, True when the rows are new, False when another attempt had landed them.
     """
-    land(store, "usage", [result.usage], str(result.usage["attempt_id"]))
-    return land(store, "prelabels", result.table, result.batch.batch_id)
+    land_many(store, "usage", [(str(result.usage["attempt_id"]), [result.usage]) for result in results])
+    return land_many(store, "prelabels", [(result.batch.batch_id, result.table) for result in results])
 
 
 def worker_name() -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import is_dataclass
+from typing import Any
+from unittest.mock import patch
+
 import pytest
 from prefect.cache_policies import NO_CACHE
 
@@ -59,3 +64,19 @@ def test_inputs_are_neither_cached_nor_stored() -> None:
 def test_only_errors_that_can_heal_are_tried_again(error: Exception | None, again: bool) -> None:
     """The error's class decides, and a bug is never tried again."""
     assert binding._can_retry(None, None, State(error)) is again
+
+
+def test_a_task_is_handed_a_call_and_not_what_it_is_about() -> None:
+    """An engine looks for futures in all it is given, item by item; a shard holds every image of a dataset."""
+    bound = step(add, name="add")
+    handed: list[tuple[object, ...]] = []
+
+    def task(*given: Any) -> int:
+        handed.append(given)
+        return int(given[0]())
+
+    with patch.object(binding.FlowRunContext, "get", return_value=object()), patch.object(bound, "task", task):
+        assert bound(1, b=2) == 3
+    [[call]] = handed
+    assert not is_dataclass(call)
+    assert not isinstance(call, Collection)

@@ -23,9 +23,9 @@ from labelop.ingest import originals
 from labelop.ingest.originals import read_bytes
 from labelop.ingest.sources import read_original
 from labelop.landing.rows import rows_to_table
-from labelop.landing.store import land, read_rows
+from labelop.landing.store import land, land_many, read_rows
 from labelop.prelabel import batch as batching
-from labelop.prelabel.batch import land_batch, run_batch
+from labelop.prelabel.batch import land_batches, run_batch
 from labelop.prelabel.plan import Plan, PlannedBatch
 from tests.unit.prelabel.conftest import make_card
 
@@ -140,14 +140,14 @@ def test_cost_is_booked_before_results(house: House, monkeypatch: pytest.MonkeyP
     plan = house.plan()
     result = run_batch(house.context(plan), whole(plan, keys), house.prelabeller())
 
-    def dying(store: Any, name: str, rows: Any, key: str) -> bool:
+    def dying(store: Any, name: str, groups: Any) -> list[bool]:
         if name == "prelabels":
             raise LandingError("the machine went away")
-        return land(store, name, rows, key)
+        return land_many(store, name, groups)
 
-    monkeypatch.setattr(batching, "land", dying)
+    monkeypatch.setattr(batching, "land_many", dying)
     with pytest.raises(LandingError):
-        land_batch(house.store, result)
+        land_batches(house.store, [result])
     assert len(read_rows(house.store, "usage")) == 1
     assert read_rows(house.store, "prelabels") == []
 
@@ -158,7 +158,7 @@ def test_two_attempts_land_once_and_cost_twice(house: House) -> None:
     plan = house.plan()
     batch = whole(plan, keys)
     first, second = (run_batch(house.context(plan), batch, house.prelabeller()) for _ in range(2))
-    assert [land_batch(house.store, first), land_batch(house.store, second)] == [True, False]
+    assert [*land_batches(house.store, [first]), *land_batches(house.store, [second])] == [True, False]
     assert len(read_rows(house.store, "prelabels")) == len(keys)
     assert len(read_rows(house.store, "usage")) == 2
 

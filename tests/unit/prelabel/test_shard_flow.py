@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,13 @@ import pytest
 
 from flows.prelabel_batches import prelabel_batches
 from labelop.engines.prelabeller import ArmModels
-from labelop.errors import CatalogError, EngineUnavailableError, ExpectationsFailedError, LabelopError
-from labelop.landing.store import read_rows
+from labelop.errors import CatalogError, EngineUnavailableError, ExpectationsFailedError, LabelopError, LandingError
+from labelop.landing.store import land_many, read_rows
+from labelop.prelabel import batch as batching
+from labelop.prelabel import behind
 from labelop.prelabel import shard as sharding
 from labelop.prelabel.plan import Plan
+from tasks import prelabel as steps
 from tests.unit.prelabel.conftest import CONFIG, make_card
 
 if TYPE_CHECKING:
@@ -109,3 +113,70 @@ def test_a_server_that_is_not_there_costs_nothing(house: House, monkeypatch: pyt
     with pytest.raises(EngineUnavailableError, match="nobody there"):
         work(house, monkeypatch, house.plan())
     assert (len(asked), booked(house)) == (3, ["finished"])
+
+
+def test_of_batches_checked_together_only_the_refused_one_is_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch with a row nobody may have costs its company nothing, and lands nothing itself."""
+    house.fill()
+    plan = house.plan()
+    monkeypatch.setattr(sharding, "open_local", lambda *_: house.prelabeller())
+    known = steps.check_prelabels.fn
+    spoilt = plan.batches[1].batch_id
+
+    def check(prelabels: Any, **given: Any) -> Any:
+        planned = {key: ids for key, ids in given.pop("batch_image_ids").items() if key != spoilt}
+        return known(prelabels, batch_image_ids=planned, **given)
+
+    monkeypatch.setattr(steps.check_prelabels, "fn", check)
+    with pytest.raises(ExpectationsFailedError, match="planned"):
+        work(house, monkeypatch, plan)
+    landed = {row["batch_id"] for row in read_rows(house.store, "prelabels")}
+    assert landed == {plan.batches[0].batch_id, plan.batches[2].batch_id}
+    assert booked(house) == ["failed", "finished", "finished"]
+
+
+def test_a_store_that_takes_nothing_stops_the_shard_and_what_was_done_meanwhile_is_booked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch cannot land; the second was made meanwhile and costs; no third is begun, none lands."""
+    house.fill()
+    plan = house.plan()
+    asked = []
+    prelabeller = house.prelabeller()
+    answer = prelabeller.prelabel
+    refused = threading.Event()
+
+    def prelabel(items: Any) -> Any:
+        asked.append(items)
+        if len(asked) > 1:
+            refused.wait(30)
+        return answer(items)
+
+    def full(store: Any, name: str, groups: Any) -> list[bool]:
+        if name == "prelabels":
+            refused.set()
+            raise LandingError("the disk is full")
+        return land_many(store, name, groups)
+
+    prelabeller.prelabel = prelabel  # type: ignore[method-assign]
+    monkeypatch.setattr(sharding, "open_local", lambda *_: prelabeller)
+    monkeypatch.setattr(batching, "land_many", full)
+    monkeypatch.setattr(behind, "GROUP_SIZE", 1)
+    with pytest.raises(LandingError, match="the disk is full"):
+        work(house, monkeypatch, plan)
+    assert len(asked) == 2
+    assert booked(house) == ["failed", "finished"]
+    assert read_rows(house.store, "prelabels") == []
+
+
+def test_a_wrong_configuration_still_lands_what_was_done_before(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch before the fault was paid for: it lands, though the shard ends at once."""
+    house.fill()
+    plan = house.plan()
+    failing_at(house, monkeypatch, plan.batches[1].image_ids[0], CatalogError("is not served"))
+    with pytest.raises(CatalogError, match="is not served"):
+        work(house, monkeypatch, plan)
+    assert {row["batch_id"] for row in read_rows(house.store, "prelabels")} == {plan.batches[0].batch_id}
+    assert booked(house) == ["failed", "finished"]
