@@ -46,7 +46,7 @@ def nightly(
     report: str | None = None,
     run_id: str | None = None,
     batch_images: int = 256,
-    shard_batches: int = 16,
+    shard_batches: int | None = None,
 ) -> None:
     """Do the night's work for each dataset and write the report.
 
@@ -56,7 +56,7 @@ def nightly(
         report: Where to write the page; beside a local store, or the working folder, when None.
         run_id: Name of the run; a new one when None.
         batch_images: Images in a batch.
-        shard_batches: Batches in a shard.
+        shard_batches: Batches in a shard; by their predicted time when None.
 
     Raises:
         ConfigurationError: A job or a file of the configuration has a fault; then nothing was done.
@@ -96,7 +96,7 @@ def nightly(
         )
 
 
-def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int]) -> None:
+def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int | None]) -> None:
     shared = {"store": settings.store, "run_id": run}
     _child(Child("ingest-dataset", "onprem", {"job": job.model_dump(), **shared}, f"{run}:ingest:{job.dataset}"))
     version = dataset_version_of(tables, run, job.dataset)

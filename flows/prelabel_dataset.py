@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from prefect import flow
@@ -11,7 +14,8 @@ from labelop.cost.prices import load_prices
 from labelop.errors import RunFailedError
 from labelop.ingest.register import ontology_of
 from labelop.landing.store import open_store
-from labelop.prelabel.plan import pending
+from labelop.prelabel.pace import Pace, paces
+from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.shard import arm_models, split_shards
 from labelop.routing.policy import load_routing
 from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, new_run_id, record
@@ -20,6 +24,11 @@ from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
 from tasks.dispatch import Child, ChildOutcome, run_children
 from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
+
+_log = logging.getLogger(__name__)
+
+_SHARD_BATCHES = 16
+"""Batches of a shard where nothing was measured about them."""
 
 _ATTEMPTS = 2
 """Shards that come back unfinished are sent once more; what has landed is never done again."""
@@ -32,7 +41,7 @@ def prelabel_dataset(
     store: str | None = None,
     run_id: str | None = None,
     batch_images: int = 256,
-    shard_batches: int = 16,
+    shard_batches: int | None = None,
 ) -> None:
     """Prelabel every image of a dataset version once per arm it was given.
 
@@ -42,7 +51,7 @@ def prelabel_dataset(
         store: Root of the tables; the setting when None.
         run_id: Run this belongs to; a new one when None.
         batch_images: Images in a batch, the unit of landing.
-        shard_batches: Batches in a shard, the unit of a child run.
+        shard_batches: Batches in a shard, the unit of a child run; by their predicted time when None.
 
     Raises:
         RunFailedError: Some batches did not land; the next run does exactly those.
@@ -93,16 +102,28 @@ def prelabel_dataset(
         todo = waiting = pending(tables, plan.batches)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
+        sized_by: dict[str, int] = {}
         for attempt in range(1, _ATTEMPTS + 1):
-            shards = split_shards(plan.plan_id, todo, shard_batches)
-            publish_table(f"shards-{dataset}", [asdict(s) for s in shards], f"Shards of {dataset}, attempt {attempt}")
+            known = {} if shard_batches else paces(tables, todo, arms, settings)
+            shards = split_shards(
+                plan.plan_id,
+                todo,
+                shard_batches or _SHARD_BATCHES,
+                paces=known,
+                shard_seconds=settings.shard_seconds,
+                least=1 if shard_batches else settings.shard_workers,
+            )
+            sized_by = _sized_by(todo, known)
+            _log.info("attempt %d: %d shards of %s, batches sized by %s", attempt, len(shards), dataset, sized_by)
+            about = f"Shards of {dataset}, attempt {attempt}; batches by what sized them: {sized_by}"
+            publish_table(f"shards-{dataset}", [asdict(s) for s in shards], about)
             ended = run_children(
                 [
                     Child(
                         "prelabel-batches",
                         shard.placement,
                         {**asdict(shard), "ontology": ontology, "store": settings.store, "run_id": run},
-                        f"{run}:{shard.plan_id}:{shard.placement}:{shard.first}:{attempt}",
+                        f"{run}:{shard.plan_id}:{shard.placement}:{shard.first}-{shard.last}:{attempt}",
                     )
                     for shard in shards
                 ]
@@ -117,6 +138,7 @@ def prelabel_dataset(
         "batches_count": planned,
         "landed_before_count": skipped,
         "missing_count": len(waiting),
+        "shards_sized_by": sized_by,
     }
     state = "partial" if waiting else "complete"
     record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary=summary))
@@ -129,3 +151,8 @@ def prelabel_dataset(
             f"first {waiting[0].batch_id}.{said}",
             hint=" ".join([*(outcome.hint for outcome in first if outcome.hint), again]),
         )
+
+
+def _sized_by(batches: Sequence[PlannedBatch], known: Mapping[str, Pace]) -> dict[str, int]:
+    """Count batches by what said how long they take: usage, profile or count."""
+    return dict(Counter(known[b.batch_id].source if b.batch_id in known else "count" for b in batches))

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         default="auto", description="Device of a pass; auto takes the measured one, else the processor."
     )
     engine_compile: bool = Field(default=False, description="Let torch compile models: slow to start, then faster.")
+    shard_seconds: float = Field(
+        default=300.0, gt=0, description="Work of one child run, where attempts or a profile tell how long it takes."
+    )
+    shard_workers: int = Field(
+        default=1, ge=1, description="Workers of a pool: its work is cut into at least as many child runs."
+    )
     audit: Path | None = Field(default=None, description="Egress log; beside a local store.")
     data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
     report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")

@@ -16,6 +16,7 @@ from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open
 from labelop.errors import CatalogError, SettingsError
 from labelop.landing.store import Store, land
 from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_refs, open_originals, run_batch
+from labelop.prelabel.pace import Pace
 from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
 from labelop.routing.policy import Arm, RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
@@ -47,28 +48,55 @@ class ShardRange:
         return batch.placement == self.placement and self.first <= batch.position <= self.last
 
 
-def split_shards(plan_id: str, batches: Iterable[PlannedBatch], shard_batches: int) -> list[ShardRange]:
-    """Cut batches into ranges of at most `shard_batches` batches of one placement.
+def split_shards(
+    plan_id: str,
+    batches: Iterable[PlannedBatch],
+    shard_batches: int,
+    *,
+    paces: Mapping[str, Pace] | None = None,
+    shard_seconds: float = 300.0,
+    least: int = 1,
+) -> list[ShardRange]:
+    """Cut batches into ranges of one placement that take about as long as wanted.
+
+    A range is full when the shares of its batches add up to one: a batch of known pace takes its seconds of
+    `shard_seconds`, any other one of `shard_batches`. Where a placement has work for fewer than `least` full ranges,
+    they are made smaller.
 
     Args:
         plan_id: The plan the batches belong to.
         batches: Pending batches.
-        shard_batches: Batches in a shard, at least 1; a child run should last minutes.
+        shard_batches: Batches in a shard where nothing is known about them, at least 1.
+        paces: Predicted pace by batch id.
+        shard_seconds: Predicted seconds of a shard; a child run should last minutes.
+        least: Shards wanted at least of a placement that has as many batches: its pool's workers.
 
     Returns:
         Ranges that cover every batch exactly once among the pending ones.
     """
     if shard_batches < 1:
         raise ValueError(f"shard_batches is {shard_batches}, expected at least 1")
-    by_placement: dict[str, list[int]] = {}
+    by_placement: dict[str, list[PlannedBatch]] = {}
     for batch in batches:
-        by_placement.setdefault(batch.placement, []).append(batch.position)
+        by_placement.setdefault(batch.placement, []).append(batch)
     shards = []
-    for placement, positions in sorted(by_placement.items()):
-        positions.sort()
-        chunks = [positions[i : i + shard_batches] for i in range(0, len(positions), shard_batches)]
-        shards += [ShardRange(plan_id, placement, chunk[0], chunk[-1]) for chunk in chunks]
+    for placement, waiting in sorted(by_placement.items()):
+        waiting.sort(key=lambda batch: batch.position)
+        shares = [_share(batch, shard_batches, (paces or {}).get(batch.batch_id), shard_seconds) for batch in waiting]
+        # sums of shares are rounded; one more batch because of that would be wrong
+        full = min(1.0, sum(shares) / least) * (1 + 1e-9)
+        first, held = 0, 0.0
+        for number, share in enumerate(shares):
+            if held and held + share > full:
+                shards.append(ShardRange(plan_id, placement, waiting[first].position, waiting[number - 1].position))
+                first, held = number, 0.0
+            held += share
+        shards.append(ShardRange(plan_id, placement, waiting[first].position, waiting[-1].position))
     return shards
+
+
+def _share(batch: PlannedBatch, shard_batches: int, pace: Pace | None, shard_seconds: float) -> float:
+    return 1 / shard_batches if pace is None else pace.image_seconds * len(batch.image_ids) / shard_seconds
 
 
 def arm_models(settings: Settings, routing: RoutingPolicy, ontology: str) -> dict[str, ArmModels]:

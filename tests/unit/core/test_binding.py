@@ -75,7 +75,7 @@ def test_a_task_is_handed_a_call_and_not_what_it_is_about() -> None:
         handed.append(given)
         return int(given[0]())
 
-    with patch.object(binding.FlowRunContext, "get", return_value=object()), patch.object(bound, "task", task):
+    with patch("prefect.context.FlowRunContext.get", return_value=object()), patch.object(bound, "task", task):
         assert bound(1, b=2) == 3
     [[call]] = handed
     assert not is_dataclass(call)

@@ -10,7 +10,9 @@ import pytest
 
 from labelop.errors import CatalogError, SettingsError
 from labelop.prelabel import shard as sharding
-from labelop.prelabel.plan import PlannedBatch
+from labelop.prelabel.batch import land_batches, run_batch
+from labelop.prelabel.pace import Pace, paces
+from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.shard import ShardRange, arm_models, open_shard, split_shards
 from labelop.routing.policy import load_routing
 from tests.unit.prelabel.conftest import make_card
@@ -135,3 +137,46 @@ def test_a_cloud_shard_needs_an_address(house: House, monkeypatch: pytest.Monkey
         pytest.raises(SettingsError, match="LABELOP_CLOUD_URL"),
     ):
         shard.run(shard.batches[0])
+
+
+def test_shards_are_as_long_as_wanted_where_the_pace_is_known() -> None:
+    """Batches of known pace fill a shard by their seconds, others by their number."""
+    slow = [replace(planned(n), image_ids=("a", "b")) for n in range(4)]
+    known = {batch.batch_id: Pace(20.0, "usage") for batch in slow}
+    unknown = [planned(n) for n in range(4, 10)]
+    shards = split_shards("p", [*slow, *unknown], 3, paces=known, shard_seconds=80.0)
+    assert [(s.first, s.last) for s in shards] == [(0, 1), (2, 3), (4, 6), (7, 9)]
+
+
+def test_a_batch_longer_than_a_shard_is_a_shard() -> None:
+    """A batch is never cut, whatever its pace."""
+    known = {f"b-{n}": Pace(1000.0, "profile") for n in range(3)}
+    shards = split_shards("p", [planned(n) for n in range(3)], 16, paces=known, shard_seconds=300.0)
+    assert [(s.first, s.last) for s in shards] == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_every_worker_of_a_pool_gets_something() -> None:
+    """Work for less than a shard is still cut for all workers, as far as there are batches."""
+    known = {f"b-{n}": Pace(0.001, "usage") for n in range(8)}
+    waiting = [planned(n) for n in range(8)]
+    assert len(split_shards("p", waiting, 16, paces=known)) == 1
+    assert len(split_shards("p", waiting, 16, paces=known, least=4)) == 4
+    assert len(split_shards("p", waiting[:2], 16, paces=known, least=4)) == 2
+
+
+def test_another_pace_changes_ranges_and_no_batch(house: House) -> None:
+    """Planned again after attempts were booked, what has landed stays done and only the rest is cut anew."""
+    keys = house.fill()
+    plan = house.plan(batch_images=1)
+    first = plan.batches[0]
+    assert paces(house.store, plan.batches, house.arms, house.settings) == {}
+    land_batches(house.store, [run_batch(house.context(plan), first, house.prelabeller())])
+    again = house.plan(batch_images=1)
+    assert again == plan
+    waiting = pending(house.store, again.batches)
+    assert waiting == list(plan.batches[1:])
+    known = paces(house.store, waiting, house.arms, house.settings)
+    assert {pace.source for pace in known.values()} == {"usage"}
+    seconds = known[waiting[0].batch_id].image_seconds
+    shards = split_shards(plan.plan_id, waiting, 16, paces=known, shard_seconds=1.5 * seconds)
+    assert [(s.first, s.last) for s in shards] == [(n, n) for n in range(1, len(keys))]
