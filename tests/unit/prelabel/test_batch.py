@@ -14,7 +14,6 @@ from labelop.engines.fixed import FixedEngine
 from labelop.engines.lanes import ImageItem, LocalLane, Ready
 from labelop.errors import (
     EngineUnavailableError,
-    LandingError,
     ManifestError,
     SourceUnavailableError,
     UnreadableImageError,
@@ -23,9 +22,9 @@ from labelop.ingest import originals
 from labelop.ingest.originals import read_bytes
 from labelop.ingest.sources import read_original
 from labelop.landing.rows import rows_to_table
-from labelop.landing.store import land, land_many, read_rows
+from labelop.landing.store import land, read_rows
 from labelop.prelabel import batch as batching
-from labelop.prelabel.batch import land_batches, run_batch
+from labelop.prelabel.batch import run_batch
 from labelop.prelabel.plan import Plan, PlannedBatch
 from tests.unit.prelabel.conftest import make_card
 
@@ -132,35 +131,6 @@ def test_usage_counts_the_attempt(house: House) -> None:
     assert rows_to_table("usage", [usage]).num_rows == 1
     assert (usage["images_count"], usage["outcome"], usage["sent_bytes"]) == (5, "finished", 0)
     assert 0 < usage["infer_seconds"] <= usage["wall_seconds"]
-
-
-def test_cost_is_booked_before_results(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash between the two commits leaves a cost without a result, never a result without its cost."""
-    keys = house.fill()
-    plan = house.plan()
-    result = run_batch(house.context(plan), whole(plan, keys), house.prelabeller())
-
-    def dying(store: Any, name: str, groups: Any) -> list[bool]:
-        if name == "prelabels":
-            raise LandingError("the machine went away")
-        return land_many(store, name, groups)
-
-    monkeypatch.setattr(batching, "land_many", dying)
-    with pytest.raises(LandingError):
-        land_batches(house.store, [result])
-    assert len(read_rows(house.store, "usage")) == 1
-    assert read_rows(house.store, "prelabels") == []
-
-
-def test_two_attempts_land_once_and_cost_twice(house: House) -> None:
-    """Results never double; what was spent does."""
-    keys = house.fill()
-    plan = house.plan()
-    batch = whole(plan, keys)
-    first, second = (run_batch(house.context(plan), batch, house.prelabeller()) for _ in range(2))
-    assert [*land_batches(house.store, [first]), *land_batches(house.store, [second])] == [True, False]
-    assert len(read_rows(house.store, "prelabels")) == len(keys)
-    assert len(read_rows(house.store, "usage")) == 2
 
 
 def test_a_dead_engine_decides_nothing(house: House) -> None:

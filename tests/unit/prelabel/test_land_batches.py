@@ -1,0 +1,44 @@
+"""Landing batches: their cost first, each once, whoever else landed it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from labelop.errors import LandingError
+from labelop.landing.store import land_many, read_rows
+from labelop.prelabel import batch as batching
+from labelop.prelabel.batch import land_batches, run_batch
+
+if TYPE_CHECKING:
+    from tests.unit.prelabel.conftest import House
+
+
+def test_cost_is_booked_before_results(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash between the two commits leaves a cost without a result, never a result without its cost."""
+    house.fill()
+    plan = house.plan()
+    result = run_batch(house.context(plan), plan.batches[0], house.prelabeller())
+
+    def dying(store: Any, name: str, groups: Any) -> list[bool]:
+        if name == "prelabels":
+            raise LandingError("the machine went away")
+        return land_many(store, name, groups)
+
+    monkeypatch.setattr(batching, "land_many", dying)
+    with pytest.raises(LandingError):
+        land_batches(house.store, [result])
+    assert len(read_rows(house.store, "usage")) == 1
+    assert read_rows(house.store, "prelabels") == []
+
+
+def test_two_attempts_land_once_and_cost_twice(house: House) -> None:
+    """Results never double; what was spent does."""
+    keys = house.fill()
+    plan = house.plan(batch_images=len(keys))
+    [batch] = plan.batches
+    first, second = (run_batch(house.context(plan), batch, house.prelabeller()) for _ in range(2))
+    assert [*land_batches(house.store, [first]), *land_batches(house.store, [second])] == [True, False]
+    assert len(read_rows(house.store, "prelabels")) == len(keys)
+    assert len(read_rows(house.store, "usage")) == 2
