@@ -7,6 +7,7 @@ as a worker calls them.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from bench.ours import Worker, by_digest, open_named
 from bench.photos import ROOT, SIZES, photos
 from labelop.catalog.cards import load_card
 from labelop.engines.base import Engine, ModelInputs
+from labelop.engines.compose import ComposedArm
+from labelop.engines.lanes import LocalLane
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode_for
@@ -76,9 +79,15 @@ def main() -> None:
     paths = photos(options.size, options.work)
     found = stages(engine, paths, size, rounds=5)
     if card.task == "detection":
-        worker = Worker(with_engines(ArmModels(card), {card.id: engine}), by_digest(paths), size)
-        [whole] = measure({"whole way, run_batch": worker}, 5, 0.3, BATCH).values()
-        found["whole way, run_batch, all cores"] = 1e3 / float(np.median(whole))
+        arm, files = ArmModels(card), by_digest(paths)
+        plain = LocalLane({card.id: engine})
+        plain.takes_stretched = False
+        all_pixels = ComposedArm(replace(arm, detector=replace(card, scaled_decode=False)), plain)
+        whole = {
+            "whole way, run_batch, all cores": Worker(with_engines(arm, {card.id: engine}), files, size),
+            "the same with all pixels, stretched by the engine": Worker(all_pixels, files, size),
+        }
+        found |= {name: 1e3 / float(np.median(rates)) for name, rates in measure(whole, 5, 0.3, BATCH).items()}
     print(f"{card.id}, {options.size}, {engine.name}, 1 engine thread, {load_now()}\n")
     print("| stage | ms an image |\n|---|---|")
     for name, value in found.items():

@@ -29,6 +29,7 @@ DRAWN = (
 )
 BCCD = {"name": "BCCD", "licence": "MIT", "split": "train"}
 NAMES = (*detectors.PLANS, "parcels-landuse", "boxes-to-masks")
+SCALED = ("cells-small", "cells-large", "boxes-to-masks")  # `python -m bench.scaled`: no figure moves by 0.005
 _TUNING_SEEDS = TRAINING_SEEDS * 2  # drawn for choosing draft scores: neither trained on nor shipped
 
 
@@ -48,6 +49,11 @@ def _card(name: str, task: str, family: str, net: torch.nn.Module, parts: dict[s
         "parameters_count": sum(weight.numel() for weight in net.parameters()),
         "size_bytes": sum(path.stat().st_size for path in paths.values()),
     }
+
+
+def _input(name: str, width: int, height: int) -> dict[str, Any]:
+    size = {"width_px": width, "height_px": height}
+    return size | ({"scaled_decode": True} if name in SCALED else {})
 
 
 def _save(card: dict[str, Any]) -> None:
@@ -104,7 +110,7 @@ def detector(name: str, net: torch.nn.Module) -> None:
     card |= {
         "ontology": kind,
         "classes": list(classes),
-        "input": {"width_px": stage.width, "height_px": stage.height},
+        "input": _input(name, stage.width, stage.height),
         "postprocess": {
             "min_score": evaluate.MIN_SCORE,
             "nms_iou": evaluate.NMS_IOU,
@@ -133,7 +139,7 @@ def landuse(name: str, net: torch.nn.Module) -> None:
     card |= {
         "ontology": "parcels",
         "classes": list(parcels.LAND_USES),
-        "input": {"width_px": classifier.SIDE, "height_px": classifier.SIDE},
+        "input": _input(name, classifier.SIDE, classifier.SIDE),
         "training_data": [DRAWN[1]],
         "quality": evaluate.classifier_quality(name, parcels.LAND_USES),
     }
@@ -170,7 +176,7 @@ def masks(name: str, net: segmenter.Segmenter) -> None:
     card |= {
         "ontology": "any",
         "classes": [],
-        "input": {"width_px": side, "height_px": side},
+        "input": _input(name, side, side),
         "encoder_outputs": names,
         "training_data": [*DRAWN],
         "quality": [
