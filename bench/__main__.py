@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothing is ever looked up
 
@@ -50,7 +51,7 @@ def main() -> int:
     target = options.out / f"{options.name or ('quick' if options.quick else 'full')}.json"
     options.out.mkdir(parents=True, exist_ok=True)
     if options.table:
-        return _one(options, target)
+        _one(options, target)
     started, failed = time.perf_counter(), []
     names = [name for name, _ in _makers(options) if not options.only or name.startswith(tuple(options.only))]
     for name in names:
@@ -64,7 +65,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _one(options: argparse.Namespace, target: Path) -> int:
+def _one(options: argparse.Namespace, target: Path) -> NoReturn:
     """Make one table in this process and put it into the result file."""
     faulthandler.enable()
     words = sys.argv[1 : sys.argv.index("--table")]
@@ -77,7 +78,8 @@ def _one(options: argparse.Namespace, target: Path) -> int:
     _write(target, to_json(merged(_kept(target), [table])))
     _write(target.with_name(f"{target.stem}-{table.name}.svg"), plot(table))
     print(f"\n## {table.title} ({time.perf_counter() - started:.0f} s)\n\n{to_markdown(table)}", flush=True)
-    return 0
+    sys.stderr.flush()
+    os._exit(0)  # all is written; see `tables.MADE` for what must not be freed
 
 
 def _kept(target: Path) -> list[Table]:
