@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.catalog.cards import ModelCard, verify
 from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
 from labelop.catalog.profile import Measured
-from labelop.engines.base import Engine, ImageArray, ModelInputs, load_engine
+from labelop.engines.base import Engine, ImageArray, ModelInputs, features_of, load_engine
 from labelop.engines.energy import Meter, open_meter
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
 from labelop.engines.side import lanes_of
@@ -65,7 +66,7 @@ def measure(
         images: Pictures of the kind it is for, at least one; they are repeated to fill a batch.
         settings: Threads of a pass; whether compiled models are measured too.
         engines: Engines to measure beside the reference; all that are installed when empty.
-        batches: Images of one pass; a segmenter takes one image with its boxes.
+        batches: Images of one pass; a segmenter encodes them together and prompts each with its boxes.
         rounds: Timed rounds of each engine and batch size, after two that are not timed; in each, as many lanes as a
             worker has run a few passes side by side.
 
@@ -79,7 +80,7 @@ def measure(
         DigestMismatchError: A file is not the one its card pins.
     """
     verify(card)
-    sizes = [1] if card.task == "segmentation" else sorted(set(batches))
+    sizes = sorted(set(batches))
     reference = EngineChoice(ENGINES[card.format][0])
     ways = [reference, *(way for way in _ways(card, settings, engines) if way.key != reference.key)]
     lanes = lanes_of(settings.engine_threads)
@@ -162,19 +163,23 @@ def _frame(card: ModelCard, image: ImageArray) -> ImageArray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _inputs(card: ModelCard, frames: ImageArray, count: int, start: int = 0) -> ModelInputs:
+def _pass(engine: Engine, frames: ImageArray, count: int, start: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Run one pass the way a worker does; frames are repeated to fill it."""
     chosen = np.take(frames, range(start, start + count), axis=0, mode="wrap")
-    if card.task != "segmentation":
-        return ModelInputs(chosen)
-    return ModelInputs(chosen, _PROMPTS * np.array([card.width_px, card.height_px] * 2, dtype=np.float32))
+    if engine.card.task != "segmentation":
+        return dict(engine.forward(ModelInputs(chosen)))
+    boxes = _PROMPTS * np.array([engine.card.width_px, engine.card.height_px] * 2, dtype=np.float32)
+    features = engine.encode(chosen)
+    found = [engine.prompt(features_of(features, index), boxes) for index in range(count)]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
 def _reference(
     card: ModelCard, settings: Settings, way: EngineChoice, frames: ImageArray
-) -> list[dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]]:
+) -> list[dict[str, NDArray[np.float32]]]:
     engine = load_engine(card, settings.engine_threads, way)
     try:
-        return [dict(engine.forward(_inputs(card, frames, 1, at))) for at in range(len(frames))]
+        return [_pass(engine, frames, 1, at) for at in range(len(frames))]
     finally:
         engine.close()
 
@@ -184,7 +189,7 @@ def _open(
     settings: Settings,
     trial: _Trial,
     frames: ImageArray,
-    answers: Sequence[dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]],
+    answers: Sequence[dict[str, NDArray[np.float32]]],
 ) -> None:
     before = _reset_peak()
     trial.engine = load_engine(card, settings.engine_threads, trial.choice)
@@ -194,7 +199,7 @@ def _open(
     trial.growth_bytes = None if peak is None or before is None else max(0, peak - before)
     size, parts = trial.choice.most_images, []
     for start in range(0, len(frames), size):
-        raw = trial.engine.forward(_inputs(card, frames, size, start))
+        raw = _pass(trial.engine, frames, size, start)
         for index in range(min(size, len(frames) - start)):
             mine = {name: value[index : index + 1] for name, value in raw.items()}
             parts.append(
@@ -207,11 +212,10 @@ def _timed(trial: _Trial, frames: ImageArray) -> float:
     """Give seconds an image of all lanes together, each of them busy: what a worker does."""
     engine = trial.engine
     assert engine is not None
-    inputs = _inputs(engine.card, frames, trial.choice.most_images)
     count = _PASSES * trial.lanes
     with ThreadPoolExecutor(trial.lanes) as pool:
         started = time.perf_counter()
-        for _ in pool.map(engine.forward, [inputs] * count):
+        for _ in pool.map(lambda _: _pass(engine, frames, trial.choice.most_images), range(count)):
             pass
         return (time.perf_counter() - started) / (count * trial.choice.most_images)
 

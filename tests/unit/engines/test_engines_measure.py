@@ -40,9 +40,10 @@ def test_a_worker_is_measured_and_not_a_pass(tmp_path: Path, monkeypatch: pytest
     assert (told, one.energy_source is not None, one.energy_reason is None) in {(True,) * 3, (False,) * 3}
 
 
-def test_a_segmenter_is_measured_image_by_image(tmp_path: Path) -> None:
-    """Box prompts belong to one image, so there is one batch size."""
-    assert [one.images_count for one in measure(segmenter(tmp_path), PICTURES, Settings(), rounds=1)][:1] == [1]
+def test_a_segmenter_is_measured_as_a_worker_runs_it(tmp_path: Path) -> None:
+    """It encodes the images of a pass together, and what it then masks agrees with the way one by one."""
+    found = measure(segmenter(tmp_path), PICTURES, Settings(), batches=(1, 2), rounds=1)[:2]
+    assert [(one.images_count, one.outcome, one.agrees) for one in found] == [(n, "measured", True) for n in (1, 2)]
 
 
 def test_openvino_is_measured_where_it_is_installed(tmp_path: Path) -> None:
