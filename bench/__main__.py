@@ -23,6 +23,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothi
 from bench.growth import growth_table
 from bench.landing import landing_table
 from bench.measure import Pace, machine
+from bench.memory import memory_table
 from bench.photos import ROOT, SIZES
 from bench.pieces import decode_table, matching_table
 from bench.plot import plot
@@ -32,6 +33,7 @@ from bench.tables import built, shipped
 
 BUILT = ("resnet50", "rtdetr-r18", "rtdetr-r50", "detr-r50")
 SHIPPED = ("cells-small", "parcels-large")
+_SECONDS, _BUILT_SECONDS = 20.0, 100.0
 
 
 def main() -> int:
@@ -54,7 +56,12 @@ def main() -> int:
         _one(options, target)
     started, failed = time.perf_counter(), []
     names = [name for name, _ in _makers(options) if not options.only or name.startswith(tuple(options.only))]
-    for name in names:
+    for number, name in enumerate(names):
+        done_seconds = time.perf_counter() - started
+        left = sum(_about(target, one) for one in names[number:])
+        print(
+            f"[{number + 1}/{len(names)}] {name}: {done_seconds:.0f} s so far, about {left:.0f} s left", file=sys.stderr
+        )
         code = subprocess.run([sys.executable, "-m", "bench", *sys.argv[1:], "--table", name], check=False).returncode
         if code:
             failed.append(f"{name}: exit status {code}")
@@ -63,6 +70,12 @@ def main() -> int:
     if failed:
         print("\n".join(["", "Tables that failed, older figures are kept:", *failed]), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _about(target: Path, name: str) -> float:
+    """Tell how long a table took when it was last made, or about how long it may take."""
+    known = next((table.taken.get("seconds") for table in _kept(target) if table.name == name), None)
+    return known or (_BUILT_SECONDS if name.startswith((*BUILT, "sam2", "memory")) else _SECONDS)
 
 
 def _one(options: argparse.Namespace, target: Path) -> NoReturn:
@@ -74,12 +87,23 @@ def _one(options: argparse.Namespace, target: Path) -> NoReturn:
     print(f"{options.table}:", file=sys.stderr, flush=True)
     started = time.perf_counter()
     made = dict(_makers(options))[options.table]()
-    table = dataclasses.replace(made, taken={"command": command, "machine": host})
+    seconds = time.perf_counter() - started
+    taken = {"command": command, "machine": host, "commit": _commit(), "seconds": round(seconds, 1)}
+    table = dataclasses.replace(made, taken=taken)
     _write(target, to_json(merged(_kept(target), [table])))
     _write(target.with_name(f"{target.stem}-{table.name}.svg"), plot(table))
-    print(f"\n## {table.title} ({time.perf_counter() - started:.0f} s)\n\n{to_markdown(table)}", flush=True)
+    print(f"\n## {table.title} ({seconds:.0f} s)\n\n{to_markdown(table)}", flush=True)
     sys.stderr.flush()
     os._exit(0)  # all is written; see `tables.MADE` for what must not be freed
+
+
+def _commit() -> str:
+    """Name the code measured; empty outside of a checkout."""
+    asked = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(asked, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _kept(target: Path) -> list[Table]:
@@ -110,6 +134,7 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
             yield f"{name}-{size}", lambda name=name, size=size: built(name, size, pace)
     if not quick:
         yield "sam2-tiny", lambda: sam2_table(pace)
+        yield "memory", lambda: memory_table(pace)
 
 
 if __name__ == "__main__":

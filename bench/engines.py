@@ -22,6 +22,8 @@ from labelop.catalog.cards import ModelCard
 CORES = os.cpu_count() or 1
 BATCH = 8
 """Images per forward pass where a case batches."""
+INT8 = "int8"
+"""What the names of cases with an int8 graph contain."""
 
 
 def full_decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -166,15 +168,16 @@ def plain_loop(card: ModelCard, paths: list[Path]) -> Work:
     return work
 
 
-def forward_only(card: ModelCard) -> dict[str, Work]:
+def forward_only(card: ModelCard, int8: ModelCard | None = None) -> dict[str, Work]:
     """Run pure inference every way that may be the fastest, on pixels that lie ready."""
     cases: dict[str, Work] = {"forward, onnxruntime fp32": _forward_onnxruntime(card)}
     try:
         import openvino  # noqa: PLC0415
     except ImportError:
         return cases
-    for batch in (1, BATCH):
-        cases[f"forward, openvino bf16, batch {batch}"] = _forward_openvino(openvino, card, batch)
+    for kind, one in (("bf16", card), (INT8, int8)):
+        for batch in (1, BATCH) if one else ():
+            cases[f"forward, openvino {kind}, batch {batch}"] = _forward_openvino(openvino, one, batch)
     return cases
 
 

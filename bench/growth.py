@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.measure import peak_mib
 from bench.ours import Worker
 from bench.photos import ROOT
 from bench.ratios import Table
@@ -66,8 +66,8 @@ def run(count: int, folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     for number, at in enumerate(range(0, count, _BATCH_IMAGES)):
         land_batches(store, [worker.batch(f"b-{number}", tuple(names[at : at + _BATCH_IMAGES]))])
-        first = first or _peak_mib()
-    return {"seconds": time.perf_counter() - start, "first_mib": first, "peak_mib": _peak_mib()}
+        first = first or peak_mib()
+    return {"seconds": time.perf_counter() - start, "first_mib": first, "peak_mib": peak_mib()}
 
 
 def _files(count: int, folder: Path) -> dict[str, Path]:
@@ -82,10 +82,6 @@ def _files(count: int, folder: Path) -> dict[str, Path]:
         path.write_bytes(data)
         files[sha256_hex(data)] = path
     return files
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

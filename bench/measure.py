@@ -9,6 +9,7 @@ import gc
 import importlib.metadata
 import os
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -35,9 +36,10 @@ class Pace:
 
 
 _MOST_ITEMS = 1 << 20
-_CASE_SECONDS = 15.0
-"""About the most that one case takes over all rounds of a table."""
-_SLOW, _SLOW_START = 5.0, 20.0
+_CASE_SECONDS = 8.0
+"""About the most that one case takes over all rounds of a table; two rounds it gets whatever they take."""
+_FEWEST = 2
+_SLOW, _SLOW_START = 1.0, 20.0
 _SAID = 160
 _PACKAGES = (
     "numpy",
@@ -64,7 +66,8 @@ def measure(
     """Measure every case once per round, in turn, after a warm-up.
 
     A case that needs long for its smallest step takes part in the first rounds only, so that it cannot eat the time of
-    a whole run; every case gets one round at least, and one whose step takes longer than a case may take no other.
+    a whole run; every case gets two rounds at least where two are asked for. A slow case's use after the warm-up is
+    its first round.
 
     Args:
         cases: What to time.
@@ -76,7 +79,9 @@ def measure(
     Returns:
         Items per second of each round by case.
     """
-    counts, turns, only = {}, {}, {}
+    counts: dict[str, int] = {}
+    turns: dict[str, int] = {}
+    rates: dict[str, list[float]] = {}
     for name, work in cases.items():
         step = steps if isinstance(steps, int) else steps.get(name, 1)
         print(f"  {name}", end="", file=sys.stderr, flush=True)
@@ -96,20 +101,30 @@ def measure(
         if taken < _SLOW:
             # the better of two: a burst of other work must not leave a case with one item a round
             taken = min(taken, _timed(work, step))
-        if taken > _CASE_SECONDS:
-            only[name] = step / taken
-            print(": one round", file=sys.stderr, flush=True)
-            continue
         counts[name] = min(_MOST_ITEMS, step * max(1, round(seconds / max(taken, 1e-7))))
-        turns[name] = max(1, min(rounds, int(_CASE_SECONDS / (taken * counts[name] / step))))
+        turns[name] = min(rounds, max(_FEWEST, int(_CASE_SECONDS / (taken * counts[name] / step))))
+        rates[name] = [step / taken] if taken >= _SLOW and counts[name] == step else []
         print(f": {counts[name]} in a round, {turns[name]} rounds", file=sys.stderr, flush=True)
-    rates: dict[str, list[float]] = {name: [] for name in counts}
     for number in range(rounds):
         for name, count in counts.items():
-            if number < turns[name]:
+            if number < turns[name] and len(rates[name]) < turns[name]:
                 gc.collect()
                 rates[name].append(count / _timed(cases[name], count))
-    return {name: tuple(rates[name]) if name in rates else (only[name],) for name in cases if name in {**rates, **only}}
+    return {name: tuple(found) for name, found in rates.items()}
+
+
+def peak_mib() -> float:
+    """Give the largest resident memory of this process, MiB.
+
+    The kernel's own count of a process that was started by a large one begins with that one's memory, so the line of
+    `/proc` is read where there is one.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def load_now() -> str:

@@ -51,7 +51,7 @@ class Worker:
         self, prelabeller: Prelabeller, files: dict[str, Path], size: tuple[int, int], level: str = "public"
     ) -> None:
         self._prelabeller = prelabeller
-        self._ids = list(files)
+        self.image_ids = tuple(files)
         refs = {key: ImageRef(key, str(path.parent), path.name, size[0], size[1], level) for key, path in files.items()}
         settings = load_settings(config=ROOT / "data/sample/config")
         policy = load_policy(settings.config / "policy.yaml")
@@ -64,8 +64,8 @@ class Worker:
 
     def __call__(self, count: int) -> None:
         """Run batches of all images until `count` are done."""
-        for start in range(0, count, len(self._ids)):
-            result = self.batch("b-1", tuple(self._ids[: count - start]))
+        for start in range(0, count, len(self.image_ids)):
+            result = self.batch("b-1", self.image_ids[: count - start])
             if any(row["outcome"] not in ("ok", "empty") for row in result.rows):
                 raise RuntimeError(f"a bench image failed: {[row['reason'] for row in result.rows if row['reason']]}")
 

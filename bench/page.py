@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 from bench.photos import ROOT
@@ -19,7 +20,7 @@ def filled(page: str, tables: list[Table], stem: str) -> str:
     """Put the targets and the tables of a result file between the marks of a page.
 
     Args:
-        page: Markdown with the marks `targets` and `tables`.
+        page: Markdown with the marks `targets`, `results` and `tables`.
         tables: What was measured.
         stem: Name of the result file, of which the plots' names are made.
 
@@ -33,13 +34,31 @@ def filled(page: str, tables: list[Table], stem: str) -> str:
         last = taken
         plot = f"[plot](../bench/results/{stem}-{table.name}.svg)"
         parts.append(f"{head}### {table.title}\n\n{to_markdown(table)}\n{plot}\n")
-    for mark, content in {"targets": summary(tables), "tables": "\n".join(parts)}.items():
+    contents = {"targets": summary(tables), "results": results(tables, stem), "tables": "\n".join(parts)}
+    for mark, content in contents.items():
         begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
         if begin not in page or end not in page:
             raise ValueError(f"the page has no {begin} and {end}")
         whole = f"{begin}\n\n{content}\n{end}"
         page = re.sub(f"{begin}.*{end}", lambda _, whole=whole: whole, page, flags=re.DOTALL)
     return page
+
+
+def results(tables: list[Table], stem: str) -> str:
+    """Say in a paragraph what a result file holds and how its verdicts fell."""
+    words = Counter(verdict.word for table in tables for verdict in table.verdicts())
+    verdicts = ", ".join(f"{words[word]} {word}" for word in ("reached", "not reached", "not judged", "not measured"))
+    said = [f"{len(tables)} tables of `bench/results/{stem}.json`; targets: {verdicts}."]
+    commits = sorted({str(table.taken["commit"]) for table in tables if table.taken.get("commit")})
+    if commits:
+        said.append(f"Code of {', '.join(commits)}.")
+    seconds = [table.taken["seconds"] for table in tables if "seconds" in table.taken]
+    if seconds:
+        said.append(f"The tables took {sum(seconds):.0f} seconds, the longest {max(seconds):.0f}.")
+    loads = [table.taken["machine"]["load_at_start"][0] for table in tables]
+    if loads:
+        said.append(f"Load average at the start of a table {min(loads)} to {max(loads)}.")
+    return " ".join(said) + "\n"
 
 
 def _taken(table: Table) -> str:

@@ -44,6 +44,8 @@ class Verdict:
     """What was measured; None when one of the two cases did not run."""
     steady: bool = True
     """Whether the rounds of both cases agree well enough to judge."""
+    single: bool = False
+    """Whether one of the cases has one round only, which cannot disagree with itself."""
 
     @property
     def reached(self) -> bool | None:
@@ -53,6 +55,8 @@ class Verdict:
     @property
     def disturbed(self) -> str | None:
         """Why the ratio is not judged, or None when it is."""
+        if self.single:
+            return "one round"
         if not self.steady:
             return f"the rounds differ by more than {STEADY:g}x"
         if self.ratio is not None and self.target.most is not None and self.ratio > self.target.most:
@@ -122,6 +126,7 @@ class Table:
                 target,
                 self.ratio(target.case, target.against),
                 all(self.is_steady(case) for case in (target.case, target.against) if case in self.rates),
+                any(len(self.rates.get(case, "--")) == 1 for case in (target.case, target.against)),
             )
             for target in self.targets
         ]

@@ -7,6 +7,8 @@ as a worker calls them.
 from __future__ import annotations
 
 import argparse
+import itertools
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from labelop.engines.lanes import LocalLane
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode_for
+from labelop.landing.store import Store
+from labelop.prelabel.batch import land_batches
 
 
 def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int = 3) -> dict[str, float]:
@@ -61,7 +65,23 @@ def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int
         "postprocess": each(lambda i: engine.postprocess(raw, i, *size)),
     }
     rates = measure(cases, rounds, 0.2, BATCH)
+    if engine.card.task == "detection":
+        rates |= _landed(engine, paths, size, rounds)
     return {name: 1e3 / float(np.median(found)) for name, found in rates.items()}
+
+
+def _landed(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int) -> dict[str, tuple[float, ...]]:
+    """Measure the exactly-once landing of a batch; a new store each time, so that none is landed before."""
+    worker = Worker(with_engines(ArmModels(engine.card), {engine.card.id: engine}), by_digest(paths), size)
+    result = worker.batch("b-1", worker.image_ids)
+    with tempfile.TemporaryDirectory(prefix="labelop-stages-") as folder:
+        stores = itertools.count()
+
+        def land(count: int) -> None:
+            for _ in range(count // len(worker.image_ids)):
+                land_batches(Store(f"{folder}/{next(stores)}"), [result])
+
+        return measure({f"land, {len(paths)} images a commit": land}, rounds, 0.2, len(paths))
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ import statistics
 from pathlib import Path
 
 from bench import ours
-from bench.engines import BATCH, CORES, Peers, decode_pool, forward_only, pillow_pool, plain_loop
+from bench.engines import BATCH, CORES, INT8, Peers, decode_pool, forward_only, pillow_pool, plain_loop
+from bench.int8 import int8_of
 from bench.measure import Pace, Work, load_now, measure
 from bench.photos import ROOT, SIZES, photos
 from bench.ratios import Table, Target, explained, floor_rate
@@ -22,7 +23,9 @@ LOADER = "torch DataLoader bf16, batch 8"
 COMPILED = "torch DataLoader bf16 compiled, batch 8"
 PLAIN = "onnxruntime fp32, loop"
 OURS = "ours, fastest engine present"
+EXACT = "ours, without int8"
 FLOOR = "floor"
+EXACT_FLOOR = "floor, without int8"
 DECODE_FLOOR = "decode floor"
 
 MADE: list[object] = []
@@ -36,7 +39,12 @@ _LOOP_TARGETS = {
     "rtdetr-r18": 8.0,
     "rtdetr-r50": 8.0,
 }
-_LOOP_IMAGES = 3
+_SPEED_ONLY = (
+    "int8: random weights have no answers to judge, so it is measured for its speed only; a trained model runs it "
+    "where `labelop models quantize` writes it. The scope is that command's own choice: layers of a classifier, what "
+    "convolutions depend on of a detector."
+)
+_INT8_ENGINE = "openvino"
 _PIPELINE_BATCH = {"rt_detr": 3}
 _MOST_OF_FLOOR = 1.05
 """Above this share of a floor the floor was measured in a bad moment."""
@@ -48,7 +56,9 @@ def shipped(name: str, size: str, pace: Pace) -> Table:
     """Measure a model of the sample against a plain loop and the decode floor."""
     card = load_card(ROOT / f"data/sample/models/{name}.yaml")
     cases: dict[str, Work] = {PLAIN: plain_loop(card, photos(size, pace.work))}
-    return _table(card, size, pace, cases, [])
+    int8, refused = int8_of(card, pace.work)
+    said = f"would refuse it, as it {refused}: listed only" if refused else "would write it: it counts as ours"
+    return _table(card, int8, size, pace, cases, [f"int8: `labelop models quantize` {said}."], counts=refused is None)
 
 
 def built(name: str, size: str, pace: Pace) -> Table:
@@ -57,57 +67,76 @@ def built(name: str, size: str, pace: Pace) -> Table:
 
     folder, paths = folder_of(name, pace.work / "models"), photos(size, pace.work)
     card = load_card(folder / "card.yaml")
+    # of a few images: their ranges change no speed, and a large model takes long
+    int8, _ = int8_of(card, pace.work, 4, 1)
     together = _PIPELINE_BATCH.get(card.family, BATCH)
     peers = Peers(folder / "hf", card, paths, together)
-    cases: dict[str, Work] = {LOOP: peers.loop, f"{BATCHED} {together}": peers.batched, LOADER: peers.bf16}
-    notes = ["torch.compile and Ray Data: left out of the quick form."] if pace.quick else []
+    cases: dict[str, Work] = {LOOP: peers.loop, LOADER: peers.bf16, PLAIN: plain_loop(card, paths)}
+    notes = [_SPEED_ONLY]
     if together != BATCH:
         notes.append(
             f"{BATCHED} {together}: the pipeline takes no more of this family. It cuts a batch by indexing every "
             "output, also the list of feature levels, and ends in an IndexError beyond its length."
         )
-    cases |= ({} if pace.quick else {COMPILED: peers.compiled}) | {PLAIN: plain_loop(card, paths)}
-    return _table(card, size, pace, cases, notes)
+    # a detector's input is as large whatever the photograph, and its model is nearly all of the time
+    whole = card.task == "classification" or size == next(iter(SIZES))
+    if whole:
+        cases[f"{BATCHED} {together}"] = peers.batched
+    if whole and not pace.quick:
+        cases[COMPILED] = peers.compiled
+    left = [
+        name for name, here in ((BATCHED, whole), (COMPILED, COMPILED in cases), (RAY, COMPILED in cases)) if not here
+    ]
+    if left:
+        notes.append(f"Left out of the {'quick form' if pace.quick else 'larger photographs'}: {'; '.join(left)}.")
+    return _table(card, int8, size, pace, cases, notes, counts=True)
 
 
-def _table(card: ModelCard, size: str, pace: Pace, peers: dict[str, Work], notes: list[str]) -> Table:
+def _table(  # noqa: PLR0917 - two callers, who have all of it
+    card: ModelCard, int8: ModelCard, size: str, pace: Pace, peers: dict[str, Work], notes: list[str], *, counts: bool
+) -> Table:
     paths, frame = photos(size, pace.work), (card.width_px, card.height_px)
     engines: dict[str, Engine] = {}
-    for name in ours.ENGINES:
-        opened = ours.open_named(card, name)
+    for name, one in (*((name, card) for name in ours.ENGINES), (_INT8_ENGINE, int8)):
+        opened = ours.open_named(one, name)
         if opened is None:
             notes.append(f"ours, {name}: not installed.")
         else:
-            engines[f"ours, {opened.name}"] = opened
-    own = {name: ours.work(card, engine, paths, SIZES[size]) for name, engine in engines.items()}
-    forward = forward_only(card)
+            engines[f"ours, {opened.name}" if one is card else f"ours, {name} {INT8}"] = opened
+    own = {name: ours.work(engine.card, engine, paths, SIZES[size]) for name, engine in engines.items()}
+    forward = forward_only(card, int8)
     decode = {
         "decode, simplejpeg scaled": decode_pool(paths, frame),
         "decode, Pillow scaled": pillow_pool(paths, frame),
     }
-    alone = (LOOP, PLAIN)
-    batched = [name for name in (*peers, *own, *decode) if name not in alone]
+    batched = [name for name in (*peers, *own, *decode) if name not in (LOOP, PLAIN)]
     steps = dict.fromkeys((*batched, *(name for name in forward if name.endswith("8"))), BATCH)
-    steps |= {name: _LOOP_IMAGES for name in peers if name in alone or name == f"{BATCHED} {_LOOP_IMAGES}"}
+    # a detector works two batches side by side, as a worker does
+    steps |= dict.fromkeys(own, BATCH * CORES)
+    steps |= {name: int(name.rsplit(" ", 1)[1]) for name in peers if name.startswith(BATCHED)}
     cases = {**peers, **own, **forward, **decode}
     MADE.append(cases)
     rates = measure(cases, pace.rounds, pace.seconds, steps, notes=notes)
-    if LOOP in peers and not pace.quick:
+    if COMPILED in peers:
         _add_ray(card, paths, rates, notes)
-    best = max((name for name in own if name in rates), key=lambda name: statistics.median(rates[name]))
-    rates[OURS] = rates[best]
-    fastest = [_fastest([rates[name] for name in group if name in rates]) for group in (forward, decode)]
-    # round by round, so that the floor has a spread of its own
-    rates[FLOOR] = tuple(floor_rate(f, d) for f, d in zip(*fastest, strict=False))
-    rates[DECODE_FLOOR] = fastest[1]
+    exact = [name for name in own if name in rates and not name.endswith(INT8)]
+    best = {OURS: [name for name in own if name in rates] if counts else exact, EXACT: exact}
+    best = {row: max(names, key=lambda name: statistics.median(rates[name])) for row, names in best.items()}
+    rates |= {row: rates[name] for row, name in best.items()}
+    fastest = _fastest([rates[name] for name in decode])
+    for row, names in {FLOOR: list(forward), EXACT_FLOOR: [name for name in forward if INT8 not in name]}.items():
+        # round by round, so that the floor has a spread of its own
+        found = _fastest([rates[name] for name in names if name in rates])
+        rates[row] = tuple(floor_rate(f, d) for f, d in zip(found, fastest, strict=False))
+    rates[DECODE_FLOOR] = fastest
     reference = LOOP if LOOP in peers else PLAIN
     against = tuple(name for name in (*peers, RAY) if name in rates)
-    notes += [f"{OURS}: {best}.", f"{load_now().capitalize()}."]
+    notes += [f"{OURS}: {best[OURS]}. {EXACT}: {best[EXACT]}.", f"{load_now().capitalize()}."]
     targets = _targets(card.id, size, reference, against)
     table = Table(f"{card.id}-{size}", f"{card.id}, {size}", "images/s", reference, rates, targets, tuple(notes))
     if all(verdict.reached for verdict in table.verdicts()):
         return table
-    return explained(table, stages(engines[best], paths, SIZES[size]), CORES)
+    return explained(table, stages(engines[best[OURS]], paths, SIZES[size]), CORES)
 
 
 def _fastest(group: list[tuple[float, ...]]) -> tuple[float, ...]:
@@ -131,12 +160,17 @@ def _add_ray(card: ModelCard, paths: list[Path], rates: dict[str, tuple[float, .
 
 
 def _targets(model: str, size: str, reference: str, peers: tuple[str, ...]) -> tuple[Target, ...]:
-    against_peers = [Target(OURS, name, 1.0, f"never slower than {name}") for name in peers if name != reference]
+    # int8 needs a model that bears it: peers are compared with what every model may run
+    against_peers = [
+        Target(EXACT, name, 1.0, f"{EXACT}: never slower than {name}") for name in peers if name != reference
+    ]
     if reference != LOOP:
         return (Target(OURS, DECODE_FLOOR, _DECODE_SHARE, "share of the decode floor", _MOST_OF_FLOOR), *against_peers)
     wanted = _LOOP_TARGETS.get((model, size)) or _LOOP_TARGETS[model]
     return (
         Target(OURS, LOOP, wanted, "times the pipeline loop"),
+        Target(EXACT, LOOP, wanted, f"{EXACT}: times the pipeline loop"),
         Target(OURS, FLOOR, _FLOOR_SHARE, "share of the floor", _MOST_OF_FLOOR),
+        Target(EXACT, EXACT_FLOOR, _FLOOR_SHARE, f"{EXACT}: share of the floor without it", _MOST_OF_FLOOR),
         *against_peers,
     )

@@ -35,13 +35,13 @@ def ray_case(model: Path, size: tuple[int, int], outputs: list[str], paths: list
         count: Images, about.
 
     Returns:
-        `rounds`, images per second of three parts of the run, and `start_seconds`, until the first batch was there.
+        `rounds`, images per second of up to three parts, and `start_seconds`, until the first batch was there.
 
     Raises:
         RuntimeError: Ray is not installed or failed; the message is its last line.
     """
     given = {"model": str(model), "size": size, "outputs": outputs, "paths": [str(path) for path in paths]}
-    asked = json.dumps(given | {"count": max(count, BATCH * (_PARTS + 1))})
+    asked = json.dumps(given | {"count": max(count, BATCH * CORES * _PARTS)})
     # nothing is reported to anybody, and nothing outside this machine is asked
     alone = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
     try:
@@ -74,8 +74,11 @@ class Model:
         self._outputs = outputs
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Run one batch."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, {"images": batch["image"]}), strict=True))
+        """Run one batch; its answer says who did it and when."""
+        begun, count = time.perf_counter(), len(batch["image"])
+        found = dict(zip(self._outputs, self._session.run(self._outputs, {"images": batch["image"]}), strict=True))
+        said = {"actor": os.getpid(), "begun": begun, "ended": time.perf_counter()}
+        return found | {name: np.full(count, value) for name, value in said.items()}
 
 
 def main() -> None:
@@ -100,14 +103,33 @@ def main() -> None:
             num_cpus=1,
         )
     )
-    first = asked["outputs"][0]
-    arrived = [(len(batch[first]), time.perf_counter()) for batch in data.iter_batches(batch_size=None)]
-    marks = np.linspace(0, len(arrived) - 1, _PARTS + 1).astype(int)
-    rounds = [
-        sum(count for count, _ in arrived[start + 1 : end + 1]) / (arrived[end][1] - arrived[start][1])
-        for start, end in itertools.pairwise(marks)
-    ]
-    print(json.dumps({"rounds": rounds, "start_seconds": arrived[0][1] - began}))
+    # Ray hands several batches over at once, so the actors themselves say when they were at work
+    spans: dict[int, list[tuple[float, float]]] = {}
+    first = 0.0
+    for batch in data.iter_batches(batch_size=BATCH):
+        first = first or time.perf_counter() - began
+        spans.setdefault(int(batch["actor"][0]), []).append((float(batch["begun"][0]), float(batch["ended"][0])))
+    print(json.dumps({"rounds": rounds_of(list(spans.values())), "start_seconds": first}))
+
+
+def rounds_of(actors: list[list[tuple[float, float]]]) -> list[float]:
+    """Give images per second of all actors together, in parts of their work.
+
+    Args:
+        actors: Begin and end of each full batch, by actor, on that actor's clock.
+
+    Returns:
+        One rate for each part; as many parts as the actor with the fewest batches has, at most three.
+    """
+    parts = min(_PARTS, *(len(spans) for spans in actors)) if len(actors) > 1 else min(_PARTS, len(actors[0]))
+    rates = [0.0] * parts
+    for spans in actors:
+        ordered = sorted(spans)
+        edges = [ordered[0][0], *(end for _, end in ordered)]
+        marks = np.linspace(0, len(ordered), parts + 1).astype(int)
+        for part, (start, end) in enumerate(itertools.pairwise(marks)):
+            rates[part] += float(BATCH * (end - start) / (edges[end] - edges[start]))
+    return rates
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from bench.ratios import Table, Target, explained, floor_rate, from_json, merged, summary, to_json, to_markdown
+from bench.with_ray import rounds_of
 
 TAKEN = {"command": "python -m bench --quick", "machine": {"cores": 2}}
 
@@ -35,6 +36,13 @@ def test_disturbed_rounds_judge_nothing() -> None:
     assert verdict.sentence.endswith("not judged, the rounds differ by more than 1.5x")
 
 
+def test_one_round_judges_nothing() -> None:
+    """A single round cannot disagree with itself: its ratio is shown and no target counts as reached or missed."""
+    verdict = make_table(loop=(3.0,)).verdicts()[0]
+    assert (verdict.ratio, verdict.reached) == (3.0, None)
+    assert verdict.sentence.endswith("not judged, one round")
+
+
 def test_a_missing_or_idle_case_has_no_ratio() -> None:
     """What did not run is never reported as a number."""
     assert make_table().ratio("ours", "floor") is None
@@ -52,7 +60,7 @@ def test_verdicts_say_reached_missed_and_not_measured() -> None:
 
 def test_nothing_is_faster_than_its_floor() -> None:
     """A ratio above what can be real is shown and not judged."""
-    rates = {"floor": (2.0,), "ours": (3.0,)}
+    rates = {"floor": (2.0, 2.0), "ours": (3.0, 3.0)}
     table = Table("t", "T", "images/s", "floor", rates, (Target("ours", "floor", 0.9, "share", 1.05),))
     assert table.verdicts()[0].reached is None
     assert table.verdicts()[0].sentence.endswith("measured 1.50: not judged, the floor itself was disturbed")
@@ -60,7 +68,7 @@ def test_nothing_is_faster_than_its_floor() -> None:
 
 def test_a_ratio_at_its_target_reaches_it() -> None:
     """The bound itself counts."""
-    table = Table("t", "T", "images/s", "a", {"a": (2.0,), "b": (4.0,)}, (Target("b", "a", 2.0, "twice"),))
+    table = Table("t", "T", "images/s", "a", {"a": (2.0, 2.0), "b": (4.0, 4.0)}, (Target("b", "a", 2.0, "twice"),))
     assert table.verdicts()[0].reached is True
 
 
@@ -116,3 +124,9 @@ def test_markdown_marks_the_reference_and_lists_verdicts() -> None:
     assert "| loop (reference) | 3 | 2.5 to 3.5 | 3 | 1.00 |" in text
     assert "| ours | 9 | 8 to 10 | 3 | 3.00 |" in text
     assert text.endswith("- a note\n")
+
+
+def test_the_rate_of_actors_is_by_their_own_clocks() -> None:
+    """Batches that arrive together do not look fast, and actors' clocks need not agree."""
+    actors = [[(0.0, 2.0), (2.0, 4.0), (4.0, 8.0)], [(100.0, 104.0), (104.0, 108.0), (108.0, 112.0)]]
+    assert rounds_of(actors) == [8 / 2 + 8 / 4, 8 / 2 + 8 / 4, 8 / 4 + 8 / 4]
