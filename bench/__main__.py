@@ -20,7 +20,7 @@ from typing import NoReturn
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothing is ever looked up
 
-from bench.growth import growth_table
+from bench.growth import commits_table, growth_table
 from bench.landing import landing_table
 from bench.measure import Pace, machine
 from bench.memory import memory_table
@@ -124,6 +124,7 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
     yield "landing", lambda: landing_table(pace.rounds)
     yield "matching", lambda: matching_table(pace.rounds, pace.seconds)
     yield "growth", lambda: growth_table((1_000, 5_000) if quick else (1_000, 10_000, 100_000))
+    yield "commits", lambda: commits_table((10, 100, 500) if quick else (10, 100, 1_000, 3_000))
     for name in SHIPPED[:1] if quick else SHIPPED:
         for size in SIZES:
             yield f"{name}-{size}", lambda name=name, size=size: shipped(name, size, pace)

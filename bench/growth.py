@@ -1,6 +1,6 @@
-"""How time and memory grow with the number of images: whole batches and landing with an engine that costs nothing.
+"""How time and memory grow with the number of images, and a commit with those before it; the engine costs nothing.
 
-Each size runs in a process of its own (`python -m bench.growth COUNT FOLDER`), so that its memory is its own.
+Each size of images runs in a process of its own (`python -m bench.growth COUNT FOLDER`), so that its memory is its own.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -24,12 +26,15 @@ from labelop.catalog.cards import load_card
 from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.ids import sha256_hex
-from labelop.landing.store import Store
+from labelop.landing.store import Store, land
 from labelop.prelabel.batch import land_batches
+from labelop.schemas import table as schema_of
 
 _BATCH_IMAGES = 256
 _SIDE_PX = (48, 32)
 _DIGITS = 8
+_LAST_COMMITS = 20
+"""Commits that a rate is taken over: the log is summed up once in as many, so each rate bears its share of that."""
 
 
 def growth_table(sizes: tuple[int, ...]) -> Table:
@@ -53,6 +58,25 @@ def growth_table(sizes: tuple[int, ...]) -> Table:
     reference = f"{sizes[0]:,} images"
     title = "Growth with the fixed engine: read, hash, decode, rows, exactly-once landing"
     return Table("growth", title, "images/s", reference, rates, notes=(*notes, "One run each, no rounds."))
+
+
+def commits_table(counts: tuple[int, ...]) -> Table:
+    """Commit one row after the other to one table and say how fast it went up to each count."""
+    blank: dict[str, Any] = dict.fromkeys(schema_of("levels").schema.names)
+    walls, busy = [], []
+    with tempfile.TemporaryDirectory(prefix="labelop-commits-") as folder:
+        for number in range(max(counts)):
+            wall, cpu = time.perf_counter(), time.process_time()
+            land(Store(folder), "levels", [{**blank, "image_id": f"{number:064x}"}], f"key-{number}")
+            walls.append(time.perf_counter() - wall)
+            busy.append(time.process_time() - cpu)
+    rates, notes = {}, []
+    for count in counts:
+        last = slice(max(0, count - _LAST_COMMITS), count)
+        rates[f"commit {count:,}"] = (1 / statistics.mean(walls[last]),)
+        notes.append(f"Commit {count:,}: {1e3 * statistics.mean(busy[last]):.1f} ms of the processor.")
+    title = f"Growth of a commit of one row, the {_LAST_COMMITS} commits up to a count"
+    return Table("commits", title, "commits/s", f"commit {counts[0]:,}", rates, notes=tuple(notes))
 
 
 def run(count: int, folder: Path) -> dict[str, float]:

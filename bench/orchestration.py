@@ -19,7 +19,9 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,9 @@ def _shards(args: argparse.Namespace) -> dict[str, float]:
         vars(sharding)["arm_models"] = lambda *_: arms
         if args.engine == "fixed":
             vars(sharding)["open_local"] = _fixed
-        plan = _plan(store, settings, arms, args)
+        # whoever plans is another process than a worker: what that took is no memory of the worker's
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            plan = pool.submit(_plan, store, settings, arms, args).result()
         step = args.shard_batches or len(plan)
         run = prelabel_batches if args.way == "flow" else prelabel_batches.fn
         os.environ["LABELOP_CONFIG"] = str(settings.config)

@@ -43,9 +43,11 @@ __all__ = [
 ]
 
 _VERSION_PROPERTY = "labelop.schema_version"
+_SUMMED_UP = {"delta.checkpointInterval": "20"}
+"""Whoever opens a table reads every entry of the log since it was last summed up: that was most of a late commit."""
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
 _ATTEMPTS = 5
-_ZSTD_LEVEL = 3
+_ZSTD_LEVEL = 1
 _SAID = 400
 _FRAMES = re.compile(r"\n\s*(?:\d+: |stack backtrace)", re.IGNORECASE)  # frames of foreign code help no operator
 
@@ -249,7 +251,7 @@ def _create(store: Store, name: str) -> DeltaTable:
             store.uri(name),
             declared.schema,
             mode="ignore",
-            configuration={_VERSION_PROPERTY: str(declared.version)},
+            configuration={_VERSION_PROPERTY: str(declared.version), **_SUMMED_UP},
             storage_options=store.storage_options or None,
             raise_if_key_not_exists=False,
         )

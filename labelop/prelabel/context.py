@@ -5,17 +5,24 @@ Read once per shard from the tables. Knows no engine and no orchestrator.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, read_rows
+from labelop.landing.store import Store, read
 from labelop.prelabel.plan import Plan
 from labelop.runs import source_root
 from labelop.sensitivity.effective import effective_levels
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import SensitivityPolicy
 from labelop.settings import Settings
+
+_PLACE = ("image_id", "source_uri", "path", "width_px", "height_px")
+_CHUNK_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +60,23 @@ class BatchContext:
 
 
 def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageRef]:
-    """Look up where a plan's images lie and how sensitive they are now.
+    """Look up where the images of a plan's batches lie and how sensitive they are now.
 
-    An image without a level under this policy counts as restricted. Duplicates resolve to the first path.
+    An image without a level under this policy counts as restricted. Duplicates resolve to the first path. Texts that
+    many images have in common are kept once, so that an image costs a few hundred bytes.
     """
     where = {"dataset": plan.dataset, "dataset_version": plan.dataset_version}
+    wanted = {key: key for batch in plan.batches for key in batch.image_ids}
+    filters = equal(**where, outcome="ok") & pc.field("image_id").isin(pa.array(wanted, pa.string()))
+    found = read(store, "images", columns=list(_PLACE), filters=filters).sort_by("path")
     levels = effective_levels(store, plan.dataset, plan.dataset_version, policy_digest)
     # the same content may lie elsewhere by now; its rows still name the place of its first ingest
     root = source_root(store, plan.dataset, plan.dataset_version)
     refs: dict[str, ImageRef] = {}
-    for row in sorted(read_rows(store, "images", filters=equal(**where, outcome="ok")), key=lambda r: str(r["path"])):
-        key = str(row["image_id"])
-        level = levels.get(key, Level.RESTRICTED).text
-        place = root or str(row["source_uri"])
-        refs.setdefault(key, ImageRef(key, place, row["path"], int(row["width_px"]), int(row["height_px"]), level))
+    for chunk in found.to_batches(_CHUNK_ROWS):
+        for text, place, path, width, height in zip(*(column.to_pylist() for column in chunk.columns), strict=True):
+            key = wanted[text]
+            if key not in refs:
+                level = levels.get(key, Level.RESTRICTED).text
+                refs[key] = ImageRef(key, root or sys.intern(place), path, width, height, level)
     return refs

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow.dataset as ds
+
 from labelop import ids
 from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.engines.prelabeller import ArmModels, arm_parameters
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, land, landed_keys, read_rows
+from labelop.landing.store import Store, land, landed_keys, read, read_rows
 from labelop.schemas import utc_now
 from labelop.sensitivity.effective import effective_levels
 
@@ -183,7 +185,7 @@ def plan_dataset(
         NoEligiblePlacementError: A level has no chosen placement.
     """
     where = {"dataset": dataset, "dataset_version": dataset_version}
-    images = {row["image_id"] for row in read_rows(store, "images", filters=equal(**where)) if row["outcome"] == "ok"}
+    images = _image_ids(store, "images", **where, outcome="ok")
     levels = effective_levels(store, dataset, dataset_version, policy_digest)
     level_of = {image_id: level.text for image_id, level in levels.items() if image_id in images}
     missing = sorted(images - level_of.keys())
@@ -217,15 +219,22 @@ def pending(store: Store, batches: Iterable[PlannedBatch]) -> list[PlannedBatch]
     return [b for b in wanted if b.batch_id not in done]
 
 
-def load_plan(store: Store, plan_id: str) -> Plan:
+def load_plan(store: Store, plan_id: str, only: ds.Expression | None = None) -> Plan:
     """Read a landed plan.
 
+    Args:
+        store: Where the tables are.
+        plan_id: The plan.
+        only: Batches to read; all when None.
+
     Raises:
-        ManifestError: No plan of this id has landed.
+        ManifestError: No plan of this id has landed, or none of its batches is wanted.
     """
-    rows = sorted(read_rows(store, "batches", filters=equal(plan_id=plan_id)), key=lambda r: int(r["position"]))
+    wanted = equal(plan_id=plan_id) if only is None else equal(plan_id=plan_id) & only
+    rows = sorted(read_rows(store, "batches", filters=wanted), key=lambda r: int(r["position"]))
     if not rows:
-        raise ManifestError(f"Plan {plan_id} has not landed.", hint="Plan it again with `labelop prelabel`.")
+        what = f"Plan {plan_id}" if only is None else f"Plan {plan_id} with batches where {only}"
+        raise ManifestError(f"{what} has not landed.", hint="Plan it again with `labelop prelabel`.")
     batches = tuple(
         PlannedBatch(
             r["batch_id"], r["arm"], r["role"], r["placement"], r["model_id"], int(r["position"]), tuple(r["image_ids"])
@@ -236,9 +245,13 @@ def load_plan(store: Store, plan_id: str) -> Plan:
 
 
 def _held_out(store: Store, where: Mapping[str, str]) -> frozenset[str]:
-    with_truth = {r["image_id"] for r in read_rows(store, "reviews", filters=equal(**where, arm="import"))}
-    held_out = {r["image_id"] for r in read_rows(store, "images", filters=equal(**where, split="val"))}
-    return frozenset(with_truth & held_out)
+    with_truth = _image_ids(store, "reviews", **where, arm="import")
+    return frozenset(with_truth & _image_ids(store, "images", **where, split="val"))
+
+
+def _image_ids(store: Store, name: str, **where: str) -> set[str]:
+    """Read which images rows of a table are about, and nothing else of them: a dataset may have 100,000."""
+    return set(read(store, name, columns=["image_id"], filters=equal(**where))["image_id"].to_pylist())
 
 
 def _chunks(image_ids: Sequence[str], size: int) -> list[tuple[str, ...]]:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as ds
+
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.egress.audit import AuditLog
 from labelop.egress.gate import Gate
 from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
 from labelop.errors import CatalogError, SettingsError
+from labelop.landing.filters import equal
 from labelop.landing.store import Store, land
 from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_refs, open_originals, run_batch
 from labelop.prelabel.pace import Pace
@@ -46,6 +49,11 @@ class ShardRange:
     def holds(self, batch: PlannedBatch) -> bool:
         """Say whether a batch of the plan is in the range."""
         return batch.placement == self.placement and self.first <= batch.position <= self.last
+
+    def batches(self) -> ds.Expression:
+        """Select the rows of `batches` that are in the range, among those of the plan."""
+        position = ds.field("position")
+        return equal(placement=self.placement) & (position >= self.first) & (position <= self.last)
 
 
 def split_shards(
@@ -259,17 +267,16 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
         ManifestError: The plan has not landed.
         CatalogError: A model of an arm is not in the catalog.
     """
-    plan = load_plan(store, shard.plan_id)
+    plan = load_plan(store, shard.plan_id, shard.batches())
     policy = load_policy(settings.config / "policy.yaml")
     routing = load_routing(settings.config / "routing.yaml")
-    batches = tuple(b for b in plan.batches if shard.holds(b))
     context = BatchContext(plan, image_refs(store, plan, policy.digest), policy, settings, run_id)
     place = routing.placements.get(shard.placement)
     is_emulated = place is not None and place.emulated
     arms = arm_models(settings, routing, ontology)
     opened = OpenShard(
         shard,
-        batches,
+        plan.batches,
         context,
         arms=arms,
         classes=ontology_classes(load_catalog(settings.catalog), ontology),

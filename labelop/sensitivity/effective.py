@@ -6,6 +6,8 @@ each time they are used. Knows no placement.
 
 from __future__ import annotations
 
+import pyarrow.compute as pc
+
 from labelop.landing.store import Store
 from labelop.queries import run_query
 from labelop.sensitivity.levels import Level
@@ -23,7 +25,8 @@ def effective_levels(store: Store, dataset: str, dataset_version: str, policy_di
     Returns:
         Level by image id; an image that this policy has not classified is missing, and counts as restricted.
     """
-    rows = run_query(store, "effective_levels", {"dataset": dataset, "dataset_version": dataset_version}).to_pylist()
-    return {
-        str(row["image_id"]): Level.from_text(row["level"]) for row in rows if row["policy_digest"] == policy_digest
-    }
+    found = run_query(store, "effective_levels", {"dataset": dataset, "dataset_version": dataset_version})
+    found = found.filter(pc.field("policy_digest") == policy_digest)
+    named = {text: Level.from_text(text) for text in found["level"].unique().to_pylist()}
+    columns = (found[name].to_pylist() for name in ("image_id", "level"))
+    return {image_id: named[level] for image_id, level in zip(*columns, strict=True)}

@@ -12,7 +12,9 @@ from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.store import land, read_rows
 from labelop.prelabel import plan as planning
+from labelop.prelabel.context import image_refs
 from labelop.prelabel.plan import Assignment, assign, in_slice, load_plan, pending
+from labelop.prelabel.shard import ShardRange
 
 if TYPE_CHECKING:
     from tests.unit.prelabel.conftest import House
@@ -65,6 +67,20 @@ def test_a_landed_plan_reads_back(house: House) -> None:
     house.fill(("public", "restricted", "internal"))
     plan = house.plan(compare_share=1.0)
     assert load_plan(house.store, plan.plan_id) == plan
+
+
+def test_a_shard_reads_its_own_range(house: House) -> None:
+    """A child run holds its range's batches and their images, not those of the whole dataset."""
+    keys = house.fill(("public", "public", "restricted", "internal", "public"))
+    plan = house.plan(batch_images=1, compare_share=1.0)
+    end = len(plan.batches) - 1
+    for wanted in (ShardRange(plan.plan_id, "cloud", 1, end), ShardRange(plan.plan_id, "onprem", 0, end - 1)):
+        part = load_plan(house.store, plan.plan_id, wanted.batches())
+        assert part.batches == tuple(batch for batch in plan.batches if wanted.holds(batch))
+        refs = image_refs(house.store, part, house.policy.digest)
+        assert set(refs) == {key for batch in part.batches for key in batch.image_ids} < set(keys)
+    with pytest.raises(ManifestError, match="position"):
+        load_plan(house.store, plan.plan_id, ShardRange(plan.plan_id, "onprem", end + 1, end + 9).batches())
 
 
 def test_an_unknown_plan_is_refused(house: House) -> None:
