@@ -149,6 +149,7 @@ class Peer:
         import transformers  # noqa: PLC0415
 
         self._torch, self._paths, self._size = torch, paths, size
+        torch.set_num_threads(CORES)  # also where the environment asks for fewer
         self._model = transformers.Sam2Model.from_pretrained(folder).eval()
         self._frame = (card.width_px, card.height_px)
         self._boxes = torch.from_numpy(to_model_frame(drawn_boxes(size), size, self._frame))[None]

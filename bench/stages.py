@@ -28,6 +28,9 @@ from labelop.ingest.decode import decode_for
 from labelop.landing.store import Store
 from labelop.prelabel.batch import land_batches
 
+_LANDED = 8
+"""Batches in the commit that is measured."""
+
 
 def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int = 3) -> dict[str, float]:
     """Measure the stages of a worker's way, each alone.
@@ -71,17 +74,25 @@ def stages(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int
 
 
 def _landed(engine: Engine, paths: list[Path], size: tuple[int, int], rounds: int) -> dict[str, tuple[float, ...]]:
-    """Measure the exactly-once landing of a batch; a new store each time, so that none is landed before."""
-    worker = Worker(with_engines(ArmModels(engine.card), {engine.card.id: engine}), by_digest(paths), size)
-    result = worker.batch("b-1", worker.image_ids)
+    """Measure the exactly-once landing of some batches in a commit, as a worker lands small ones.
+
+    One batch is inferred, as a large model takes long; the others are its copies. A new store takes them each time, so
+    that none is landed before.
+    """
+    worker = Worker(with_engines(ArmModels(engine.card), {engine.card.id: engine}), by_digest(paths[:BATCH]), size)
+    made = worker.batch("b-0", worker.image_ids)
+    results = [
+        replace(made, batch=replace(made.batch, batch_id=f"b-{n}"), usage=made.usage | {"attempt_id": f"a-{n}"})
+        for n in range(_LANDED)
+    ]
     with tempfile.TemporaryDirectory(prefix="labelop-stages-") as folder:
         stores = itertools.count()
 
         def land(count: int) -> None:
-            for _ in range(count // len(worker.image_ids)):
-                land_batches(Store(f"{folder}/{next(stores)}"), [result])
+            for _ in range(count // (_LANDED * BATCH)):
+                land_batches(Store(f"{folder}/{next(stores)}"), results)
 
-        return measure({f"land, {len(paths)} images a commit": land}, rounds, 0.2, len(paths))
+        return measure({f"land, {_LANDED * BATCH} images a commit": land}, rounds, 0.2, _LANDED * BATCH)
 
 
 def main() -> None:
