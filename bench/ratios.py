@@ -235,7 +235,8 @@ def to_markdown(table: Table) -> str:
         lines += ["", "| stage of our way, one thread | ms an image | share |", "|---|---|---|"]
         lines += [f"| {name} | {value:.2f} | {value / total:.2f} |" for name, value in table.stages.items()]
     lines += [""] + [f"- {verdict.sentence}" for verdict in table.verdicts()]
-    notes = [f"Why not reached: {table.why}"] if table.why else []
+    missed = any(verdict.reached is False for verdict in table.verdicts())
+    notes = [f"{'Why not reached' if missed else 'Where our time goes'}: {table.why}"] if table.why else []
     return "\n".join([*lines, *(f"- {note}" for note in (*notes, *table.notes))]).rstrip() + "\n"
 
 
