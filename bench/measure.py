@@ -36,7 +36,7 @@ class Pace:
 
 
 _MOST_ITEMS = 1 << 20
-_CASE_SECONDS = 8.0
+_CASE_SECONDS = 6.0
 """About the most that one case takes over all rounds of a table; two rounds it gets whatever they take."""
 _FEWEST = 2
 _SLOW, _SLOW_START = 1.0, 20.0
