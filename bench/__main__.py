@@ -84,7 +84,10 @@ def _one(options: argparse.Namespace, target: Path) -> NoReturn:
     """Make one table in this process and put it into the result file."""
     faulthandler.enable()
     words = sys.argv[1 : sys.argv.index("--table")]
-    command = " ".join(["python -m bench", *(word for word in words if not word.startswith("/"))])
+    # where files lie is this machine's affair
+    places = {at for at, word in enumerate(words) if word in ("--work", "--out")}
+    kept = (word for at, word in enumerate(words) if at not in places and at - 1 not in places)
+    command = " ".join(["python -m bench", *kept])
     host = machine()
     print(f"{options.table}:", file=sys.stderr, flush=True)
     started = time.perf_counter()
