@@ -1,13 +1,13 @@
 """The one tree of errors, so that every failure carries ids, a hint, and whether a retry can help.
 
 LabelopError                       hint, context, retryable = False
-  ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError
+  ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError, KeysError
   ManifestError                    UnreadableImageError, DigestMismatchError, AnnotationError,
                                    SourceUnavailableError (retryable)
-  RoutingError                     NoEligiblePlacementError, PlacementForbiddenError
+  RoutingError                     NoEligiblePlacementError, PlacementForbiddenError, ReleaseRefusedError
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
-  LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError
+  LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError, SealedDataError
   ReviewError                      ReviewFormatError, ReviewRecordError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
   RunFailedError                   a run ended without doing all of its work
@@ -68,6 +68,10 @@ class MissingExtraError(ConfigurationError):
     """An optional library is needed and not installed."""
 
 
+class KeysError(ConfigurationError):
+    """A key is missing, unsafe where it lies, or not the one it claims to be."""
+
+
 class ManifestError(LabelopError):
     """A source or one of its files cannot be taken in."""
 
@@ -105,6 +109,15 @@ class NoEligiblePlacementError(RoutingError):
 
 class PlacementForbiddenError(RoutingError):
     """Work reached a placement that its level does not allow."""
+
+
+class ReleaseRefusedError(RoutingError):
+    """The far end did not take an image: its release is missing or not good for it. `code` says why."""
+
+    @property
+    def code(self) -> str:
+        """Reason code, for example `OTHER_BYTES`; all are in `labelop/egress/release_token.py`."""
+        return str(self.context.get("code", "MALFORMED"))
 
 
 class EngineError(LabelopError):
@@ -149,6 +162,10 @@ class SchemaMismatchError(LandingError):
 
 class ExpectationsFailedError(LandingError):
     """Rows break an expectation and were not let through."""
+
+
+class SealedDataError(LandingError):
+    """Encrypted bytes cannot be opened: damaged, of another image or purpose, or their key was shredded."""
 
 
 class ReviewError(LabelopError):

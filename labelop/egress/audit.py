@@ -1,7 +1,7 @@
 """The durable record of what left the premises and what was stopped: hash-chained JSON lines.
 
 A line is on disk before its bytes may leave. Knows no image and no policy. A bare chain shows damage and editing
-of single lines; whoever owns the file can rebuild all of it, so keep the head elsewhere and hand it to `verify`.
+of single lines; whoever owns the file can rebuild all of it, so heads signed along the way are kept elsewhere.
 """
 
 from __future__ import annotations
@@ -9,33 +9,47 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from labelop.egress.audit_check import FIRST_HASH, Verification, entries, verify
+from labelop.egress.heads import SignedHeads
 from labelop.ids import canonical_json, sha256_hex
 
-FIRST_HASH = "0" * 64
-"""What the first line carries as the hash of the line before it."""
+__all__ = ["FIRST_HASH", "AuditLog", "Moment", "Verification", "entries", "verify"]
+
+TOLERANCE_SECONDS = 1.0
+"""How far the clock may be behind the last line: time services set it back by less all day long."""
 
 _TAIL_BYTES = 1 << 16
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What checking an audit log found."""
+class Moment:
+    """When records are written; the log is locked meanwhile."""
 
-    lines_count: int
-    """Good lines from the start."""
+    at: datetime
+    """Time of the new lines: now, but never before the last line."""
+    is_behind: bool
+    """Whether the clock is behind the last line of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a log ends."""
+
+    seq: int
     head: str
-    """Hash of the last good line, 64 hex digits."""
-    bad_line: int | None
-    """Number of the first bad line, from 1; None when the log is whole."""
-    problem: str
-    """What is wrong with it; empty when the log is whole."""
+    at: datetime
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class AuditLog:
@@ -43,10 +57,14 @@ class AuditLog:
 
     Args:
         path: The file, made when missing. Lines are JSON objects of at most 64 KiB.
+        heads: Signs the log's head now and then and keeps it elsewhere; None for nowhere.
+        clock: Gives the time in UTC.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, heads: SignedHeads | None = None, clock: Callable[[], datetime] = _now) -> None:
         self.path = path
+        self._heads = heads
+        self._clock = clock
 
     def append(self, record: Mapping[str, Any]) -> str:
         """Write one record durably; returns the new head of the chain."""
@@ -59,17 +77,46 @@ class AuditLog:
             ValueError: A record holds something JSON has no form for, or is too large.
             OSError: The disk refused; nothing may be released then.
         """
+        return self.decide(lambda _: records)
+
+    def decide(self, make: Callable[[Moment], Sequence[Mapping[str, Any]]]) -> str:
+        """Write the records that a function makes for this moment, durably and before any other writer.
+
+        Args:
+            make: Makes the records; may depend on the time, which cannot change until they are on disk.
+
+        Returns:
+            The new head of the chain.
+
+        Raises:
+            ValueError: A record holds something JSON has no form for, or is too large.
+            OSError: The disk refused; nothing may be released then.
+        """
         with self._locked() as file:
-            seq, head = self._resume(file)
+            end = self._resume(file)
+            now = self._clock()
+            moment = Moment(max(now, end.at), is_behind=(end.at - now).total_seconds() > TOLERANCE_SECONDS)
             lines: list[bytes] = []
-            for record in records:
-                seq, head, line = _line(seq, head, record)
+            for record in make(moment):
+                end, line = _line(end, moment, record, now)
                 lines.append(line)
             data = b"".join(lines)
             while data:
                 data = data[os.write(file, data) :]
             os.fsync(file)
-        return head
+            if self._heads is not None and end.seq:
+                self._heads.offer(end.seq, end.head, int(moment.at.timestamp() * 1000))
+        return end.head
+
+    def close(self) -> None:
+        """Sign the head as it is now, so that the end of the log is vouched for as well."""
+        if self._heads is None or not self.path.exists():
+            return
+        with self._locked() as file:
+            end = self._resume(file)
+            if end.seq:
+                now = max(self._clock(), end.at)
+                self._heads.offer(end.seq, end.head, int(now.timestamp() * 1000), at_once=True)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -86,42 +133,43 @@ class AuditLog:
         finally:
             os.close(file)
 
-    def _resume(self, file: int) -> tuple[int, str]:
+    def _resume(self, file: int) -> _End:
         size = os.fstat(file).st_size
         if size == 0:
-            return 0, FIRST_HASH
+            return _End(0, FIRST_HASH, _START)
         tail = os.pread(file, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
         if not tail.endswith(b"\n"):
             # a writer died inside a line: it was never durable, so nothing was released on its word
             torn = tail.rpartition(b"\n")[2]
             os.ftruncate(file, size - len(torn))
-            seq, head = self._resume(file)
-            seq, head, line = _line(
-                seq, head, {"event": "torn_line_cut", "bytes": len(torn), "sha256": sha256_hex(torn)}
-            )
+            end, now = self._resume(file), self._clock()
+            cut = {"event": "torn_line_cut", "bytes": len(torn), "sha256": sha256_hex(torn)}
+            end, line = _line(end, Moment(max(now, end.at), is_behind=now < end.at), cut, now)
             os.write(file, line)
-            return seq, head
+            return end
         last = tail[:-1].rpartition(b"\n")[2]
         try:
             entry = json.loads(last)
-            return int(entry["seq"]), str(entry["hash"])
+            at = datetime.fromisoformat(entry["at"])
+            return _End(int(entry["seq"]), str(entry["hash"]), at if at.tzinfo else at.replace(tzinfo=UTC))
         except (ValueError, KeyError, TypeError):
             # appending goes on, and `verify` names the damaged line: refusing to log would hide later releases
-            return 0, sha256_hex(last)
+            return _End(0, sha256_hex(last), _START)
 
 
-def _line(seq: int, head: str, record: Mapping[str, Any]) -> tuple[int, str, bytes]:
+def _line(end: _End, moment: Moment, record: Mapping[str, Any], now: datetime) -> tuple[_End, bytes]:
     body = {
-        "seq": seq + 1,
-        "at": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "previous": head,
-        "record": dict(record),
+        "seq": end.seq + 1,
+        "at": moment.at.isoformat(timespec="microseconds"),
+        "previous": end.head,
+        # lines never go back in time, so that what is ahead stays ahead; what the clock said is kept
+        "record": {**record, "clock": now.isoformat(timespec="microseconds")} if moment.is_behind else dict(record),
     }
     digest = sha256_hex(canonical_json(body).encode())
     line = canonical_json({**body, "hash": digest}).encode() + b"\n"
     if len(line) > _TAIL_BYTES:
         raise ValueError(f"audit record of {len(line)} bytes, expected at most {_TAIL_BYTES}")
-    return seq + 1, digest, line
+    return _End(end.seq + 1, digest, moment.at), line
 
 
 def _sync_folder(folder: Path) -> None:
@@ -130,46 +178,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def verify(path: Path, *, expected_head: str | None = None) -> Verification:
-    """Check a whole audit log.
-
-    Args:
-        path: The log; a missing file is an empty log.
-        expected_head: A head copied elsewhere earlier; when no line has it, the log was cut or rebuilt.
-
-    Returns:
-        Counts and, when the log is not whole, the first bad line.
-    """
-    head, count, known = FIRST_HASH, 0, expected_head in (None, FIRST_HASH)
-    if path.exists():
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                problem = _problem(line, number, head)
-                if problem:
-                    return Verification(count, head, number, problem)
-                head, count = str(json.loads(line)["hash"]), number
-                known = known or head == expected_head
-    if not known:
-        return Verification(count, head, count + 1, f"no line has the expected head {expected_head}")
-    return Verification(count, head, None, "")
-
-
-def _problem(line: bytes, number: int, head: str) -> str:
-    if not line.endswith(b"\n"):
-        return "the line is torn"
-    try:
-        entry = json.loads(line)
-        claimed = entry.pop("hash")
-        found = sha256_hex(canonical_json(entry).encode())
-        facts = (entry["seq"], entry["previous"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "the line is not an audit entry"
-    if claimed != found:
-        return f"the line hashes to {found}, it claims {claimed}"
-    if canonical_json({**entry, "hash": claimed}).encode() + b"\n" != line:
-        return "the line is not in its canonical form"
-    if facts != (number, head):
-        return f"the line is number {facts[0]} behind {facts[1]}, expected {number} behind {head}"
-    return ""

@@ -1,0 +1,122 @@
+"""What a process of a placement may find in its environment: an allow-list, so that no cloud credential is ambient.
+
+Names only: no value is ever shown. Knows no process; the caller hands in the environment it has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from labelop.errors import SettingsError
+
+ONPREM = "onprem"
+CLOUD = "cloud"
+
+COMMON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "TMPDIR",
+    "TZ",
+    "OMP_NUM_THREADS",
+    "LABELOP_CATALOG",
+    "LABELOP_CONFIG",
+)
+"""What every child may take from its parent."""
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+}
+"""No library of any process sends usage data or fetches a model at run time."""
+
+NO_CREDENTIALS = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "GCE_METADATA_HOST": "metadata.invalid",
+    "NO_PROXY": "*",
+}
+"""Where a cloud library looks when it has been told nothing: nowhere."""
+
+OF_PLACEMENT = {
+    ONPREM: ("LABELOP_S3_ENDPOINT", "LABELOP_S3_KEY", "LABELOP_S3_SECRET", "LABELOP_S3_REGION"),
+    CLOUD: (
+        "LABELOP_CLOUD_COMPRESS",
+        "LABELOP_CLOUD_REQUESTS",
+        "LABELOP_CLOUD_TIMEOUT_SECONDS",
+        "LABELOP_CLOUD_URL",
+        "LABELOP_S3_ENDPOINT",
+        "LABELOP_S3_KEY",
+        "LABELOP_S3_SECRET",
+        "LABELOP_S3_REGION",
+    ),
+}
+"""What a placement may take beside that: the store it was given, and for the gate its one way out."""
+
+_CREDENTIAL = re.compile(
+    r"AWS_(?!(DEFAULT_)?REGION$).*"
+    r"|(AZURE|ARM|GOOGLE|GCP|GCLOUD|CLOUDSDK|OCI|OS|DO|HF|HUGGING_?FACE|WANDB|OPENAI|LABELOP_CLOUD)_.*"
+    r"(KEY|SECRET|TOKEN|CREDENTIAL|PASSWORD|CONNECTION_STRING|URL).*"
+    r"|(HTTPS?|ALL|FTP)_PROXY",
+    re.IGNORECASE,
+)
+
+
+def child_environment(
+    placement: str, parent: Mapping[str, str], extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Make the whole environment of a child of a placement.
+
+    Args:
+        placement: onprem or cloud.
+        parent: The environment of the process that starts it.
+        extra: What the caller adds; checked like the rest.
+
+    Returns:
+        The environment, to be given instead of the parent's.
+
+    Raises:
+        SettingsError: The placement is unknown, or `extra` would hand a credential to a process on premises.
+    """
+    if placement not in OF_PLACEMENT:
+        raise SettingsError(f"Placement {placement!r} is unknown, expected one of {sorted(OF_PLACEMENT)}.")
+    names = (*COMMON, *OF_PLACEMENT[placement])
+    env = {name: parent[name] for name in names if name in parent} | QUIET
+    if placement == ONPREM:
+        env |= NO_CREDENTIALS
+    env |= {"LABELOP_PLACEMENT": placement} | dict(extra or {})
+    check_environment(placement, env)
+    return env
+
+
+def check_environment(placement: str, environment: Mapping[str, str]) -> None:
+    """Refuse to run on premises with a cloud credential or a proxy at hand.
+
+    Args:
+        placement: Where this process is; only on premises is anything refused.
+        environment: Its environment.
+
+    Raises:
+        SettingsError: There is one; names it, without its value.
+    """
+    if placement != ONPREM:
+        return
+    found = sorted(
+        name
+        for name, value in environment.items()
+        if value and _CREDENTIAL.fullmatch(name) and NO_CREDENTIALS.get(name) != value
+    )
+    if found:
+        raise SettingsError(
+            f"A process on premises has {', '.join(found)} in its environment: it could reach a cloud.",
+            hint="Unset them, or start the worker with `make up`, which hands on an allow-list only.",
+        )

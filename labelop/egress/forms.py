@@ -1,0 +1,121 @@
+"""Forms in which pixels may leave when the whole image may not: found regions painted over, or the image made smaller.
+
+Painting over is not blurring: the default fills with one colour, so that nothing of what was there is left to invert.
+The policy says which form; this module only makes it. Knows no level and no policy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from labelop.egress.release_token import FormRecord
+
+MARGIN = 0.1
+"""Share of a region's sides that is painted over around it: a detector's box is often a little tight."""
+LEAST_MARGIN_PX = 4
+"""Least width of that margin, in pixels."""
+MOSAIC_CELLS = 4
+"""Cells along each side of a mosaic; at most 16 colours are left of a region, whatever its size."""
+
+
+class Finding(Protocol):
+    """What the forms need to know of a finding."""
+
+    @property
+    def category(self) -> str:
+        """Kind of evidence, for example `face`."""
+        ...
+
+    @property
+    def region(self) -> tuple[float, float, float, float] | None:
+        """Where, xyxy pixels of the upright original; None for the whole image or its metadata."""
+        ...
+
+
+class ReleaseForm(Protocol):
+    """What a policy asks to be done before an image may leave."""
+
+    @property
+    def redact(self) -> Collection[str]:
+        """Categories whose regions are painted over."""
+        ...
+
+    @property
+    def downscale_px(self) -> int | None:
+        """Longest side that may leave, in pixels; None for any."""
+        ...
+
+
+def make_form(
+    pixels: NDArray[np.uint8],
+    form: ReleaseForm,
+    findings: Sequence[Finding],
+    *,
+    style: Literal["solid", "mosaic"] = "solid",
+) -> tuple[NDArray[np.uint8], FormRecord]:
+    """Make the form of an image that may leave.
+
+    Args:
+        pixels: uint8 RGB, shape (height, width, 3), upright; not changed.
+        form: What to do.
+        findings: Everything found in this image.
+        style: solid fills with black; mosaic leaves 16 averaged cells of each region, smoothed.
+
+    Returns:
+        New pixels and what was done.
+
+    Raises:
+        ValueError: A region to be painted over is missing, not finite, empty or outside, or the form does nothing:
+            then nobody can say that what had to go is gone.
+    """
+    wanted = [one for one in findings if one.category in form.redact]
+    side_px = form.downscale_px
+    if not wanted and side_px is None:
+        raise ValueError("the form asks for nothing that this image has")
+    out = pixels.copy()
+    for one in wanted:
+        _cover(out, _bounds(one.region, out.shape), style)
+    if side_px is not None:
+        out = _shrink(out, side_px)
+    if side_px is None:
+        return out, FormRecord("redact", len(wanted))
+    return out, FormRecord("redact+downscale" if wanted else "downscale", len(wanted), side_px)
+
+
+def _bounds(region: tuple[float, float, float, float] | None, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    if region is None or not all(math.isfinite(edge) for edge in region):
+        raise ValueError("a region to be painted over is not known")
+    x0, y0, x1, y1 = region
+    wide, high = max(LEAST_MARGIN_PX, MARGIN * (x1 - x0)), max(LEAST_MARGIN_PX, MARGIN * (y1 - y0))
+    left, top = max(0, math.floor(x0 - wide)), max(0, math.floor(y0 - high))
+    right, bottom = min(shape[1], math.ceil(x1 + wide)), min(shape[0], math.ceil(y1 + high))
+    if x0 >= x1 or y0 >= y1 or left >= right or top >= bottom:
+        raise ValueError("a region to be painted over is empty or outside the image")
+    return left, top, right, bottom
+
+
+def _cover(pixels: NDArray[np.uint8], bounds: tuple[int, int, int, int], style: str) -> None:
+    left, top, right, bottom = bounds
+    if style == "solid":
+        pixels[top:bottom, left:right] = 0
+        return
+    part = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
+    cells = part.resize((min(MOSAIC_CELLS, part.width), min(MOSAIC_CELLS, part.height)), Image.Resampling.BOX)
+    pixels[top:bottom, left:right] = np.asarray(cells.resize(part.size, Image.Resampling.BICUBIC))
+
+
+def _shrink(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    high, wide = pixels.shape[:2]
+    if side_px < 1:
+        raise ValueError(f"the longest side may be {side_px} px, expected at least 1")
+    if max(high, wide) <= side_px:
+        return pixels
+    scale = side_px / max(high, wide)
+    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
