@@ -17,12 +17,13 @@ from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from labelop.catalog.cards import ModelCard, load_catalog, verify
-from labelop.engines.answers import DIGEST_OUTPUT
+from labelop.egress.far_end import FarEnd
+from labelop.engines.answers import DIGEST_OUTPUT, RELEASE_INPUT
 from labelop.engines.base import Engine, ModelInputs
 from labelop.engines.graph import GraphEngine
 from labelop.engines.payload import EDGES, MAX_IMAGES, infer, output_shapes
 from labelop.engines.wire import WireError
-from labelop.errors import LabelopError, ModelInputError
+from labelop.errors import LabelopError, ModelInputError, ReleaseRefusedError
 from labelop.settings import load_settings
 
 _Rows = dict[str, np.ndarray[Any, Any]]
@@ -41,6 +42,7 @@ def main() -> int:
     settings = load_settings()
     try:
         catalog = load_catalog(settings.catalog)
+        far_end = FarEnd(settings.public_keys, "cloud") if settings.public_keys else None
         engines = {card.id: _open(card, settings.engine_threads) for card in catalog.values() if card.format == "onnx"}
     except LabelopError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -56,7 +58,7 @@ def main() -> int:
     )
     with Triton(config=config) as triton:
         for name, engine in engines.items():
-            _bind(triton, name, engine, given.wait_microseconds)
+            _bind(triton, name, engine, far_end, given.wait_microseconds)
         triton.run()
         where = f"http://{given.host}:{given.port} and grpc://{given.host}:{grpc_port}"
         print(f"serving {', '.join(engines)} on {where}", file=sys.stderr, flush=True)
@@ -70,15 +72,17 @@ def _open(card: ModelCard, threads: int) -> Engine:
     return GraphEngine(card, threads)
 
 
-def _bind(triton: Triton, name: str, engine: Engine, wait_microseconds: int) -> None:
+def _bind(triton: Triton, name: str, engine: Engine, far_end: FarEnd | None, wait_microseconds: int) -> None:
     card = engine.card
     inputs = [Tensor(name="image", dtype=bytes, shape=(1,))]
+    if far_end is not None:
+        inputs.append(Tensor(name=RELEASE_INPUT, dtype=bytes, shape=(1,)))
     if card.task == "segmentation":
         inputs.append(Tensor(name="boxes", dtype=np.float32, shape=(-1, EDGES)))
     outputs = [Tensor(name=key, dtype=np.float32, shape=tuple(s[1:])) for key, s in output_shapes(card).items()]
     triton.bind(
         model_name=name,
-        infer_func=_answering(engine),
+        infer_func=_answering(engine, far_end),
         inputs=inputs,
         # PyTriton's answers have no parameters, so an output proves which weights gave them
         outputs=[*outputs, Tensor(name=DIGEST_OUTPUT, dtype=bytes, shape=(1,))],
@@ -90,12 +94,12 @@ def _bind(triton: Triton, name: str, engine: Engine, wait_microseconds: int) -> 
     )
 
 
-def _answering(engine: Engine) -> Callable[[list[Any]], list[_Rows]]:
+def _answering(engine: Engine, far_end: FarEnd | None) -> Callable[[list[Any]], list[_Rows]]:
     """Make the function that answers a batch of requests, all images in one pass where the task allows."""
     card = engine.card
 
     def answer(requests: list[Any]) -> list[_Rows]:
-        payloads = [[bytes(row[0]) for row in request["image"]] for request in requests]
+        payloads = [_admitted(request, far_end) for request in requests]
         if card.task == "segmentation":
             parts = [
                 _joined(
@@ -113,6 +117,22 @@ def _answering(engine: Engine) -> Callable[[list[Any]], list[_Rows]]:
         return [part | {DIGEST_OUTPUT: _proof(card, len(images))} for part, images in zip(parts, payloads, strict=True)]
 
     return answer
+
+
+def _admitted(request: Any, far_end: FarEnd | None) -> list[bytes]:
+    """Read a request's images; one without a good release becomes no bytes, and so no image."""
+    images = [bytes(row[0]) for row in request["image"]]
+    if far_end is None:
+        return images
+    return [_if_good(far_end, image, bytes(row[0])) for image, row in zip(images, request[RELEASE_INPUT], strict=True)]
+
+
+def _if_good(far_end: FarEnd, image: bytes, token: bytes) -> bytes:
+    try:
+        far_end.check(image, token.decode("ascii", "replace"))
+    except ReleaseRefusedError:
+        return b""  # counted and logged; Triton fails all requests of a batch together, so no error here
+    return image
 
 
 def _proof(card: ModelCard, count: int) -> np.ndarray[Any, Any]:

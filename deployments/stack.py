@@ -20,17 +20,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from labelop.egress.environment import CLOUD, FAR_END, ONPREM, child_environment
+from labelop.egress.keys import ensure_key, export_public
+
 HOME = Path(__file__).resolve().parent.parent
-POOLS = {"onprem": "onprem-gpu", "cloud": "cloud-batch"}
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    "PREFECT_SERVER_UI_V2_ENABLED": "false",
-}
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "LABELOP_CONFIG", "LABELOP_CATALOG")
-"""What a process of the stack may take from the caller's environment; credentials are not among it."""
+POOLS = {ONPREM: "onprem-gpu", CLOUD: "cloud-batch"}
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 20.0
@@ -63,11 +57,14 @@ def up(
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     ui, model = ui_port or free_port(), model_port or free_port()
     api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
-    base = {key: os.environ[key] for key in INHERITED if key in os.environ} | QUIET
-    base |= {"PREFECT_HOME": str(folder.absolute() / "prefect"), "PYTHONUNBUFFERED": "1"}
+    keys, public = Path(os.environ.get("LABELOP_KEYS", folder.absolute() / "keys")), folder.absolute() / "public-keys"
+    ensure_key(keys)
+    export_public(keys, public)
+    base = {"PREFECT_HOME": str(folder.absolute() / "prefect"), "PYTHONUNBUFFERED": "1"}
     shared = base | {
         "LABELOP_HOME": str(HOME),
         "LABELOP_STORE": store or str(folder.absolute() / "store"),
+        "LABELOP_AUDIT_HEADS": str(folder.absolute() / "heads"),
         "PREFECT_API_URL": api,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -84,21 +81,27 @@ def up(
 
     print("starting the Prefect server and the inference server", flush=True)
     server = ["server", "start", "--host", "127.0.0.1", "--port", str(ui)]
-    start("server", [_prefect(), *server], base | {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2"})
+    waits = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2"}
+    start("server", [_prefect(), *server], child_environment(FAR_END, os.environ, base | waits))
     models_log = folder / "logs/models.log"
     told = models_log.stat().st_size if models_log.exists() else 0
-    start("models", [*serving, "--port", str(model)], base | extra)
+    # the far end gets public keys only, and takes nothing without a release that they verify
+    checks = base | extra | {"LABELOP_PUBLIC_KEYS": str(public)}
+    start("models", [*serving, "--port", str(model)], child_environment(FAR_END, os.environ, checks))
     _wait_for(f"{api}/health", folder / "logs/server.log", pids["server"])
     _wait_for(f"{models}/v2/health/ready", folder / "logs/models.log", pids["models"])
     # a Triton core is ready before it has any model
     _wait_for_line("serving ", models_log, told, pids["models"])
     print("creating pools and deployments", flush=True)
+    onprem = child_environment(ONPREM, os.environ, shared)
     for pool in POOLS.values():
-        _run([_prefect(), "work-pool", "create", pool, "--type", "process", "--overwrite"], shared)
-    _run([_prefect(), "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"], shared)
+        _run([_prefect(), "work-pool", "create", pool, "--type", "process", "--overwrite"], onprem)
+    _run([_prefect(), "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"], onprem)
     print("starting one worker per pool", flush=True)
     for placement, pool in POOLS.items():
-        env = shared | ({"LABELOP_CLOUD_URL": models} if placement == "cloud" else {})
+        # only the worker with the gate has the private key and knows where the far end is
+        gate = {"LABELOP_CLOUD_URL": models, "LABELOP_KEYS": str(keys)} if placement == CLOUD else {}
+        env = child_environment(placement, os.environ, shared | gate)
         worker = [_prefect(), "worker", "start", "--pool", pool, "--type", "process", "--name", f"{placement}-worker"]
         start(f"worker-{placement}", worker, env)
     print(f"up: dashboard http://127.0.0.1:{ui}  store {shared['LABELOP_STORE']}  logs {folder / 'logs'}")

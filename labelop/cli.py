@@ -30,6 +30,7 @@ from labelop.cli_common import (
     running,
     show_query,
 )
+from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
@@ -47,6 +48,8 @@ app = typer.Typer(
 app.add_typer(review_app, name="review")
 models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
+app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
 app.add_typer(ask_app)
 
 
@@ -66,8 +69,13 @@ def _embedded(settings: Settings) -> Iterator[Mapping[str, Callable[..., Any]]]:
             yield settings.cloud_url
             return
         from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+        from labelop.egress.far_end import FarEnd  # noqa: PLC0415
+        from labelop.egress.keys import ensure_key, open_keyring  # noqa: PLC0415
 
-        with run_in_thread(load_catalog(settings.catalog), settings) as url:
+        # the emulated far end checks releases as a real one does
+        ensure_key(settings.keys_path)
+        far_end = FarEnd(open_keyring(settings.keys_path), "cloud")
+        with run_in_thread(load_catalog(settings.catalog), settings, far_end=far_end) as url:
             yield url
 
     with cloud() as url:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from labelop.catalog.cards import load_catalog, verify
 from labelop.cost.prices import load_prices
-from labelop.egress.audit import verify as verify_audit
-from labelop.errors import LabelopError, PolicyError
+from labelop.egress.heads import heads_file
+from labelop.egress.set_up import verify_log
+from labelop.errors import KeysError, LabelopError, PolicyError
 from labelop.landing.store import open_store, read_rows
 from labelop.prelabel.shard import check_arms
 from labelop.queries import list_queries
@@ -51,7 +52,7 @@ def examine(store: str | None) -> list[Finding]:
         _checked("models", lambda: _models(settings)),
         _checked("sql", lambda: f"{len(list_queries())} queries"),
         _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
-        _audit(settings.audit_path),
+        _audit(settings),
         _free_space(settings),
     ]
 
@@ -79,11 +80,14 @@ def _routing(settings: Settings) -> str:
     return f"{routing.digest[:12]}, {len(routing.arms)} arms"
 
 
-def _audit(path: Path) -> Finding:
+def _audit(settings: Settings) -> Finding:
+    path = settings.audit_path
     try:
-        if not path.exists():
+        if not path.exists() and not heads_file(settings.audit_heads_path, path).exists():
             return Finding("egress log", ok=True, detail=f"nothing was sent yet ({path})")
-        found = verify_audit(path)
+        found = verify_log(settings)
+    except KeysError as error:
+        return Finding("egress log", ok=False, detail=str(error))
     except OSError as error:
         return Finding("egress log", ok=False, detail=f"{path} cannot be read: {error.strerror}")
     if found.bad_line is not None:

@@ -5,6 +5,7 @@ Knows names and defaults, not what is in the files they point at.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,19 @@ class Settings(BaseSettings):
         default=1, ge=1, description="Workers of a pool: its work is cut into at least as many child runs."
     )
     audit: Path | None = Field(default=None, description="Egress log; beside a local store.")
+    audit_heads: Path | None = Field(
+        default=None, description="Folder of the egress log's signed heads, best on another disk; in the key folder."
+    )
+    keys: Path | None = Field(
+        default=None, description="Folder of the private release key; beside a local store, and never inside it."
+    )
+    public_keys: Path | None = Field(
+        default=None, description="Folder of public keys: an inference server then takes signed releases only."
+    )
+    release_seconds: float = Field(default=900.0, gt=0, le=86400, description="How long a release is good for.")
+    placement: Literal["onprem", "cloud"] | None = Field(
+        default=None, description="Placement this process belongs to; it then does no work of another."
+    )
     data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
     report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")
     s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")
@@ -71,6 +85,17 @@ class Settings(BaseSettings):
         return self.audit or self.local_root / "audit" / "egress.jsonl"
 
     @property
+    def keys_path(self) -> Path:
+        """Folder of the private release key, outside the tables: who reads tables must not be able to sign."""
+        root = self.local_root.absolute()
+        return self.keys or root.with_name(f"{root.name or 'labelop'}-keys")
+
+    @property
+    def audit_heads_path(self) -> Path:
+        """Folder of the egress log's signed heads."""
+        return self.audit_heads or self.keys_path / "heads"
+
+    @property
     def data_docs_path(self) -> Path:
         """Folder of the validation pages."""
         return self.data_docs or self.local_root / "data_docs"
@@ -79,6 +104,11 @@ class Settings(BaseSettings):
     def report_path(self) -> Path:
         """File of the nightly report."""
         return self.report or self.local_root / "report.html"
+
+
+def process_environment() -> dict[str, str]:
+    """Copy the environment of this process, for a look at what it must not hold."""
+    return dict(os.environ)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -12,6 +12,8 @@ from labelop.errors import SettingsError
 
 ONPREM = "onprem"
 CLOUD = "cloud"
+FAR_END = "far-end"
+"""An inference server: it needs public keys, and no store, no gate and no credential."""
 
 COMMON = (
     "HOME",
@@ -47,7 +49,8 @@ NO_CREDENTIALS = {
 }
 """Where a cloud library looks when it has been told nothing: nowhere."""
 
-OF_PLACEMENT = {
+OF_PLACEMENT: dict[str, tuple[str, ...]] = {
+    FAR_END: (),
     ONPREM: ("LABELOP_S3_ENDPOINT", "LABELOP_S3_KEY", "LABELOP_S3_SECRET", "LABELOP_S3_REGION"),
     CLOUD: (
         "LABELOP_CLOUD_COMPRESS",
@@ -77,7 +80,7 @@ def child_environment(
     """Make the whole environment of a child of a placement.
 
     Args:
-        placement: onprem or cloud.
+        placement: onprem, cloud (the worker with the gate) or far-end.
         parent: The environment of the process that starts it.
         extra: What the caller adds; checked like the rest.
 
@@ -91,9 +94,10 @@ def child_environment(
         raise SettingsError(f"Placement {placement!r} is unknown, expected one of {sorted(OF_PLACEMENT)}.")
     names = (*COMMON, *OF_PLACEMENT[placement])
     env = {name: parent[name] for name in names if name in parent} | QUIET
-    if placement == ONPREM:
+    if placement != CLOUD:
         env |= NO_CREDENTIALS
-    env |= {"LABELOP_PLACEMENT": placement} | dict(extra or {})
+    env |= {} if placement == FAR_END else {"LABELOP_PLACEMENT": placement}
+    env |= dict(extra or {})
     check_environment(placement, env)
     return env
 

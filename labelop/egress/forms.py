@@ -57,6 +57,7 @@ def make_form(
     form: ReleaseForm,
     findings: Sequence[Finding],
     *,
+    frame: tuple[int, int] = (0, 0),
     style: Literal["solid", "mosaic"] = "solid",
 ) -> tuple[NDArray[np.uint8], FormRecord]:
     """Make the form of an image that may leave.
@@ -65,6 +66,8 @@ def make_form(
         pixels: uint8 RGB, shape (height, width, 3), upright; not changed.
         form: What to do.
         findings: Everything found in this image.
+        frame: Width and height of the frame of their regions, in pixels; that of the pixels where 0, since an image
+            may have been decoded at a smaller scale than it was looked at.
         style: solid fills with black; mosaic leaves 16 averaged cells of each region, smoothed.
 
     Returns:
@@ -80,7 +83,7 @@ def make_form(
         raise ValueError("the form asks for nothing that this image has")
     out = pixels.copy()
     for one in wanted:
-        _cover(out, _bounds(one.region, out.shape), style)
+        _cover(out, _bounds(one.region, out.shape, frame), style)
     if side_px is not None:
         out = _shrink(out, side_px)
     if side_px is None:
@@ -88,10 +91,13 @@ def make_form(
     return out, FormRecord("redact+downscale" if wanted else "downscale", len(wanted), side_px)
 
 
-def _bounds(region: tuple[float, float, float, float] | None, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _bounds(
+    region: tuple[float, float, float, float] | None, shape: tuple[int, ...], frame: tuple[int, int]
+) -> tuple[int, int, int, int]:
     if region is None or not all(math.isfinite(edge) for edge in region):
         raise ValueError("a region to be painted over is not known")
-    x0, y0, x1, y1 = region
+    across, down = shape[1] / (frame[0] or shape[1]), shape[0] / (frame[1] or shape[0])
+    x0, y0, x1, y1 = region[0] * across, region[1] * down, region[2] * across, region[3] * down
     wide, high = max(LEAST_MARGIN_PX, MARGIN * (x1 - x0)), max(LEAST_MARGIN_PX, MARGIN * (y1 - y0))
     left, top = max(0, math.floor(x0 - wide)), max(0, math.floor(y0 - high))
     right, bottom = min(shape[1], math.ceil(x1 + wide)), min(shape[0], math.ceil(y1 + high))

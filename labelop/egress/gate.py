@@ -12,19 +12,22 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.egress.audit import AuditLog, Moment
-from labelop.egress.forms import Finding, ReleaseForm, make_form
+from labelop.egress.forms import make_form
 from labelop.egress.keys import SigningKey
 from labelop.egress.release_token import MAX_LIFE_MS, FormRecord, ReleaseToken, Signer, sign_token
+from labelop.egress.request import EgressPolicy, FormPolicy, ReleaseRequest
 from labelop.errors import PlacementForbiddenError
 from labelop.ids import sha256_hex
 from labelop.sensitivity.levels import LEVEL_TEXTS, Level
+
+__all__ = ["EgressPolicy", "FormPolicy", "Gate", "ReleaseRequest", "Released", "encode_payload"]
 
 PAYLOAD_FORMAT = "jpeg95-444"
 """How pixels are encoded: JPEG, quality 95, no chroma subsampling; part of a cloud batch's parameters.
@@ -34,46 +37,11 @@ lossless PNG takes 300 kB and ten times as long to write.
 """
 RELEASE_SECONDS = 900.0
 """How long a release is good for."""
-USES = 64
+USES = 16
 """How often a far end may take one release: an image goes once to each model and pass, each with its retries."""
 
 _TOKEN = object()
 _SHOWN_CHARACTERS = 64
-
-
-class EgressPolicy(Protocol):
-    """What the gate asks of a sensitivity policy."""
-
-    @property
-    def digest(self) -> str:
-        """Names the policy's content."""
-        ...
-
-    def allowed_placements(self, level: Level) -> frozenset[str]:
-        """List the placements a level may run in."""
-        ...
-
-
-class FormPolicy(Protocol):
-    """What the gate asks of a policy under which an image may leave in another form."""
-
-    def release_form(self, level: Level, findings: Sequence[Any]) -> ReleaseForm | None:
-        """Say in which form an image may leave that may not leave as it is; None when in none."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRequest:
-    """One image that wants out."""
-
-    pixels: NDArray[np.uint8]
-    """RGB, shape (height, width, 3), upright."""
-    image_id: str
-    """SHA-256 of the original bytes."""
-    level: str
-    """Sensitivity level as text."""
-    findings: tuple[Finding, ...] = ()
-    """What was found in it; asked for only where the policy knows release forms."""
 
 
 class Released:
@@ -89,7 +57,7 @@ class Released:
     _token: str
 
     def __init__(
-        self, proof: object, image_id: str, placement: str, payload: bytes, token: str = "", name: str = ""
+        self, proof: object, image_id: str, placement: str, payload: bytes, *, token: str = "", name: str = ""
     ) -> None:
         if proof is not _TOKEN:
             raise TypeError("only labelop.egress.gate can release an image")
@@ -252,12 +220,13 @@ class Gate:
 
     def _judge(self, request: ReleaseRequest) -> _Ready | str:
         """Give the bytes that may leave, or the reason why none may."""
-        if not isinstance(request.level, str) or request.level not in LEVEL_TEXTS:
+        text: object = request.level
+        if not isinstance(text, str) or text not in LEVEL_TEXTS:
             # not merely restricted: text that is no level is a fault upstream, whatever restricted may do
             return "UNKNOWN_LEVEL"
-        level = Level.from_text(request.level)
+        level = Level.from_text(text)
         try:
-            allowed = self.policy.allowed_placements(level)
+            allowed: object = self.policy.allowed_placements(level)
             is_allowed = isinstance(allowed, frozenset | set) and self.placement in allowed
             form = None
             if not is_allowed and self._forms is not None:
@@ -269,7 +238,9 @@ class Gate:
         try:
             if form is None:
                 return _Ready(encode_payload(request.pixels), FormRecord())
-            pixels, done = make_form(request.pixels, form, request.findings)
+            pixels, done = make_form(
+                request.pixels, form, request.findings, frame=(request.width_px, request.height_px)
+            )
             return _Ready(encode_payload(pixels), done)
         except Exception:  # noqa: BLE001 - what cannot be brought into its form does not leave in another
             return "FORM_FAILED"
@@ -292,11 +263,12 @@ class Gate:
             key_id=self._key.key_id,
         )
         text, name = sign_token(said, self._key), f"{said.nonce}.jpg"
-        return Released(_TOKEN, request.image_id, self.placement, ready.payload, text, name), said
+        return Released(_TOKEN, request.image_id, self.placement, ready.payload, token=text, name=name), said
 
     def _refusal(self, request: ReleaseRequest, reason: str) -> PlacementForbiddenError:
         return PlacementForbiddenError(
-            f"Image {request.image_id} is {_shown(request.level)}; placement {self.placement} is not allowed ({reason}).",
+            f"Image {request.image_id} is {_shown(request.level)}; "
+            f"placement {self.placement} is not allowed ({reason}).",
             hint=_HINTS.get(reason, "The policy file says which level may run where."),
             image_id=request.image_id,
             level=_shown(request.level),

@@ -6,6 +6,7 @@ Knows the protocol's words but neither its client library nor the network.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,28 @@ from labelop.errors import CatalogError, EngineResponseError
 DIGEST_OUTPUT = "model_digest"
 """Output by which a server without answer parameters names its weights: BYTES, one row per image."""
 
+RELEASE_INPUT = "release"
+"""Input by which a server asks for the signed release of each image: BYTES, one row per image."""
+
 _HINT = "Give both sides the same catalog."
 _EDGES = 4
 
 
-def check_description(card: ModelCard, said: Mapping[str, Any]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a server says of a model that the client must act on."""
+
+    proves_digest: bool
+    """Whether the digest has to be asked for as the output `DIGEST_OUTPUT`."""
+    wants_release: bool
+    """Whether every image must come with its signed release."""
+
+
+def check_description(card: ModelCard, said: Mapping[str, Any]) -> Description:
     """Compare a server's model metadata with the card, before any image is sent.
 
     Returns:
-        Whether the digest has to be asked for as the output `DIGEST_OUTPUT`.
+        What a request has to hold beside images and boxes.
 
     Raises:
         CatalogError: Another model is served under this id: digest, inputs, outputs or classes differ.
@@ -35,7 +49,9 @@ def check_description(card: ModelCard, said: Mapping[str, Any]) -> bool:
     _check_digest(card, _object(said.get("parameters")).get("model_digest"))
     inputs, outputs = _shapes(said.get("inputs")), _shapes(said.get("outputs"))
     expected = {"image", "boxes"} if card.task == "segmentation" else {"image"}
-    if (inputs and set(inputs) != expected) or (outputs and not set(OUTPUTS[card.task]) <= set(outputs)):
+    if (inputs and set(inputs) - {RELEASE_INPUT} != expected) or (
+        outputs and not set(OUTPUTS[card.task]) <= set(outputs)
+    ):
         raise CatalogError(
             f"Model {card.id}: the server takes {sorted(inputs)} and gives {sorted(outputs)}, "
             f"expected {sorted(expected)} and {sorted(OUTPUTS[card.task])}.",
@@ -46,7 +62,7 @@ def check_description(card: ModelCard, said: Mapping[str, Any]) -> bool:
         raise CatalogError(
             f"Model {card.id}: the server's model has {last} scores a row, the card's has {_columns(card)}.", hint=_HINT
         )
-    return DIGEST_OUTPUT in outputs
+    return Description(DIGEST_OUTPUT in outputs, RELEASE_INPUT in inputs)
 
 
 def read_answer(card: ModelCard, answer: Reply, images: int, prompts: int | None) -> RawOutputs:

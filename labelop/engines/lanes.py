@@ -178,7 +178,10 @@ class CloudLane:
 
     def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
         """Ask the gate for each image; one durable audit write for all."""
-        requests = [ReleaseRequest(item.pixels, item.image_id, item.level) for item in items]
+        requests = [
+            ReleaseRequest(item.pixels, item.image_id, item.level, width_px=item.width_px, height_px=item.height_px)
+            for item in items
+        ]
         answers = self._gate.release_many(requests, self._run_id)
         return [
             answer if isinstance(answer, PlacementForbiddenError) else Ready(item, answer)
@@ -198,8 +201,9 @@ class CloudLane:
         return self._ask(card, [encoded], boxes)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and vouch for what the audit log says."""
         self._engine.close()
+        self._gate.close()
 
     def _ask(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
         answer = self._engine.forward(card, [one.handle for one in ready], boxes)

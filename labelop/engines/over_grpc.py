@@ -76,9 +76,12 @@ class GrpcTransport:
     def infer(self, question: Question, timeout_seconds: float) -> Reply:
         """Run a model; see `Transport.infer`."""
         asked = service_pb2.ModelInferRequest(model_name=question.model)
-        rows = np.array([[one] for one in question.images], dtype=np.object_)
-        asked.inputs.add(name="image", datatype="BYTES", shape=rows.shape)
-        asked.raw_input_contents.append(serialize_byte_tensor(rows).item())
+        texts = {"image": question.images, "release": [one.encode() for one in question.releases]}
+        for name, values in texts.items():
+            if values:
+                rows = np.array([[one] for one in values], dtype=np.object_)
+                asked.inputs.add(name=name, datatype="BYTES", shape=rows.shape)
+                asked.raw_input_contents.append(serialize_byte_tensor(rows).item())
         if question.boxes is not None:
             asked.inputs.add(name="boxes", datatype="FP32", shape=question.boxes.shape)
             asked.raw_input_contents.append(question.boxes.astype("<f4").tobytes())

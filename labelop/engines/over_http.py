@@ -68,6 +68,9 @@ class HttpTransport:
     def infer(self, question: Question, timeout_seconds: float) -> Reply:
         """Run a model; see `Transport.infer`."""
         inputs = [_input("image", np.array([[one] for one in question.images], dtype=np.object_), "BYTES")]
+        if question.releases:
+            tokens = np.array([[one.encode()] for one in question.releases], dtype=np.object_)
+            inputs.append(_input("release", tokens, "BYTES"))
         if question.boxes is not None:
             inputs.append(_input("boxes", question.boxes, "FP32"))
         outputs = [InferRequestedOutput(name, binary_data=True) for name in question.outputs]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import Released
-from labelop.engines.answers import DIGEST_OUTPUT, check_description, read_answer
+from labelop.engines.answers import DIGEST_OUTPUT, Description, check_description, read_answer
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.engines.breaker import CircuitBreaker
 from labelop.engines.transport import Question, RefusedError, Reply, Transport
@@ -108,7 +108,7 @@ class RemoteEngine:
         self._slots = threading.BoundedSemaphore(requests)
         self._pause = pause
         self._clock = clock
-        self._proves: dict[str, bool] = {}
+        self._described: dict[str, Description] = {}
 
     def open(self, cards: Sequence[ModelCard]) -> None:
         """Wait until the server has loaded models, before any image is prepared for it.
@@ -149,9 +149,11 @@ class RemoteEngine:
 
         def ask(seconds: float) -> Reply:
             started = self._clock()
-            names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if self._describe(card, seconds) else [])]
+            said = self._describe(card, seconds)
+            names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if said.proves_digest else [])]
+            tokens = [one.token for one in released] if said.wants_release else []
             left = max(0.001, seconds - (self._clock() - started))
-            return self._transport.infer(Question(card.id, images, prompts, names), left)
+            return self._transport.infer(Question(card.id, images, prompts, names, tokens), left)
 
         reply = self._try(card, ask)
         raw = read_answer(card, reply, len(released), None if boxes is None else len(boxes))
@@ -169,16 +171,16 @@ class RemoteEngine:
         """Close every connection."""
         self._transport.close()
 
-    def _describe(self, card: ModelCard, seconds: float) -> bool:
-        """Check once what the server says of a model and wait for it; answers whether it proves its digest."""
-        if card.digest in self._proves:
-            return self._proves[card.digest]
+    def _describe(self, card: ModelCard, seconds: float) -> Description:
+        """Check once what the server says of a model and wait for it."""
+        if card.digest in self._described:
+            return self._described[card.digest]
         said = self._asked(partial(self._transport.describe, card.id, seconds))
-        proves = check_description(card, said if isinstance(said, dict) else {})
+        described = check_description(card, said if isinstance(said, dict) else {})
         # a server may load a model when it is asked for readiness, or at the first answer
         self._asked(partial(self._transport.ready, card.id, seconds))
-        self._proves[card.digest] = proves
-        return proves
+        self._described[card.digest] = described
+        return described
 
     def _asked(self, call: Callable[[], Any]) -> Any:
         """Ask what the protocol lets a server go without; its answers are checked all the same."""

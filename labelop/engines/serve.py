@@ -23,27 +23,33 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labelop.catalog.cards import ModelCard, load_catalog
+from labelop.egress.far_end import FarEnd
+from labelop.engines.answers import RELEASE_INPUT
 from labelop.engines.base import Engine, RawOutputs, open_engine
 from labelop.engines.payload import EDGES, infer, output_shapes
 from labelop.engines.wire import HEADER, InferRequest, WireError, parse_request, write_response
-from labelop.errors import EngineUnavailableError, LabelopError, ModelInputError
+from labelop.errors import EngineUnavailableError, LabelopError, ModelInputError, ReleaseRefusedError
 from labelop.settings import Settings, load_settings
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """Largest request taken."""
 
 _START_SECONDS = 20.0
+_SET_UP_FAULTS = frozenset({"UNKNOWN_KEY", "NOT_YET_VALID"})
 _CODINGS: dict[str, int | None] = {"identity": None, "gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-def create_app(catalog: Mapping[str, ModelCard], settings: Settings | None = None) -> Starlette:
+def create_app(
+    catalog: Mapping[str, ModelCard], settings: Settings | None = None, far_end: FarEnd | None = None
+) -> Starlette:
     """Build the server over the models of a catalog; engines open at their first use.
 
     Args:
         catalog: Cards by model id; no other model is served.
         settings: For the engines' threads; read from the environment when None.
+        far_end: Asked before an image is decoded: then every image needs its signed release. None for no check.
     """
-    answers = _Answers(catalog, settings or load_settings())
+    answers = _Answers(catalog, settings or load_settings(), far_end)
     return Starlette(
         routes=[
             Route("/v2", answers.about),
@@ -59,9 +65,10 @@ def create_app(catalog: Mapping[str, ModelCard], settings: Settings | None = Non
 class _Answers:
     """The endpoints over one catalog."""
 
-    def __init__(self, catalog: Mapping[str, ModelCard], settings: Settings) -> None:
+    def __init__(self, catalog: Mapping[str, ModelCard], settings: Settings, far_end: FarEnd | None) -> None:
         self._catalog = catalog
         self._settings = settings
+        self._far_end = far_end
 
     async def healthy(self, _: Request) -> Response:
         return JSONResponse({})
@@ -71,7 +78,9 @@ class _Answers:
 
     async def describe(self, request: Request) -> Response:
         card = self._catalog.get(request.path_params["name"])
-        return _unknown(request) if card is None else JSONResponse(_metadata(card))
+        return (
+            _unknown(request) if card is None else JSONResponse(_metadata(card, with_release=self._far_end is not None))
+        )
 
     async def ready(self, request: Request) -> Response:
         card = self._catalog.get(request.path_params["name"])
@@ -96,9 +105,11 @@ class _Answers:
             # the model cannot be opened here: no other request will fare better
             return JSONResponse({"error": error.message}, 501)
         try:
-            raw = await run_in_threadpool(_infer, engine, parsed)
-        except (WireError, ModelInputError) as error:
-            return JSONResponse({"error": str(error)}, 400)
+            raw = await run_in_threadpool(_infer, engine, parsed, self._far_end)
+        except (WireError, ModelInputError, ReleaseRefusedError) as error:
+            # a key or a clock that does not fit will fit for no image; anything else is this request's fault
+            is_set_up = isinstance(error, ReleaseRefusedError) and error.code in _SET_UP_FAULTS
+            return JSONResponse({"error": str(error)}, 403 if is_set_up else 400)
         except LabelopError as error:
             return JSONResponse({"error": error.message}, 503 if error.retryable else 500)
         answer, size = write_response(card.id, card.version, raw, parsed, {"model_digest": card.digest})
@@ -111,9 +122,11 @@ def _unknown(request: Request) -> Response:
     return JSONResponse({"error": f"model {request.path_params['name']!r} is not served"}, 404)
 
 
-def _metadata(card: ModelCard) -> dict[str, object]:
+def _metadata(card: ModelCard, *, with_release: bool) -> dict[str, object]:
     # one image a row, as a batching server counts them
     inputs: list[dict[str, object]] = [{"name": "image", "datatype": "BYTES", "shape": [-1, 1]}]
+    if with_release:
+        inputs.append({"name": RELEASE_INPUT, "datatype": "BYTES", "shape": [-1, 1]})
     if card.task == "segmentation":
         inputs.append({"name": "boxes", "datatype": "FP32", "shape": [1, -1, EDGES]})
     return {
@@ -148,15 +161,22 @@ async def _body(request: Request) -> bytes:
     return b"".join(blocks)
 
 
-def _infer(engine: Engine, request: InferRequest) -> RawOutputs:
-    if not {*request.blobs, *request.floats} <= {"image", "boxes"}:
-        raise WireError(f"model {engine.card.id} takes no inputs but image and, for a segmenter, boxes")
+def _infer(engine: Engine, request: InferRequest, far_end: FarEnd | None) -> RawOutputs:
+    taken = {"image", "boxes"} | ({RELEASE_INPUT} if far_end else set())
+    if not {*request.blobs, *request.floats} <= taken:
+        raise WireError(f"model {engine.card.id} takes no inputs but {', '.join(sorted(taken))}")
+    if far_end is not None:
+        far_end.check_all(request.blobs.get("image", []), request.blobs.get(RELEASE_INPUT, []))
     return infer(engine, request.blobs.get("image", []), request.floats.get("boxes"), request.wanted)
 
 
 @contextmanager
 def run_in_thread(
-    catalog: Mapping[str, ModelCard], settings: Settings | None = None, *, port: int = 0
+    catalog: Mapping[str, ModelCard],
+    settings: Settings | None = None,
+    *,
+    port: int = 0,
+    far_end: FarEnd | None = None,
 ) -> Iterator[str]:
     """Serve a catalog on a loopback port for as long as the context lasts.
 
@@ -164,6 +184,7 @@ def run_in_thread(
         catalog: Cards by model id.
         settings: For the engines' threads; read from the environment when None.
         port: The port, or 0 for a free one.
+        far_end: Asked before an image is decoded; see `create_app`.
 
     Yields:
         The base URL, for example `http://127.0.0.1:40123`.
@@ -172,7 +193,7 @@ def run_in_thread(
         EngineUnavailableError: The server did not start.
     """
     with socket.create_server(("127.0.0.1", port)) as listener:
-        server = _server(create_app(catalog, settings))
+        server = _server(create_app(catalog, settings, far_end))
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="inference-server", daemon=True
         )
@@ -208,10 +229,11 @@ def main(arguments: list[str] | None = None) -> int:
     settings = load_settings()
     try:
         catalog = load_catalog(settings.catalog)
+        far_end = FarEnd(settings.public_keys, "cloud") if settings.public_keys else None
         with socket.create_server((options.host, options.port)) as listener:
             host, port = listener.getsockname()[:2]
             print(f"serving {', '.join(catalog)} on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
-            _server(create_app(catalog, settings)).run(sockets=[listener])
+            _server(create_app(catalog, settings, far_end)).run(sockets=[listener])
     except (LabelopError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -48,6 +48,8 @@ class Question:
     """Prompts of a segmenter, shape (1, b, 4), xyxy pixels of the model's frame; None for other tasks."""
     outputs: Sequence[str]
     """Names of the outputs wanted."""
+    releases: Sequence[str] = ()
+    """Signed release of each image, as the input `release`; empty for a server that does not ask for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
 
 from labelop.catalog.cards import ModelCard, load_catalog
-from labelop.egress.audit import AuditLog
-from labelop.egress.gate import Gate
+from labelop.egress.environment import check_environment
+from labelop.egress.set_up import open_gate
 from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
-from labelop.errors import CatalogError, SettingsError
+from labelop.errors import CatalogError, PlacementForbiddenError, SettingsError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land
 from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_refs, open_originals, run_batch
@@ -24,7 +23,7 @@ from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
 from labelop.routing.policy import Arm, RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import load_policy
-from labelop.settings import Settings
+from labelop.settings import Settings, process_environment
 
 _TASK_OF = {"detector": "detection", "segmenter": "segmentation", "classifier": "classification"}
 """Task a card must have for each role of an arm."""
@@ -192,8 +191,6 @@ class OpenShard:
     """Every class of the ontology, by all cards of the catalog; see `ontology_classes`."""
     store: Store
     """Where attempts are booked."""
-    audit: Path
-    """Egress log of this store."""
     is_emulated: bool
     """Whether the routing policy calls the placement emulated."""
     engines: dict[tuple[str, str], Prelabeller] = field(default_factory=dict)
@@ -255,7 +252,7 @@ class OpenShard:
                 "LABELOP_CLOUD_URL is empty, expected the address of an Open Inference Protocol v2 server.",
                 hint="`python -m labelop.engines.serve` starts one; `labelop nightly` does so by itself.",
             )
-        gate = Gate(self.context.policy, AuditLog(self.audit), self.range.placement)
+        gate = open_gate(self.context.policy, settings, self.range.placement)
         return open_cloud(models, settings, gate, settings.cloud_url, self.context.run_id, simulated=self.is_emulated)
 
 
@@ -264,9 +261,12 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
     """Read what a shard needs and close its engines afterwards.
 
     Raises:
+        PlacementForbiddenError: This process belongs to another placement.
+        SettingsError: It is on premises and has a cloud credential in its environment.
         ManifestError: The plan has not landed.
         CatalogError: A model of an arm is not in the catalog.
     """
+    _check_place(settings, shard.placement)
     plan = load_plan(store, shard.plan_id, shard.batches())
     policy = load_policy(settings.config / "policy.yaml")
     routing = load_routing(settings.config / "routing.yaml")
@@ -281,7 +281,6 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
         arms=arms,
         classes=ontology_classes(load_catalog(settings.catalog), ontology),
         store=store,
-        audit=settings.audit_path,
         is_emulated=is_emulated,
     )
     try:
@@ -291,3 +290,15 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
             opened.originals.close()
         for engine in opened.engines.values():
             engine.close()
+
+
+def _check_place(settings: Settings, placement: str) -> None:
+    """Hold a process that belongs to one placement to it; an embedded run belongs to none."""
+    if settings.placement is None:
+        return
+    if settings.placement != placement:
+        raise PlacementForbiddenError(
+            f"A shard for {placement} reached a process of {settings.placement}.",
+            hint="Each work pool serves one placement; see deployments/prefect.yaml.",
+        )
+    check_environment(settings.placement, process_environment())

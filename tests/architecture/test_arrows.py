@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("labelop", "tasks", "flows")
 
 ADAPTERS = {
+    "cryptography": {"labelop/egress/keys.py", "labelop/egress/public_keys.py", "labelop/egress/vault.py"},
     "deltalake": {"labelop/landing/store.py"},
     "duckdb": {"labelop/queries.py"},
     "gevent": {"labelop/engines/over_http.py"},

@@ -1,0 +1,52 @@
+"""What the gate is asked, and what it asks of a policy. Knows no key, no log and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelop.egress.forms import Finding, ReleaseForm
+from labelop.sensitivity.levels import Level
+
+
+class EgressPolicy(Protocol):
+    """What the gate asks of a sensitivity policy."""
+
+    @property
+    def digest(self) -> str:
+        """Names the policy's content."""
+        ...
+
+    def allowed_placements(self, level: Level) -> frozenset[str]:
+        """List the placements a level may run in."""
+        ...
+
+
+class FormPolicy(Protocol):
+    """What the gate asks of a policy under which an image may leave in another form."""
+
+    def release_form(self, level: Level, findings: Sequence[Any]) -> ReleaseForm | None:
+        """Say in which form an image may leave that may not leave as it is; None when in none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """One image that wants out."""
+
+    pixels: NDArray[np.uint8]
+    """RGB, shape (height, width, 3), upright."""
+    image_id: str
+    """SHA-256 of the original bytes."""
+    level: str
+    """Sensitivity level as text."""
+    findings: tuple[Finding, ...] = ()
+    """What was found in it; asked for only where the policy knows release forms."""
+    width_px: int = 0
+    """Width of the frame in which regions of findings are given; that of the pixels when 0."""
+    height_px: int = 0
+    """Height of that frame; that of the pixels when 0."""
