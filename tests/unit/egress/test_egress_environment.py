@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labelop.egress.environment import CLOUD, FAR_END, ONPREM, child_environment, check_environment
+from labelop.egress.environment import CLOUD, FAR_END, ONPREM, check_environment, child_environment
 from labelop.errors import SettingsError
 
 PARENT = {

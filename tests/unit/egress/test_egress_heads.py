@@ -137,7 +137,7 @@ def test_a_log_taken_away_is_found(tmp_path: Path) -> None:
 
 
 def test_forged_heads_are_found(tmp_path: Path) -> None:
-    """A head signed with another key, edited, or taken out of its chain is named; a retired key's old heads stay good."""
+    """A head of another key, an edited and a missing one are named; old heads of a retired key stay good."""
     path = filled(tmp_path)
     file = heads_file(tmp_path / "heads", path)
     good = file.read_text()

@@ -86,7 +86,9 @@ def test_what_expired_is_forgotten_and_a_clock_set_back_revives_nothing() -> Non
     said = text(KEY)
     check(said, RING, seen=seen)
     assert len(seen) == 1
-    check(text(KEY, nonce="2" * 32, issued_ms=NOW + 70_000, expires_ms=NOW + 80_000), RING, seen=seen, now_ms=NOW + 70_000)
+    check(
+        text(KEY, nonce="2" * 32, issued_ms=NOW + 70_000, expires_ms=NOW + 80_000), RING, seen=seen, now_ms=NOW + 70_000
+    )
     assert len(seen) == 1
     assert refused(said, seen=seen) == "EXPIRED"
 
@@ -112,7 +114,9 @@ def test_no_flipped_bit_of_the_image_passes() -> None:
             assert refused(said, payload=bytes(payload)) == "OTHER_BYTES"
 
 
-@pytest.mark.parametrize("said", ["", ".", "a.b.c", "a", "ä.ö", "." * 5000, "e30.e30", "[" * 2000 + ".x", "bnVsbA.bnVsbA"])
+@pytest.mark.parametrize(
+    "said", ["", ".", "a.b.c", "a", "ä.ö", "." * 5000, "e30.e30", "[" * 2000 + ".x", "bnVsbA.bnVsbA"]
+)
 def test_rubbish_is_malformed(said: str) -> None:
     """Text that is no token is refused as such, whatever it is."""
     assert refused(said) == "MALFORMED"
