@@ -7,6 +7,7 @@ beside the release key, mode 0600. Knows no table and no image format.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -21,6 +22,26 @@ _MAGIC = b"labelop-seal\x01"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """A vault for one dataset and purpose, for a cache that should know no more."""
+
+    vault: Vault
+    """Holds the keys."""
+    dataset: str
+    """Whose key."""
+    purpose: str
+    """What is sealed, for example `embedding`."""
+
+    def seal(self, data: bytes, image_id: str) -> bytes:
+        """Encrypt bytes that belong to an image; see `Vault.seal`."""
+        return self.vault.seal(self.dataset, data, purpose=self.purpose, image_id=image_id)
+
+    def open(self, sealed: bytes, image_id: str) -> bytes:
+        """Decrypt them; see `Vault.open`."""
+        return self.vault.open(self.dataset, sealed, purpose=self.purpose, image_id=image_id)
 
 
 class Vault:

@@ -15,10 +15,12 @@ import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from labelop.engines.base import Features
+from labelop.errors import SealedDataError
 from labelop.ids import digest_of
 from labelop.sensitivity.levels import Level
 
@@ -40,21 +42,40 @@ class EmbeddingKey:
     """Engine with its precision, as `Engine.name` says it; the names of features are the engine's own."""
 
 
+class Sealer(Protocol):
+    """Encrypts what is written; `labelop.egress.vault.Sealer` is one."""
+
+    def seal(self, data: bytes, image_id: str) -> bytes:
+        """Encrypt bytes that belong to an image."""
+        ...
+
+    def open(self, sealed: bytes, image_id: str) -> bytes:
+        """Decrypt them."""
+        ...
+
+
 class EmbeddingCache:
     """Features by image and model, the least recently used dropped first; safe to call from several threads.
 
     Args:
         most_bytes: Most bytes held in memory; features larger than that are not held.
         folder: Where features are written too, set to mode 0700; nowhere when None. Whoever gives it empties it.
-        write_restricted: Whether features of restricted images may be written there.
+        write_restricted: Whether features of restricted images may be written there as they are.
+        sealer: Encrypts every file; features of restricted images are then written as well. None for plain files.
     """
 
     def __init__(
-        self, most_bytes: int = MOST_BYTES, folder: Path | None = None, *, write_restricted: bool = False
+        self,
+        most_bytes: int = MOST_BYTES,
+        folder: Path | None = None,
+        *,
+        write_restricted: bool = False,
+        sealer: Sealer | None = None,
     ) -> None:
         self._most = most_bytes
         self._folder = folder
-        self._write_restricted = write_restricted
+        self._write_restricted = write_restricted or sealer is not None
+        self._sealer = sealer
         self._held: OrderedDict[EmbeddingKey, Features] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -109,12 +130,14 @@ class EmbeddingCache:
         if self._folder is None:
             return None
         try:
-            packed = io.BytesIO((self._folder / _name(key)).read_bytes())
-            with np.load(packed, allow_pickle=False) as stored:
+            data = (self._folder / _name(key)).read_bytes()
+            if self._sealer is not None:
+                data = self._sealer.open(data, key.image_id)
+            with np.load(io.BytesIO(data), allow_pickle=False) as stored:
                 return {name: np.asarray(stored[name], dtype=np.float32) for name in stored.files}
         except FileNotFoundError:
             return None
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, EOFError, zipfile.BadZipFile, SealedDataError) as error:
             _log.warning("features of image %s on disk are not readable and are made again: %s", key.image_id, error)
             return None
 
@@ -124,7 +147,8 @@ class EmbeddingCache:
         # mode 0600 from the start, and whole or not there
         handle, made = tempfile.mkstemp(dir=folder, prefix=".")
         with os.fdopen(handle, "wb") as file:
-            file.write(packed.getbuffer())
+            plain = packed.getvalue()
+            file.write(plain if self._sealer is None else self._sealer.seal(plain, key.image_id))
         Path(made).replace(folder / _name(key))
 
 

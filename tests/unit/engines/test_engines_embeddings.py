@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labelop.egress.vault import Sealer, Vault
 from labelop.engines.base import Features, features_of
 from labelop.engines.embeddings import EmbeddingCache, EmbeddingKey
 from labelop.engines.fixed import FixedEngine
@@ -113,3 +114,18 @@ def test_a_damaged_file_is_as_none(tmp_path: Path, content: bytes) -> None:
     assert cache.get(key()) is None
     cache.put(key(), features(), Level.PUBLIC)
     assert cache.get(key()) is not None
+
+
+def test_sealed_features_need_the_key_of_their_dataset(tmp_path: Path) -> None:
+    """With a vault restricted features are written unreadable, come back, and are gone once the key is shredded."""
+    vault = Vault(tmp_path / "keys")
+    cache = EmbeddingCache(0, tmp_path / "cache", sealer=Sealer(vault, "clinic", "embedding"))
+    cache.put(key(), features(3.0), Level.RESTRICTED)
+    [file] = (tmp_path / "cache").iterdir()
+    assert b"fine" not in file.read_bytes()
+    found = cache.get(key())
+    assert found is not None
+    assert found["fine"][0, 0] == 3.0
+    assert EmbeddingCache(0, tmp_path / "cache").get(key()) is None
+    vault.shred("clinic")
+    assert cache.get(key()) is None
