@@ -111,8 +111,9 @@ class Vault:
     def _key(self, dataset: str) -> bytes:
         path = self._path(dataset)
         if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             refuse_readable(self._folder.parent, folder=True)
+            self._folder.mkdir(exist_ok=True, mode=0o700)
             self._make(path)
         refuse_readable(self._folder, folder=True)
         key = read_private(path)
