@@ -17,11 +17,13 @@ from labelop.catalog.cards import ModelCard
 from labelop.egress.audit import AuditLog
 from labelop.egress.far_end import FarEnd
 from labelop.egress.gate import USES, Gate, Released
-from labelop.egress.keys import SigningKey
+from labelop.egress.keys import SigningKey, export_public, init_keys
+from labelop.engines.answers import Description
 from labelop.engines.remote import RemoteEngine
 from labelop.engines.serve import run_in_thread
-from labelop.errors import ModelInputError, SettingsError
+from labelop.errors import LabelopError, ModelInputError, SettingsError
 from labelop.settings import Settings
+from tests.contract.triton_core import triton_core
 from tests.unit.egress.egress_values import NOW, Policy, ring
 from tests.unit.engines.models import detector, picture, segmenter
 
@@ -142,3 +144,31 @@ def test_a_server_that_does_not_ask_gets_no_token(tmp_path: Path) -> None:
             assert engine.forward(card, [release(tmp_path)]).sent_bytes > 0
         finally:
             engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("way", ["http", "grpc"])
+def test_a_triton_core_checks_as_well(tmp_path: Path, way: str) -> None:
+    """With public keys it takes a good release, and a stranger's image fails alone and without an answer."""
+    if way == "grpc":
+        pytest.importorskip("grpc")
+    catalog, keys, public = tmp_path / "catalog", tmp_path / "keys", tmp_path / "public"
+    catalog.mkdir()
+    card, _ = detector(catalog), segmenter(catalog)
+    key = init_keys(keys)
+    export_public(keys, public)
+    with triton_core(catalog, LABELOP_PUBLIC_KEYS=str(public)) as addresses:
+        engine = RemoteEngine(addresses[way], pause=lambda _: None)
+        try:
+            both = [release(tmp_path, key=key), release(tmp_path, key=None)]
+            raw = engine.forward(card, both).raw
+            bare = RemoteEngine(addresses[way], pause=lambda _: None)
+            bare._described[card.digest] = Description(proves_digest=False, wants_release=False)
+            with pytest.raises(LabelopError, match="release"):
+                bare.forward(card, both)
+            bare.close()
+        finally:
+            engine.close()
+    assert np.isfinite(raw["boxes"][0]).all()
+    assert np.isnan(raw["boxes"][1]).all()
