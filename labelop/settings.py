@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         """Folder of the private release key, outside the tables: who reads tables must not be able to sign."""
         root = self.local_root.absolute()
-        return self.keys or root.with_name(f"{root.name or 'labelop'}-keys")
+        return self.keys or root.parent / f"{root.name or 'labelop'}-keys"
 
     @property
     def audit_heads_path(self) -> Path:

@@ -45,6 +45,17 @@ def test_local_files_of_a_remote_store_lie_here() -> None:
     assert load_settings(store="s3://bucket", audit="elsewhere.jsonl").audit_path == Path("elsewhere.jsonl")
 
 
+@pytest.mark.parametrize("store", ["somewhere/store", "/data/store", "s3://bucket/prefix", ".", "/"])
+def test_keys_lie_beside_the_tables_and_never_inside(store: str) -> None:
+    """Who can read the tables' folder must not find the key that signs releases; heads of the log lie with the keys."""
+    settings = load_settings(store=store)
+    assert settings.keys_path.name.endswith("-keys")
+    if store != "/":
+        assert settings.local_root.absolute() not in settings.keys_path.parents
+    assert settings.audit_heads_path.parent == settings.keys_path
+    assert load_settings(store=store, keys="k", audit_heads="h").audit_heads_path == Path("h")
+
+
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the settings nor one field of them print the secret."""
     monkeypatch.setenv("LABELOP_S3_SECRET", "hunter2")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from labelop.errors import CatalogError, SettingsError
+from labelop.errors import CatalogError, PlacementForbiddenError, SettingsError
 from labelop.prelabel import shard as sharding
 from labelop.prelabel.batch import land_batches, run_batch
 from labelop.prelabel.pace import Pace, paces
@@ -137,6 +137,23 @@ def test_a_cloud_shard_needs_an_address(house: House, monkeypatch: pytest.Monkey
         pytest.raises(SettingsError, match="LABELOP_CLOUD_URL"),
     ):
         shard.run(shard.batches[0])
+
+
+def test_a_process_of_one_placement_does_no_work_of_another(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard in the wrong pool is refused before anything is read, and so is one beside a cloud credential."""
+    onprem = house.settings.model_copy(update={"placement": "onprem"})
+    with (
+        pytest.raises(PlacementForbiddenError, match="cloud reached a process of onprem"),
+        open_shard(house.store, ShardRange("p", "cloud", 0, 0), "toys", onprem, "r"),
+    ):
+        pass
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    with (
+        pytest.raises(SettingsError, match="AWS_SECRET_ACCESS_KEY") as caught,
+        open_shard(house.store, ShardRange("p", "onprem", 0, 0), "toys", onprem, "r"),
+    ):
+        pass
+    assert "canary" not in str(caught.value)
 
 
 def test_shards_are_as_long_as_wanted_where_the_pace_is_known() -> None:
