@@ -14,6 +14,7 @@ from labelop.configuration import load_configuration
 from labelop.errors import LabelopError, RunFailedError
 from labelop.jobs import DatasetJob, check_night, check_ontologies, parse_job
 from labelop.landing.store import Store, open_store
+from labelop.lineage import telling
 from labelop.runs import FINISHED, RunEvent, dataset_version_of, new_run_id, record
 from labelop.settings import Settings, load_settings
 from tasks.artifacts import progress_shown, publish_tables
@@ -73,8 +74,10 @@ def nightly(
     with progress_shown():
         for job in jobs:
             # one dataset's trouble may not cost the others their night; the run still ends as failed
-            with troubles.noted(job.dataset):
-                _one(tables, settings, job, run, {"batch_images": batch_images, "shard_batches": shard_batches})
+            with troubles.noted(job.dataset), telling(settings, run, job.dataset) as told:
+                told.version = _one(
+                    tables, settings, job, run, {"batch_images": batch_images, "shard_batches": shard_batches}
+                )
         # nor may the trouble of a report hide why a dataset failed
         with troubles.noted("report"):
             output = Path(report) if report else settings.report_path
@@ -96,7 +99,7 @@ def nightly(
         )
 
 
-def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int | None]) -> None:
+def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int | None]) -> str:
     shared = {"store": settings.store, "run_id": run}
     _child(Child("ingest-dataset", "onprem", {"job": job.model_dump(), **shared}, f"{run}:ingest:{job.dataset}"))
     version = dataset_version_of(tables, run, job.dataset)
@@ -110,6 +113,7 @@ def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: di
     land_edits(tables, run, dataset=job.dataset)
     land_quality(tables, job.dataset, version, run)
     record(tables, RunEvent(run, job.dataset, version, FINISHED))
+    return version
 
 
 def _child(child: Child) -> None:

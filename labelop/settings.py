@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     placement: Literal["onprem", "cloud"] | None = Field(
         default=None, description="Placement this process belongs to; it then does no work of another."
     )
+    openlineage: str | None = Field(
+        default=None,
+        description="Where OpenLineage events of nights go, file:///path or http(s)://host; none if empty.",
+    )
     data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
     report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")
     s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")

@@ -24,6 +24,7 @@ ADAPTERS = {
     "huggingface_hub": {"labelop/catalog/pull.py"},
     "onnx": {"labelop/catalog/quantise.py"},
     "onnxruntime": {"labelop/engines/graph.py", "labelop/catalog/quantise.py"},
+    "openlineage": {"labelop/lineage.py"},
     "openvino": {"labelop/engines/vino.py", "labelop/catalog/export.py"},
     "pynvml": {"labelop/engines/energy.py"},
     "pycocotools": {"labelop/effort/quality.py", "labelop/engines/masks.py", "labelop/ingest/masks.py"},
