@@ -24,26 +24,21 @@ MOSAIC_CELLS = 4
 """Cells along each side of a mosaic; at most 16 colours are left of a region, whatever its size."""
 
 
-class Finding(Protocol):
-    """What the forms need to know of a finding."""
-
-    @property
-    def category(self) -> str:
-        """Kind of evidence, for example `face`."""
-        ...
-
-    @property
-    def region(self) -> tuple[float, float, float, float] | None:
-        """Where, xyxy pixels of the upright original; None for the whole image or its metadata."""
-        ...
+Region = tuple[float, float, float, float]
+"""A part of an image, xyxy pixels of the upright original."""
 
 
 class ReleaseForm(Protocol):
-    """What a policy asks to be done before an image may leave."""
+    """What a policy asks to be done before an image may leave; re-encoding drops all notes of the file in any case."""
 
     @property
-    def redact(self) -> Collection[str]:
-        """Categories whose regions are painted over."""
+    def placements(self) -> Collection[str]:
+        """Where it may go then."""
+        ...
+
+    @property
+    def redact(self) -> Sequence[Region]:
+        """Regions that are painted over."""
         ...
 
     @property
@@ -55,7 +50,6 @@ class ReleaseForm(Protocol):
 def make_form(
     pixels: NDArray[np.uint8],
     form: ReleaseForm,
-    findings: Sequence[Finding],
     *,
     frame: tuple[int, int] = (0, 0),
     style: Literal["solid", "mosaic"] = "solid",
@@ -65,8 +59,7 @@ def make_form(
     Args:
         pixels: uint8 RGB, shape (height, width, 3), upright; not changed.
         form: What to do.
-        findings: Everything found in this image.
-        frame: Width and height of the frame of their regions, in pixels; that of the pixels where 0, since an image
+        frame: Width and height of the frame of its regions, in pixels; that of the pixels where 0, since an image
             may have been decoded at a smaller scale than it was looked at.
         style: solid fills with black; mosaic leaves 16 averaged cells of each region, smoothed.
 
@@ -74,27 +67,22 @@ def make_form(
         New pixels and what was done.
 
     Raises:
-        ValueError: A region to be painted over is missing, not finite, empty or outside, or the form does nothing:
-            then nobody can say that what had to go is gone.
+        ValueError: A region to be painted over is not finite, empty or outside: then nobody can say that what had to
+            go is gone.
     """
-    wanted = [one for one in findings if one.category in form.redact]
-    side_px = form.downscale_px
-    if not wanted and side_px is None:
-        raise ValueError("the form asks for nothing that this image has")
+    side_px, count = form.downscale_px, len(form.redact)
     out = pixels.copy()
-    for one in wanted:
-        _cover(out, _bounds(one.region, out.shape, frame), style)
+    for region in form.redact:
+        _cover(out, _bounds(region, out.shape, frame), style)
     if side_px is not None:
         out = _shrink(out, side_px)
     if side_px is None:
-        return out, FormRecord("redact", len(wanted))
-    return out, FormRecord("redact+downscale" if wanted else "downscale", len(wanted), side_px)
+        return out, FormRecord("redact" if count else "strip", count)
+    return out, FormRecord("redact+downscale" if count else "downscale", count, side_px)
 
 
-def _bounds(
-    region: tuple[float, float, float, float] | None, shape: tuple[int, ...], frame: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    if region is None or not all(math.isfinite(edge) for edge in region):
+def _bounds(region: Region, shape: tuple[int, ...], frame: tuple[int, int]) -> tuple[int, int, int, int]:
+    if not all(math.isfinite(edge) for edge in region):
         raise ValueError("a region to be painted over is not known")
     across, down = shape[1] / (frame[0] or shape[1]), shape[0] / (frame[1] or shape[0])
     x0, y0, x1, y1 = region[0] * across, region[1] * down, region[2] * across, region[3] * down

@@ -229,8 +229,9 @@ class Gate:
             allowed: object = self.policy.allowed_placements(level)
             is_allowed = isinstance(allowed, frozenset | set) and self.placement in allowed
             form = None
-            if not is_allowed and self._forms is not None:
-                form = self._forms.release_form(level, request.findings)
+            if not is_allowed and self._forms is not None and level is not Level.RESTRICTED:
+                form = self._forms(self.policy, level, request.findings, self.placement)
+                form = form if form is not None and self.placement in form.placements else None
         except Exception:  # noqa: BLE001 - a policy that cannot answer has not allowed anything
             return "POLICY_FAILED"
         if not is_allowed and form is None:
@@ -238,9 +239,7 @@ class Gate:
         try:
             if form is None:
                 return _Ready(encode_payload(request.pixels), FormRecord())
-            pixels, done = make_form(
-                request.pixels, form, request.findings, frame=(request.width_px, request.height_px)
-            )
+            pixels, done = make_form(request.pixels, form, frame=(request.width_px, request.height_px))
             return _Ready(encode_payload(pixels), done)
         except Exception:  # noqa: BLE001 - what cannot be brought into its form does not leave in another
             return "FORM_FAILED"

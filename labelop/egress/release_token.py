@@ -64,7 +64,7 @@ class Signer(Protocol):
 class _FormForm(StrictForm):
     model_config = ConfigDict(strict=True)
 
-    kind: Literal["full", "redact", "downscale", "redact+downscale"]
+    kind: Literal["full", "strip", "redact", "downscale", "redact+downscale"]
     regions_count: Annotated[int, Field(ge=0)]
     side_px: Annotated[int, Field(ge=1)] | None
 
@@ -90,8 +90,8 @@ class _TokenForm(StrictForm):
 class FormRecord:
     """What was done to the pixels before they left; regions are counted, not placed."""
 
-    kind: Literal["full", "redact", "downscale", "redact+downscale"] = "full"
-    """What was done."""
+    kind: Literal["full", "strip", "redact", "downscale", "redact+downscale"] = "full"
+    """What was done; strip is a form that only drops the notes of the file, which every release does."""
     regions_count: int = 0
     """Regions painted over."""
     side_px: int | None = None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from labelop.egress.forms import Finding, ReleaseForm
+from labelop.egress.forms import ReleaseForm
 from labelop.sensitivity.levels import Level
 
 
@@ -27,10 +27,10 @@ class EgressPolicy(Protocol):
 
 
 class FormPolicy(Protocol):
-    """What the gate asks of a policy under which an image may leave in another form."""
+    """Says in which other form an image may leave; rules of the policy, asked only below restricted."""
 
-    def release_form(self, level: Level, findings: Sequence[Any]) -> ReleaseForm | None:
-        """Say in which form an image may leave that may not leave as it is; None when in none."""
+    def __call__(self, policy: Any, level: Level, findings: Sequence[Any], placement: str) -> ReleaseForm | None:
+        """Give the form in which an image may go to a placement it may not go to as it is; None when in none."""
         ...
 
 
@@ -44,7 +44,7 @@ class ReleaseRequest:
     """SHA-256 of the original bytes."""
     level: str
     """Sensitivity level as text."""
-    findings: tuple[Finding, ...] = ()
+    findings: Sequence[Any] = ()
     """What was found in it; asked for only where the policy knows release forms."""
     width_px: int = 0
     """Width of the frame in which regions of findings are given; that of the pixels when 0."""

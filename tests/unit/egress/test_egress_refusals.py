@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from labelop.egress.audit import AuditLog, verify
+from labelop.egress.forms import Region
 from labelop.egress.gate import Gate, Released, ReleaseRequest
 from labelop.egress.keys import SigningKey
 from labelop.egress.release_token import FormRecord
@@ -158,35 +159,25 @@ def test_two_releases_of_one_image_share_no_name(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A finding."""
-
-    category: str
-    region: tuple[float, float, float, float] | None
-
-
-@dataclass(frozen=True)
 class Form:
-    """Painting over faces."""
+    """Painting over the regions that were found."""
 
-    redact: tuple[str, ...] = ("face",)
+    redact: tuple[Region, ...]
     downscale_px: int | None = None
+    placements: frozenset[str] = frozenset({"cloud"})
 
 
-class Forms:
-    """Lets confidential images out when their faces are gone."""
-
-    def release_form(self, level: Level, findings: Sequence[Any]) -> Form | None:  # noqa: ARG002
-        """Answer by level."""
-        return Form() if level is Level.CONFIDENTIAL else None
+def forms(policy: Any, level: Level, findings: Sequence[Any], placement: str) -> Form | None:
+    """Let images out to the cloud when what was found in them is gone, whatever their level."""
+    return Form(tuple(findings))
 
 
 def test_a_redacted_image_leaves_and_the_log_says_so(tmp_path: Path) -> None:
     """The region is black in what leaves; log and token say what was done, and where nobody learns."""
     key = SigningKey.generate()
     policy = Policy(internal={"cloud"}, confidential={"onprem"}, restricted={"onprem"})
-    request = asked(level="confidential", findings=(Found("face", (10.0, 10.0, 30.0, 30.0)),))
-    released = answer(tmp_path, request, policy=policy, forms=Forms(), key=key)
+    request = asked(level="confidential", findings=((10.0, 10.0, 30.0, 30.0),))
+    released = answer(tmp_path, request, policy=policy, forms=forms, key=key)
     assert isinstance(released, Released)
     with Image.open(io.BytesIO(released.payload)) as image:
         assert np.asarray(image)[12:28, 12:28].max() < 8
@@ -198,13 +189,16 @@ def test_a_redacted_image_leaves_and_the_log_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "level", "region"),
-    [("FORM_FAILED", "confidential", None), ("NOT_ALLOWED", "restricted", (10.0, 10.0, 30.0, 30.0))],
+    [
+        ("FORM_FAILED", "confidential", (float("nan"), 0.0, 1.0, 1.0)),
+        ("NOT_ALLOWED", "restricted", (10.0, 10.0, 30.0, 30.0)),
+    ],
 )
 def test_a_form_that_cannot_be_made_is_a_refusal(tmp_path: Path, reason: str, level: str, region: Any) -> None:
-    """A face whose place is unknown stays at home, and so does a level that knows no form."""
+    """A face whose place is unknown stays at home, and so does a restricted image, whatever the rules say."""
     policy = Policy(confidential={"onprem"}, restricted={"onprem"})
-    request = asked(level=level, findings=(Found("face", region),))
-    assert isinstance(answer(tmp_path, request, policy=policy, forms=Forms()), PlacementForbiddenError)
+    request = asked(level=level, findings=(region,))
+    assert isinstance(answer(tmp_path, request, policy=policy, forms=forms), PlacementForbiddenError)
     assert records(tmp_path)[0]["reason"] == reason
 
 
