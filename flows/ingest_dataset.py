@@ -27,9 +27,11 @@ from tasks.ingest import (
     land_truths,
     register_dataset,
 )
+from tasks.told import telling_safely
 
 
 @flow(name="ingest-dataset", persist_result=False)
+@telling_safely
 def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | None = None) -> None:
     """Build the manifest, pass the gate, land it and its truth, classify its images.
 

@@ -21,6 +21,7 @@ from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
 from tasks.report import gather_tables, run_checks, write_report
 from tasks.review import import_reviews, land_edits, land_quality, simulate_reviews
+from tasks.told import telling_safely
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class _Troubles:
 
 
 @flow(name="nightly", persist_result=False)
+@telling_safely
 def nightly(
     night: list[dict[str, Any]],
     store: str | None = None,

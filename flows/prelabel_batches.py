@@ -19,12 +19,14 @@ from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown
 from tasks.prelabel import check_prelabels, land_batches, run_batch
+from tasks.told import telling_safely
 
 _PAGES = 8
 """Groups that passed of which the data docs have pages: the newest. What was refused has its page in any case."""
 
 
 @flow(name="prelabel-batches", persist_result=False)
+@telling_safely
 def prelabel_batches(
     plan_id: str,
     placement: str,

@@ -24,6 +24,7 @@ from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
 from tasks.dispatch import Child, ChildOutcome, run_children
 from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
+from tasks.told import telling_safely
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ _ATTEMPTS = 2
 
 
 @flow(name="prelabel-dataset", persist_result=False)
+@telling_safely
 def prelabel_dataset(
     dataset: str,
     dataset_version: str | None = None,

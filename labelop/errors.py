@@ -29,6 +29,8 @@ class LabelopError(Exception):
 
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later without any change."""
+    tellable: ClassVar[bool] = True
+    """Whether its words may leave the premises: they hold ids and what the operator wrote, no file's name, no label."""
 
     def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
         super().__init__(message)
@@ -74,6 +76,8 @@ class KeysError(ConfigurationError):
 
 class ManifestError(LabelopError):
     """A source or one of its files cannot be taken in."""
+
+    tellable = False
 
 
 class UnreadableImageError(ManifestError):
@@ -151,6 +155,8 @@ class EngineTimeoutError(EngineError):
 class LandingError(LabelopError):
     """Rows could not be written to or read from a table."""
 
+    tellable = False
+
 
 class UnknownTableError(LandingError):
     """No table of this name exists in the schema."""
@@ -170,6 +176,8 @@ class SealedDataError(LandingError):
 
 class ReviewError(LabelopError):
     """A review could not be exported or imported."""
+
+    tellable = False
 
 
 class ReviewFormatError(ReviewError):
@@ -197,6 +205,8 @@ class ReviewRecordError(ReviewError):
 class AnalysisError(LabelopError):
     """A question could not be answered from the tables."""
 
+    tellable = False
+
 
 class UnknownQueryError(AnalysisError):
     """No query of this name exists."""
@@ -208,6 +218,8 @@ class QueryParameterError(AnalysisError):
 
 class MissingPriceError(AnalysisError):
     """The price book has no price for something that was used."""
+
+    tellable = True
 
 
 class RunFailedError(LabelopError):

@@ -162,7 +162,8 @@ def open_tables(tables: Mapping[str, Any], *, root: Path | None = None) -> Sessi
     Raises:
         AnalysisError: A view does not fit the tables.
     """
-    session = duckdb.connect()
+    # nothing is fetched: an extension that a query needs and that is not there is an error
+    session = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     # results must not depend on the machine's zone, and a misspelt table must not become a Python variable
     for setting in ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false"):
         session.execute(setting)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from labelop.egress.environment import QUIET
 from labelop.errors import SettingsError
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -113,6 +114,15 @@ class Settings(BaseSettings):
 def process_environment() -> dict[str, str]:
     """Copy the environment of this process, for a look at what it must not hold."""
     return dict(os.environ)
+
+
+def be_quiet() -> None:
+    """Switch off what libraries would send or fetch by themselves, wherever nobody has said otherwise.
+
+    To be called before they are imported: most of them look once.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -1,7 +1,8 @@
 """Bind library functions to Prefect: a task inside a flow run, the plain function everywhere else.
 
 The embedded run has no server; there a step is the function itself. Inside a flow run the same step is a task, so that
-ops see it. Inputs are never hashed or stored: they may name images, and "done" is decided by what has landed.
+ops see it. Inputs are never hashed or stored: they may name images, and "done" is decided by what has landed. Errors
+are told as `tasks.told` allows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from labelop.errors import LabelopError
+from tasks.told import safely
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +59,7 @@ def step(fn: Callable[P, R], *, name: str, retries: int = 0) -> Step[P, R]:
 
 
 def _called(call: Callable[[], R]) -> R:
-    return call()
+    return safely(call)
 
 
 def _can_retry(_task: object, _run: object, state: object) -> bool:

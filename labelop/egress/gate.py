@@ -1,4 +1,4 @@
-"""The gate: the only code that can make a `Released`, and the cloud engine accepts nothing else.
+"""The gate: the only code that makes a `Released`, and the cloud engine accepts nothing else.
 
 An image leaves only when its level allows the placement, re-encoded from pixels so that no metadata, thumbnail or
 name goes with it, under a signed token that the far end checks again, and only after the audit line is on disk.
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,17 @@ from PIL import Image
 from labelop.egress.audit import AuditLog, Moment
 from labelop.egress.forms import make_form
 from labelop.egress.keys import SigningKey
-from labelop.egress.release_token import MAX_LIFE_MS, FormRecord, ReleaseToken, Signer, sign_token
+from labelop.egress.public_keys import Keyring
+from labelop.egress.release_token import (
+    MAX_LIFE_MS,
+    FormRecord,
+    NonceMemory,
+    ReleaseToken,
+    Signer,
+    sign_token,
+    verify_token,
+)
+from labelop.egress.released import PROOF, Released
 from labelop.egress.request import EgressPolicy, FormPolicy, ReleaseRequest
 from labelop.errors import PlacementForbiddenError
 from labelop.ids import sha256_hex
@@ -40,77 +51,10 @@ RELEASE_SECONDS = 900.0
 USES = 16
 """How often a far end may take one release: an image goes once to each model and pass, each with its retries."""
 
-_TOKEN = object()
+ONPREM = "onprem"
+"""The one placement that is not away."""
+
 _SHOWN_CHARACTERS = 64
-
-
-class Released:
-    """Bytes that may leave; only the gate can make one."""
-
-    __slots__ = ("_image_id", "_name", "_payload", "_payload_digest", "_placement", "_token")
-
-    _image_id: str
-    _name: str
-    _payload: bytes
-    _payload_digest: str
-    _placement: str
-    _token: str
-
-    def __init__(
-        self, proof: object, image_id: str, placement: str, payload: bytes, *, token: str = "", name: str = ""
-    ) -> None:
-        if proof is not _TOKEN:
-            raise TypeError("only labelop.egress.gate can release an image")
-        set_once = object.__setattr__
-        set_once(self, "_image_id", image_id)
-        set_once(self, "_name", name)
-        set_once(self, "_placement", placement)
-        set_once(self, "_payload", payload)
-        set_once(self, "_payload_digest", sha256_hex(payload))
-        set_once(self, "_token", token)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a release cannot be changed ({name})")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a release cannot be changed ({name})")
-
-    def __reduce__(self) -> NoReturn:
-        # a pickle could be edited on its way, which would make a release without the gate
-        raise TypeError("a release cannot be pickled")
-
-    def __repr__(self) -> str:
-        return f"Released(image_id={self._image_id}, placement={self._placement}, bytes={len(self._payload)})"
-
-    @property
-    def image_id(self) -> str:
-        """SHA-256 of the original bytes; stays on the premises."""
-        return self._image_id
-
-    @property
-    def name(self) -> str:
-        """Random name under which the bytes may be stored elsewhere; says nothing about the original."""
-        return self._name
-
-    @property
-    def placement(self) -> str:
-        """Where the bytes may go."""
-        return self._placement
-
-    @property
-    def payload(self) -> bytes:
-        """The re-encoded image, a JPEG without metadata."""
-        return self._payload
-
-    @property
-    def payload_digest(self) -> str:
-        """SHA-256 of the payload, 64 hex digits."""
-        return self._payload_digest
-
-    @property
-    def token(self) -> str:
-        """The signed release that travels beside the payload; see `labelop.egress.release_token`."""
-        return self._token
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +91,7 @@ class Gate:
         self.audit = audit
         self.placement = placement
         self._key = key or SigningKey.generate()
+        self._keyring = Keyring([self._key.public])
         self._forms = forms
         self._life_ms = min(int(release_seconds * 1000), MAX_LIFE_MS)
 
@@ -208,6 +153,47 @@ class Gate:
         self.audit.decide(records)
         return answers
 
+    def check(self, released: Released, run_id: str) -> None:
+        """Look at a release once more before its bytes leave, as the far end will: there it would be too late.
+
+        Args:
+            released: What is about to be sent.
+            run_id: The run that sends it.
+
+        Raises:
+            ReleaseRefusedError: This gate has not signed these bytes for this place, run and time, under this policy.
+        """
+        verify_token(
+            released.token,
+            released.payload,
+            placement=self.placement,
+            keyring=self._keyring,
+            now_ms=time.time_ns() // 1_000_000,
+            seen=NonceMemory(),  # uses are counted where they are taken
+            run_id=run_id,
+            policy_digest=self._digest(),
+        )
+
+    def note_refusal(self, released: Sequence[Released], event: str, reason: str, run_id: str) -> None:
+        """Write down that images which had their release were refused on the way all the same.
+
+        Args:
+            released: The images.
+            event: refused_before_send | refused_at_far_end.
+            reason: Code of `release_token.CODES`.
+            run_id: The run that asked.
+
+        Raises:
+            OSError: The lines could not be written.
+        """
+        about = {"event": event, "answer": "deny", "reason": reason, "placement": self.placement, "run_id": run_id}
+        self.audit.append_many(
+            [
+                {**about, "image_id": one.image_id, "payload_digest": one.payload_digest, "nonce": one.name[:-4]}
+                for one in released
+            ]
+        )
+
     def close(self) -> None:
         """Vouch for the end of the audit log."""
         self.audit.close()
@@ -225,11 +211,12 @@ class Gate:
             # not merely restricted: text that is no level is a fault upstream, whatever restricted may do
             return "UNKNOWN_LEVEL"
         level = Level.from_text(text)
+        may_leave = not _stays(level, self.placement)
         try:
             allowed: object = self.policy.allowed_placements(level)
-            is_allowed = isinstance(allowed, frozenset | set) and self.placement in allowed
+            is_allowed = may_leave and isinstance(allowed, frozenset | set) and self.placement in allowed
             form = None
-            if not is_allowed and self._forms is not None and level is not Level.RESTRICTED:
+            if may_leave and not is_allowed and self._forms is not None:
                 form = self._forms(self.policy, level, request.findings, self.placement)
                 form = form if form is not None and self.placement in form.placements else None
         except Exception:  # noqa: BLE001 - a policy that cannot answer has not allowed anything
@@ -262,7 +249,7 @@ class Gate:
             key_id=self._key.key_id,
         )
         text, name = sign_token(said, self._key), f"{said.nonce}.jpg"
-        return Released(_TOKEN, request.image_id, self.placement, ready.payload, token=text, name=name), said
+        return Released(PROOF, request.image_id, self.placement, ready.payload, token=text, name=name), said
 
     def _refusal(self, request: ReleaseRequest, reason: str) -> PlacementForbiddenError:
         return PlacementForbiddenError(
@@ -281,6 +268,11 @@ _HINTS = {
     "FORM_FAILED": "The pixels could not be brought into the form that may leave.",
     "UNKNOWN_LEVEL": "`labelop classify` gives every image a level.",
 }
+
+
+def _stays(level: Level, placement: str) -> bool:
+    """Say what no policy can change, so that a broken one opens nothing: restricted stays on the premises."""
+    return level is Level.RESTRICTED and placement != ONPREM
 
 
 def _shown(level: object) -> str:

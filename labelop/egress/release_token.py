@@ -10,6 +10,7 @@ import base64
 import binascii
 import heapq
 import json
+import re
 import threading
 from dataclasses import asdict, dataclass
 from hmac import compare_digest
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal, NoReturn, Protocol
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from labelop.egress.public_keys import Keyring
+from labelop.egress.public_keys import Keyring, PublicKey
 from labelop.errors import ReleaseRefusedError
 from labelop.forms import StrictForm
 from labelop.ids import canonical_json, sha256_hex
@@ -41,6 +42,7 @@ LEEWAY_MS = 60_000
 MAX_LIFE_MS = 24 * 3600 * 1000
 """Longest life a token may claim; bounds what a far end must remember."""
 
+_SAID = re.compile(r"was refused \(([A-Z_]+)\)")
 _DOMAIN = b"labelop/release/1\0"
 _MAX_CHARACTERS = 4096
 _SIGNATURE_BYTES = 64
@@ -50,6 +52,11 @@ _Text = Annotated[str, Field(max_length=200)]
 
 class Signer(Protocol):
     """Signs under a key id."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half."""
+        ...
 
     @property
     def key_id(self) -> str:
@@ -216,6 +223,16 @@ def verify_token(
     if not seen.take(token):
         _refuse("REPLAYED", f"it was taken {token.uses} times already, which is all it allows", token)
     return token
+
+
+def refusal_in(text: str) -> str | None:
+    """Read the code of a refusal in what a far end said; None when it speaks of something else.
+
+    >>> refusal_in("The release 00ff was refused (EXPIRED): it was good until 1 ms, it is 2 ms.")
+    'EXPIRED'
+    """
+    found = _SAID.search(text)
+    return found[1] if found and found[1] in CODES else None
 
 
 def _parse(text: str) -> tuple[ReleaseToken, bytes, bytes]:

@@ -16,7 +16,7 @@ from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import PAYLOAD_FORMAT, Gate, ReleaseRequest
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, features_of
 from labelop.engines.remote import RemoteEngine
-from labelop.errors import PlacementForbiddenError
+from labelop.errors import ConfigurationError, LabelopError, PlacementForbiddenError
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,15 @@ class CloudLane:
         self._gate.close()
 
     def _ask(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
-        answer = self._engine.forward(card, [one.handle for one in ready], boxes)
+        handles = [one.handle for one in ready]
+        try:
+            answer = self._engine.forward(card, handles, boxes)
+        except LabelopError as error:
+            refused, code = error.context.get("refused"), error.context.get("release_code")
+            # of several images nobody knows yet whose fault it is: each is asked again alone
+            if refused and (len(ready) == 1 or isinstance(error, ConfigurationError)):
+                self._gate.note_refusal(handles, refused, str(code), self._run_id)
+            raise
         return LaneAnswer(answer.raw, answer.sent_bytes, answer.received_bytes)
 
 

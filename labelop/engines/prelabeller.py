@@ -124,6 +124,7 @@ def open_cloud(
         timeout_seconds=settings.cloud_timeout_seconds,
         requests=settings.cloud_requests,
         compress=settings.cloud_compress,
+        check=lambda released: gate.check(released, run_id),
     )
     return ComposedArm(arm, CloudLane(engine, gate, run_id, simulated=simulated or engine.is_loopback))
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import Released
+from labelop.egress.release_token import refusal_in
 from labelop.engines.answers import DIGEST_OUTPUT, Description, check_description, read_answer
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.engines.breaker import CircuitBreaker
@@ -33,6 +34,7 @@ from labelop.errors import (
     MissingExtraError,
     ModelInputError,
     PlacementForbiddenError,
+    ReleaseRefusedError,
     SettingsError,
 )
 
@@ -74,6 +76,7 @@ class RemoteEngine:
         attempts: Tries per request.
         requests: Most requests under way at once; further threads wait.
         compress: Send bodies as gzip; for other payloads than JPEG, which it does not make smaller.
+        check: Looks at each release once more before it is sent, and raises `ReleaseRefusedError`; see `Gate.check`.
         breaker: Stops asking a dead server; one with the usual limits when None.
         pause: Waits between tries; a test hands in its own.
         clock: Monotonic seconds; a test hands in its own.
@@ -94,6 +97,7 @@ class RemoteEngine:
         attempts: int = ATTEMPTS,
         requests: int = REQUESTS,
         compress: bool = False,
+        check: Callable[[Released], object] | None = None,
         breaker: CircuitBreaker | None = None,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -104,6 +108,7 @@ class RemoteEngine:
         self.is_loopback = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
+        self._check = check
         self._breaker = breaker or CircuitBreaker()
         self._slots = threading.BoundedSemaphore(requests)
         self._pause = pause
@@ -133,7 +138,8 @@ class RemoteEngine:
             PlacementForbiddenError: An image was released for another placement.
             CatalogError: The server has not this model, or another one under its name.
             SettingsError: The server does not admit this client, is elsewhere, or fails to prove who it is.
-            ModelInputError: The server refused the request.
+            ModelInputError: The server refused the request, or a release is not good for its image: then `code` begins
+                with `RELEASE_`, and `refused` says where.
             EngineResponseError: The answer is not what was asked for.
             EngineUnavailableError: Nobody answered, after every try.
             EngineTimeoutError: The answer came too late, after every try.
@@ -144,6 +150,8 @@ class RemoteEngine:
                 raise PlacementForbiddenError(
                     f"An image without a release for {self.placement} reached the cloud engine."
                 )
+            if self._check is not None:
+                _checked(self._check, one)
         images = [one.payload for one in released]
         prompts = None if boxes is None else np.ascontiguousarray(boxes[None], dtype=np.float32)
 
@@ -259,8 +267,18 @@ def _transport(endpoint: str, *, compress: bool) -> Transport:
     )
 
 
+def _checked(check: Callable[[Released], object], released: Released) -> None:
+    try:
+        check(released)
+    except ReleaseRefusedError as error:
+        facts = {"code": f"RELEASE_{error.code}", "release_code": error.code, "refused": "refused_before_send"}
+        raise ModelInputError(f"An image was not sent: {error.message}", **facts) from error
+
+
 def _refusal(where: str, error: RefusedError) -> LabelopError:
     said = f"(status {error.status}): {error.text}."
+    code = refusal_in(error.text)
+    facts = {"release_code": code, "refused": "refused_at_far_end"} if code else {}
     match error.kind:
         case "busy":
             return EngineUnavailableError(
@@ -270,12 +288,13 @@ def _refusal(where: str, error: RefusedError) -> LabelopError:
         case "not_served":
             return CatalogError(f"{where} is not served: {error.text}.", hint="Start the server with the same catalog.")
         case "not_admitted":
-            return SettingsError(f"{where} does not admit this client {said}")
+            return SettingsError(f"{where} does not admit this client {said}", **facts)
         case "redirected":
             return SettingsError(
                 f"{where} is said to be elsewhere {said}", hint="Images go to LABELOP_CLOUD_URL only; check it."
             )
         case "bad_input":
-            return ModelInputError(f"{where} refused the request: {error.text}.", code="BAD_INPUT")
+            reason = f"RELEASE_{code}" if code else "BAD_INPUT"
+            return ModelInputError(f"{where} refused the request: {error.text}.", code=reason, **facts)
         case "failed":
             return EngineResponseError(f"{where} failed {said}", code="SERVER_FAILED")

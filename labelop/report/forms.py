@@ -181,15 +181,15 @@ FORMS: tuple[Form, ...] = (
         ),
     ),
     Form(
-        "quarantine_list",
+        "quarantine_reasons",
         "Files and records left out",
-        "Files and annotation records that could not be used. The originals are untouched.",
+        "Files and annotation records that could not be used; the originals are untouched. Nobody knows how restricted "
+        "they are, so they are counted here and named by `labelop query quarantine_list` only.",
         (
             _DATASET,
-            Column("path", "Path", "code"),
-            Column("pointer", "Place", "code"),
             Column("reason", "Reason", "code"),
-            Column("detail", "Detail"),
+            Column("files_count", "Files", "count"),
+            Column("records_count", "Annotation records", "count"),
         ),
     ),
 )

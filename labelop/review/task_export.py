@@ -7,16 +7,18 @@ neither arm nor model by name: reviewers must not know what they compare.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 from labelop.errors import ReviewError
 from labelop.geometry import to_percent
 from labelop.labels import Prediction
 from labelop.landing.store import Store
+from labelop.queries import run_query
 from labelop.review.tasks import Ontology, ReviewTask, in_force, load_ontology, load_tasks
 from labelop.runs import current_version
 
@@ -39,6 +41,8 @@ class ExportResult:
     """Labelling configuration, XML."""
     tasks_count: int
     """Tasks written."""
+    withheld_count: int = 0
+    """Tasks left out because their address would name an image to another host."""
 
 
 def export_tasks(
@@ -47,6 +51,7 @@ def export_tasks(
     *,
     dataset_version: str | None = None,
     prefix: str = LOCAL_FILES_PREFIX,
+    levels: Collection[str] = (),
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Write the review tasks of a dataset as Label Studio tasks.
@@ -55,7 +60,9 @@ def export_tasks(
         store: Where.
         dataset: Dataset name.
         dataset_version: Dataset version; the one landed last when None.
-        prefix: Goes before each relative path; never the root of the originals.
+        prefix: Goes before each relative path; never the root of the originals. One that names a host or bucket tells it
+            the names of files, so only images of `levels` are exported then.
+        levels: Levels whose images may be named to another host; a relative address stays with who serves the files.
         limit: Most tasks to export, from the front of the fixed order; all when None.
 
     Returns:
@@ -65,10 +72,7 @@ def export_tasks(
         RunFailedError: The dataset has never been ingested.
     """
     version = dataset_version or current_version(store, dataset)
-    return [
-        task_form(task, prefix)
-        for task in in_force(store, dataset, version, load_tasks(store, dataset, version))[:limit]
-    ]
+    return [task_form(task, prefix) for task in _tasks(store, dataset, version, prefix, levels)[0][:limit]]
 
 
 def export_review(
@@ -78,6 +82,7 @@ def export_review(
     *,
     dataset_version: str | None = None,
     prefix: str = LOCAL_FILES_PREFIX,
+    levels: Collection[str] = (),
     limit: int | None = None,
 ) -> ExportResult:
     """Write `tasks.json` and `labelling-config.xml` into a folder, ready for a Label Studio project.
@@ -88,9 +93,10 @@ def export_review(
         RunFailedError: The dataset has never been ingested, or the folder cannot be written.
     """
     version = dataset_version or current_version(store, dataset)
-    tasks = export_tasks(store, dataset, dataset_version=version, prefix=prefix, limit=limit)
+    kept, withheld = _tasks(store, dataset, version, prefix, levels)
+    tasks = [task_form(task, prefix) for task in kept[:limit]]
     config = labelling_config(load_ontology(store, dataset, version))
-    result = ExportResult(folder / "tasks.json", folder / "labelling-config.xml", len(tasks))
+    result = ExportResult(folder / "tasks.json", folder / "labelling-config.xml", len(tasks), withheld)
     text = json.dumps(tasks, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +107,20 @@ def export_review(
             f"The export cannot be written to {folder}: {error.strerror}.", hint="`--output` names a folder."
         ) from error
     return result
+
+
+def _tasks(
+    store: Store, dataset: str, version: str, prefix: str, levels: Collection[str]
+) -> tuple[list[ReviewTask], int]:
+    """Give the tasks that may be exported under a prefix, and how many are left out."""
+    tasks = in_force(store, dataset, version, load_tasks(store, dataset, version))
+    address = urlsplit(prefix)
+    if not (address.scheme or address.netloc):
+        return tasks, 0
+    rows = run_query(store, "effective_levels", {"dataset": dataset, "dataset_version": version}).to_pylist()
+    may_be_named = {row["image_id"] for row in rows if row["level"] in levels}
+    kept = [task for task in tasks if task.image_id in may_be_named]
+    return kept, len(tasks) - len(kept)
 
 
 def task_form(task: ReviewTask, prefix: str = LOCAL_FILES_PREFIX) -> dict[str, Any]:
