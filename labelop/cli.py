@@ -35,6 +35,7 @@ from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
 from labelop.cli_review import review_app
+from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
 from labelop.landing.store import Store
@@ -65,8 +66,9 @@ def _embedded(settings: Settings) -> Iterator[Mapping[str, Callable[..., Any]]]:
 
     @contextmanager
     def cloud() -> Iterator[str]:
-        if settings.cloud_url:
-            yield settings.cloud_url
+        if settings.cloud_url or settings.placement == ONPREM:
+            # a process that belongs on premises does no cloud shard, so it needs no far end and no network
+            yield settings.cloud_url or ""
             return
         from labelop.catalog.cards import load_catalog  # noqa: PLC0415
         from labelop.egress.far_end import FarEnd  # noqa: PLC0415

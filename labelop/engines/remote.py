@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import Released
 from labelop.egress.release_token import refusal_in
+from labelop.engines import leaving
 from labelop.engines.answers import DIGEST_OUTPUT, Description, check_description, read_answer
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.engines.breaker import CircuitBreaker
@@ -33,8 +34,6 @@ from labelop.errors import (
     LabelopError,
     MissingExtraError,
     ModelInputError,
-    PlacementForbiddenError,
-    ReleaseRefusedError,
     SettingsError,
 )
 
@@ -145,13 +144,10 @@ class RemoteEngine:
             EngineTimeoutError: The answer came too late, after every try.
         """
         for one in released:
-            # a runtime check beside the type: this is the last line before bytes leave
-            if type(one) is not Released or one.placement != self.placement:
-                raise PlacementForbiddenError(
-                    f"An image without a release for {self.placement} reached the cloud engine."
-                )
+            # runtime checks beside the type: these are the last lines before bytes leave
+            leaving.hold_to_type(one, self.placement)
             if self._check is not None:
-                _checked(self._check, one)
+                leaving.look_again(self._check, one)
         images = [one.payload for one in released]
         prompts = None if boxes is None else np.ascontiguousarray(boxes[None], dtype=np.float32)
 
@@ -265,14 +261,6 @@ def _transport(endpoint: str, *, compress: bool) -> Transport:
         f"Cloud endpoint {endpoint!r} is no address; http://host:port or grpc://host:port is expected.",
         hint="Set LABELOP_CLOUD_URL, or leave it empty for the loopback server.",
     )
-
-
-def _checked(check: Callable[[Released], object], released: Released) -> None:
-    try:
-        check(released)
-    except ReleaseRefusedError as error:
-        facts = {"code": f"RELEASE_{error.code}", "release_code": error.code, "refused": "refused_before_send"}
-        raise ModelInputError(f"An image was not sent: {error.message}", **facts) from error
 
 
 def _refusal(where: str, error: RefusedError) -> LabelopError:

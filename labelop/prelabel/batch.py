@@ -31,7 +31,6 @@ from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
 from labelop.schemas import utc_now
-from labelop.sensitivity.levels import Level
 
 __all__ = [
     "BatchContext",
@@ -234,7 +233,7 @@ def _load(context: BatchContext, image_id: str, placement: str, frame: Frame) ->
     if ref is None:
         return _without_predictions(image_id, "unreadable", "NOT_IN_MANIFEST")
     # the level is checked before one byte of the image is read
-    if placement not in context.policy.allowed_placements(Level.from_text(ref.level)):
+    if not context.may_be_at(ref, placement):
         return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
     try:
         pixels, facts = decode_for(read_bytes(image_id, ref.source_uri, ref.path, context.settings), frame)

@@ -58,6 +58,10 @@ class BatchContext:
     run_id: str
     """Run that does the work, for provenance."""
 
+    def may_be_at(self, ref: ImageRef, placement: str) -> bool:
+        """Say whether an image may be at a placement, by the level it has now."""
+        return placement in self.policy.allowed_placements(Level.from_text(ref.level))
+
 
 def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageRef]:
     """Look up where the images of a plan's batches lie and how sensitive they are now.

@@ -60,8 +60,8 @@ def export_tasks(
         store: Where.
         dataset: Dataset name.
         dataset_version: Dataset version; the one landed last when None.
-        prefix: Goes before each relative path; never the root of the originals. One that names a host or bucket tells it
-            the names of files, so only images of `levels` are exported then.
+        prefix: Goes before each relative path; never the root of the originals. One that names a host or bucket tells
+            it the names of files, so only images of `levels` are exported then.
         levels: Levels whose images may be named to another host; a relative address stays with who serves the files.
         limit: Most tasks to export, from the front of the fixed order; all when None.
 
