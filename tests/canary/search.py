@@ -159,7 +159,7 @@ def _pictures(data: bytes) -> Iterator[tuple[NDArray[np.uint8], str]]:
             with Image.open(io.BytesIO(data[match.start() :])) as image:
                 if image.width * image.height <= 1 << 24:
                     yield np.asarray(image.convert("RGB")), "picture"
-        except Exception:  # noqa: BLE001, S112 - most of these bytes are no picture
+        except Exception:  # noqa: BLE001 - most of these bytes are no picture
             continue
 
 

@@ -8,9 +8,11 @@ import io
 import json
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.canary.canaries import TEXTS, Tagged, drawn, tagged
@@ -41,14 +43,18 @@ def test_a_text_is_found_in_every_form(form: str) -> None:
         assert {(hit.picture, hit.where) for hit in found} == {("one", where)}
 
 
-def _encoded(pixels: np.ndarray, kind: str = "JPEG", **options: int) -> bytes:  # type: ignore[type-arg]
+def _encoded(pixels: NDArray[Any], kind: str = "JPEG", **options: int) -> bytes:  # type: ignore[type-arg]
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind, **options)
     return out.getvalue()
 
 
-def _resized(one: Tagged, width: int, height: int) -> np.ndarray:  # type: ignore[type-arg]
+def _resized(one: Tagged, width: int, height: int) -> NDArray[Any]:
     return np.asarray(Image.fromarray(one.pixels).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _floats(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray((pixels.transpose(2, 0, 1).astype(np.float32) / 255 - 0.5) / 0.2)
 
 
 PICTURES: dict[str, Callable[[], bytes]] = {
@@ -62,9 +68,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "with a border": lambda: _encoded(np.pad(ONE.pixels, ((20, 20), (4, 4), (0, 0)), constant_values=114)),
     "in base64": lambda: b"data:image/jpeg;base64," + base64.b64encode(_encoded(ONE.pixels)),
     "uint8 tensor": lambda: json.dumps({"inputs": []}).encode() + _resized(ONE, 32, 24).tobytes(),
-    "float tensor, channels first": lambda: (
-        (_resized(ONE, 32, 24).transpose(2, 0, 1).astype(np.float32) / 255 - 0.5) / 0.2
-    ).tobytes(),
+    "float tensor, channels first": lambda: _floats(_resized(ONE, 32, 24)).tobytes(),
     "grey": lambda: _encoded(np.repeat(ONE.pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)),
 }
 

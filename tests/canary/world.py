@@ -1,4 +1,4 @@
-"""A small premises with restricted and public pictures full of canaries, a cloud that would be cheaper, and its tables."""
+"""A small premises with restricted and public pictures full of canaries, and a cloud that would be cheaper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import yaml
 
 from flows.ingest_dataset import ingest_dataset
@@ -32,6 +33,8 @@ class World:
     settings: Settings
     search: Search
     """Knows every canary that must not be away: all of the restricted pictures, all texts of the public ones."""
+    secret: Search
+    """Knows the canaries of restricted pictures alone, for who may know the names of public ones."""
     control: Search
     """Knows the pixels of public pictures, which must be seen in the cloud."""
 
@@ -55,10 +58,10 @@ class World:
         named |= {"CATALOG": str(self.settings.catalog)}
         return {f"LABELOP_{name}": value for name, value in (named | more).items()}
 
-    def night(self) -> list[dict[str, str]]:
+    def night(self) -> list[dict[str, object]]:
         """Write the jobs of a night over both datasets."""
         levels = {RESTRICTED: "restricted", PUBLIC: "public"}
-        shared = {"source_format": "coco", "ontology": "shapes"}
+        shared = {"source_format": "coco", "ontology": "shapes", "simulate_reviews": True}
         return [
             {"dataset": name, "source": str(source.root), "sensitivity": levels[name], **shared}
             for name, source in self.sources.items()
@@ -66,8 +69,11 @@ class World:
 
     def ingest(self) -> None:
         """Take both datasets in and classify them."""
-        for job in self.night():
-            ingest_dataset.fn(job, store=self.settings.store, run_id="run-ingest")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            for job in self.night():
+                ingest_dataset.fn(job, store=self.settings.store, run_id="run-ingest")
 
     def image_ids(self, dataset: str) -> list[str]:
         """List the ids of a dataset's pictures."""
@@ -77,7 +83,7 @@ class World:
 
 def make_world(folder: Path, *, restricted: int = 6, public: int = 4) -> World:
     """Write sources, policy, a routing that prefers the cloud, a tiny model and keys; nothing is taken in yet."""
-    secret = [tagged(f"restricted {number}") for number in range(restricted)]
+    secret = [tagged(f"restricted {number}", with_gps=number > 0) for number in range(restricted)]
     opened = [tagged(f"public {number}", with_gps=False) for number in range(public)]
     # a copy of a restricted picture lies in the public dataset too: the strictest owner decides
     sources = {
@@ -99,7 +105,9 @@ def make_world(folder: Path, *, restricted: int = 6, public: int = 4) -> World:
     # names and notes of public pictures may not leave either; their pixels do, and prove that the search sees
     words = [Tagged(one.name, one.pixels, one.encoded, one.texts, _thumbnail_only(one)) for one in opened]
     control = [Tagged(one.name, one.pixels, one.encoded, {}, (one.patterns[0],) * 2) for one in opened]
-    return World(folder, sources, settings, Search([*secret, *words], frames), Search(control, frames))
+    return World(
+        folder, sources, settings, Search([*secret, *words], frames), Search(secret, frames), Search(control, frames)
+    )
 
 
 def _thumbnail_only(one: Tagged) -> tuple[str, str]:

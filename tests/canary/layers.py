@@ -1,0 +1,93 @@
+"""Switches layers of the way out off, one at a time or two, and tells which combinations let restricted pixels out.
+
+The switches are patches of tests: the product has none. The numbers are those of the layers in decision 0018.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from labelop.egress import gate
+from labelop.egress.far_end import FarEnd
+from labelop.engines import leaving
+from labelop.prelabel import shard
+from labelop.prelabel.context import BatchContext
+from labelop.sensitivity.levels import Level
+from labelop.sensitivity.policy import SensitivityPolicy
+from tests.canary import attempts
+from tests.canary.attempts import Battery
+from tests.canary.capture import inference_server
+from tests.canary.search import Hit
+from tests.canary.world import World
+
+LAYERS: Mapping[int, str] = {
+    1: "type boundary",
+    2: "lattice and policy",
+    3: "signed decision",
+    4: "check at the far end",
+    5: "separation by placement",
+    6: "network",
+}
+
+LEAKING = frozenset({(1, 3), (2, 3), (5, 6)})
+"""Pairs without which something leaves, as decision 0018 says and why."""
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Look at nothing and refuse nothing."""
+
+
+def _anywhere(*_: Any) -> frozenset[str]:
+    return frozenset({"onprem", "cloud"})
+
+
+def switch_off(layers: Iterable[int], patch: pytest.MonkeyPatch) -> None:
+    """Take layers away in this process; the network is taken care of by `pair_leaks`."""
+    off = set(layers)
+    if 1 in off:
+        patch.setattr(leaving, "hold_to_type", _nothing)
+    if 2 in off:
+        patch.setattr(SensitivityPolicy, "allowed_placements", _anywhere)
+        patch.setattr(Level, "from_text", classmethod(_open_text))
+    if 3 in off:
+        patch.setattr(gate, "_stays", lambda *_: False)
+        patch.setattr(gate.Gate, "check", _nothing)
+    if 4 in off:
+        patch.setattr(FarEnd, "check_all", _nothing)
+        patch.setattr(BatchContext, "may_be_at", lambda *_: True)
+    if 5 in off:
+        patch.setattr(shard, "_check_place", _nothing)
+        patch.setattr(attempts, "child_environment", lambda _, parent: dict(parent))
+
+
+def _open_text(levels: type[Level], text: str | None) -> Level:
+    known = {level.text: level for level in levels}
+    return known.get((text or "").strip().lower(), levels.PUBLIC)
+
+
+def hits_without(world: World, layers: tuple[int, ...]) -> set[Hit]:
+    """Try every way once with some layers taken away; give the restricted canaries that arrived."""
+    with (
+        inference_server(world.catalog, world.settings, world.far_end()) as (url, kept),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        battery = Battery(world, url, seed=sum(layers))
+        switch_off(layers, patch)
+        for way in (battery.unknown, battery.other_placement, battery.borrowed, battery.stray, battery.other_run):
+            way(6)
+        battery.forged_batches("cloud")
+        battery.forged_batches("onprem")
+        battery.process_on_premises(without_network=6 not in layers)
+        battery.released(12)
+    arrived = kept.all()
+    assert world.control.hits(arrived), "no public picture was seen, so the search proves nothing"
+    return world.search.hits(arrived)
+
+
+def combinations() -> list[tuple[int, ...]]:
+    """List none, every layer and every pair."""
+    return [(), *((one,) for one in LAYERS), *itertools.combinations(LAYERS, 2)]
