@@ -18,6 +18,7 @@ from PIL import Image
 
 from bench.measure import Work
 from labelop.catalog.cards import ModelCard
+from labelop.settings import forbid
 
 CORES = os.cpu_count() or 1
 BATCH = 8
@@ -172,6 +173,7 @@ def forward_only(card: ModelCard, int8: ModelCard | None = None) -> dict[str, Wo
     """Run pure inference every way that may be the fastest, on pixels that lie ready."""
     cases: dict[str, Work] = {"forward, onnxruntime fp32": _forward_onnxruntime(card)}
     try:
+        forbid("openvino_telemetry")
         import openvino  # noqa: PLC0415
     except ImportError:
         return cases

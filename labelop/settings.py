@@ -6,6 +6,7 @@ Knows names and defaults, not what is in the files they point at.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -123,6 +124,11 @@ def be_quiet() -> None:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def forbid(module: str) -> None:
+    """Let no library import a module in this process, where its makers left no other way to keep it quiet."""
+    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -19,6 +19,7 @@ from labelop.catalog.files import sha256_of_file
 from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, write_graph
 from labelop.engines.base import OUTPUTS, ModelInputs, RawOutputs
 from labelop.errors import MissingExtraError
+from labelop.settings import forbid
 
 FORMATS = ("onnx", "openvino")
 """What can be written; openvino is written beside ONNX, which the card's engines read."""
@@ -136,6 +137,7 @@ def _run_openvino(path: Path, card: ModelCard, threads: int) -> list[RawOutputs]
 
 def _openvino() -> Any:
     try:
+        forbid("openvino_telemetry")  # else the import tells its maker, whatever the environment says
         import openvino  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise MissingExtraError(

@@ -21,6 +21,7 @@ from labelop.engines.model import ModelEngine, failed
 from labelop.engines.side import streams_of
 from labelop.engines.signature import Tensor, check_signature
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
+from labelop.settings import forbid
 
 _BOXES = (4, 16)
 """Numbers of boxes for which a decoder is compiled; fewer are filled up, more go in several passes."""
@@ -156,6 +157,7 @@ def _precisions(core: Any) -> list[str]:
 
 def _library(card: ModelCard | None = None) -> Any:
     try:
+        forbid("openvino_telemetry")  # else the import tells its maker, whatever the environment says
         import openvino  # noqa: PLC0415 - an extra
     except ImportError as error:
         what = "The engine openvino" if card is None else f"Model {card.id} was to run on openvino, which"

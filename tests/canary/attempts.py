@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -26,9 +26,9 @@ from labelop.egress.audit import AuditLog
 from labelop.egress.environment import ONPREM, child_environment
 from labelop.egress.gate import Gate, Released, ReleaseRequest
 from labelop.egress.keys import ensure_key
-from labelop.engines.lanes import CloudLane, ImageItem
+from labelop.engines.lanes import CloudLane, ImageItem, Ready
 from labelop.engines.remote import RemoteEngine
-from labelop.errors import LabelopError, PlacementForbiddenError
+from labelop.errors import LabelopError
 from labelop.ids import canonical_json, sha256_hex
 from labelop.landing.store import land, read_rows
 from labelop.prelabel.plan import PlannedBatch
@@ -111,7 +111,7 @@ class Battery:
             lane._gate.policy = self._old
             self.counts["policy swapped"] += count
             for one in ready:
-                self._noted(lambda one=one: lane.run(self._card, [one]))
+                self._noted(lane.run, self._card, [one])
 
     def other_placement(self, count: int) -> None:
         """Take a good release for the premises and hand it to the cloud's client."""
@@ -120,7 +120,7 @@ class Battery:
         with self.lane() as lane:
             for one in made:
                 self.counts["release of another place"] += 1
-                self._noted(lambda one=one: lane._engine.forward(self._card, [one]))
+                self._noted(lane._engine.forward, self._card, [one])
 
     def borrowed(self, count: int) -> None:
         """Send restricted bytes under the token of a public image."""
@@ -129,7 +129,7 @@ class Battery:
             for _ in range(count):
                 self.counts["borrowed token"] += 1
                 duck: Any = Duck(_payload(self._some(self.secret)), token)
-                self._noted(lambda duck=duck: lane._engine.forward(self._card, [duck]))
+                self._noted(lane._engine.forward, self._card, [duck])
 
     def stray(self, count: int) -> None:
         """Hand bytes that never saw the gate to the client: the file as it is, or its pixels."""
@@ -138,7 +138,7 @@ class Battery:
                 self.counts["no release"] += 1
                 one = self._some(self.secret)
                 duck: Any = Duck(self._random.choice([one.encoded, _payload(one)]), self._random.choice(["", "a.b"]))
-                self._noted(lambda duck=duck: lane._engine.forward(self._card, [duck]))
+                self._noted(lane._engine.forward, self._card, [duck])
 
     def other_run(self, count: int) -> None:
         """Use the releases of one run in another one, restricted images among them."""
@@ -146,7 +146,7 @@ class Battery:
         with self.lane("run-1") as first, self.lane("run-2") as second:
             self.counts["other run"] += count
             for one in filter(_is_ready, first.prepare(items)):
-                self._noted(lambda one=one: second.run(self._card, [one]))
+                self._noted(second.run, self._card, [one])
 
     def copied(self, count: int) -> None:
         """Copy and change releases of public images so that they hold restricted bytes."""
@@ -155,13 +155,16 @@ class Battery:
             for _ in range(count):
                 self.counts["changed release"] += 1
                 good = gate.release(self._some(self.open).pixels, "a" * 64, "public", "run-1")
-                self._noted(lambda good=good: lane._engine.forward(self._card, [self._forged(good)]))
+                self._noted(self._send_forged, lane, good)
+
+    def _send_forged(self, lane: CloudLane, good: Released) -> None:
+        lane._engine.forward(self._card, [self._forged(good)])
 
     def _forged(self, good: Released) -> Any:
         payload = _payload(self._some(self.secret))
         match self._random.randint(0, 3):
             case 0:
-                return self._random.choice([lambda: pickle.loads(pickle.dumps(good)), lambda: copy.copy(good)])()
+                return pickle.loads(pickle.dumps(good)) if self._random.random() < 0.5 else copy.copy(good)
             case 1:
                 good._payload = payload
                 return good
@@ -181,13 +184,14 @@ class Battery:
             model = {"arm": "cloud", "role": "chosen", "placement": "cloud", "model_id": self._card.id}
             batch = PlannedBatch(f"b-{plan_id}", **model, position=0, image_ids=tuple(chunk))
             common = {**where, "policy_digest": self.policy.digest, "run_id": "run-forged", "landed_at": utc_now()}
-            row = {"batch_id": batch.batch_id, "plan_id": plan_id, **model, "model_digest": self._card.digest}
-            row |= {"parameters": canonical_json({}), "position": 0, "image_ids": list(chunk), **common}
+            row: dict[str, Any] = {"batch_id": batch.batch_id, "plan_id": plan_id, **model}
+            row |= {"model_digest": self._card.digest, "parameters": canonical_json({}), "position": 0, **common}
+            row["image_ids"] = list(chunk)
             land(store, "batches", [row], plan_id)
             self.counts["forged batch"] += len(chunk)
             settings = self.world.settings.model_copy(update={"cloud_url": self.url, "placement": placement})
             shard = ShardRange(plan_id, "cloud", 0, 0)
-            self._noted(lambda shard=shard, batch=batch, settings=settings: self._run_shard(shard, batch, settings))
+            self._noted(self._run_shard, shard, batch, settings)
 
     def _run_shard(self, shard: ShardRange, batch: PlannedBatch, settings: Any) -> None:
         with open_shard(self.world.store, shard, "shapes", settings, "run-forged") as opened:
@@ -198,8 +202,8 @@ class Battery:
         """Add rows that say that restricted goes to the cloud, as if routing had decided so."""
         where = self._where(RESTRICTED)
         rows = [row for row in read_rows(self.world.store, "decisions") if row["dataset"] == RESTRICTED]
-        if not rows:
-            return
+        assert rows, "nothing was decided yet"
+        self.counts["forged decision"] += len(rows)
         forged = [{**row, "placement": "cloud", "arm": "cloud", "allowed": True, "role": "chosen"} for row in rows]
         land(self.world.store, "decisions", forged, f"forged-{where['dataset_version']}")
 
@@ -229,11 +233,11 @@ class Battery:
         self.counts[way] += len(items)
         ready = [one for one in lane.prepare(items) if _is_ready(one)]
         for start in range(0, len(ready), 8):
-            self._noted(lambda start=start: lane.run(self._card, ready[start : start + 8]))
+            self._noted(lane.run, self._card, ready[start : start + 8])
 
-    def _noted(self, attempt: Callable[[], Any]) -> None:
+    def _noted(self, attempt: Callable[..., Any], *given: Any) -> None:
         try:
-            attempt()
+            attempt(*given)
         except (LabelopError, TypeError, AttributeError) as error:
             self.ended[type(error).__name__] += 1
         else:
@@ -273,8 +277,8 @@ def _payload(one: Tagged) -> bytes:
     return out.getvalue()
 
 
-def _is_ready(one: object) -> bool:
-    return not isinstance(one, PlacementForbiddenError)
+def _is_ready(one: object) -> TypeGuard[Ready]:
+    return isinstance(one, Ready)
 
 
 def swap_policy_file(world: World, policy: SensitivityPolicy) -> None:

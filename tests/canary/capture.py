@@ -99,7 +99,7 @@ def sink() -> Iterator[tuple[str, Kept]]:
 
         def _keep(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)
-            kept.add(self.raw_requestline, bytes(self.headers), self.rfile.read(size))
+            kept.add(self.requestline.encode(), bytes(self.headers), self.rfile.read(size))
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()

@@ -19,7 +19,7 @@ from flows.prelabel_batches import prelabel_batches
 from flows.prelabel_dataset import prelabel_dataset
 from labelop.errors import AnnotationError
 from tasks import ingest
-from tasks.dispatch import embedded
+from tasks.dispatch import FlowFunction, embedded
 
 
 def main(night: Path) -> None:
@@ -27,7 +27,7 @@ def main(night: Path) -> None:
     jobs: list[dict[str, Any]] = yaml.safe_load(night.read_text())
     if os.environ.get("CANARY_FAULT"):
         ingest.classify_dataset.fn = _failing(Path(jobs[0]["source"]))
-    flows = {
+    flows: dict[str, FlowFunction] = {
         "ingest-dataset/onprem": ingest_dataset,
         "prelabel-dataset/onprem": prelabel_dataset,
         "prelabel-batches/onprem": prelabel_batches,

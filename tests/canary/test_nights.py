@@ -1,4 +1,4 @@
-"""Whole nights that want to send everything to the cloud: what servers, pages, tools and the orchestrator get to see."""
+"""Whole nights that want to send everything to the cloud: what servers, pages, tools and the orchestrator see."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import yaml
 
 from labelop.egress.environment import ONPREM, QUIET, child_environment
 from labelop.landing.store import read_rows
+from tests.canary.attempts import Battery
 from tests.canary.capture import inference_server, sink
 from tests.canary.world import RESTRICTED, World, make_world
 from tests.small_sample import ROOT
@@ -68,6 +69,9 @@ def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -
         environment = elsewhere(world, url, away)
         night = ["nightly", "--night", str(night_of(world)), "--report", str(report), "--batch-images", "4"]
         said = [run([*LABELOP, *night], environment)]
+        # a plan made anew reads the forged decisions: its batches are for the cloud, and its images stay all the same
+        Battery(world, url).forged_decisions()
+        said.append(run([*LABELOP, "prelabel", "--dataset", RESTRICTED, "--batch-images", "3"], environment))
         for job in world.night():
             export = [
                 "review",
@@ -86,12 +90,14 @@ def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -
     assert world.secret.hits([*imported, report.read_bytes(), *said]) == set()
     assert any(b"COMPLETE" in one for one in told), "lineage was not told, so its capture proves nothing"
     assert all(b"lineage" in one for one in told), "a library sent something by itself"
-    at = {row["placement"] for row in read_rows(world.store, "prelabels") if row["dataset"] == RESTRICTED}
-    assert at == {"onprem"}
+    rows = [row for row in read_rows(world.store, "prelabels") if row["dataset"] == RESTRICTED]
+    at_cloud = {row["outcome"] for row in rows if row["placement"] == "cloud"}
+    assert at_cloud <= {"withheld"}
+    assert {row["outcome"] for row in rows if row["placement"] == "onprem"} <= {"ok", "empty"}
 
 
 def test_on_premises_nothing_needs_a_network(world: World) -> None:
-    """In a namespace without any route, loopback included, a night over restricted data is done; no socket is missed."""
+    """In a namespace without a network, loopback included, a night over restricted data is done and misses nothing."""
     allowed = subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False)
     assert allowed.returncode == 0, f"network namespaces are not allowed here: {allowed.stderr.decode()}"
     night = world.folder / "night.yaml"

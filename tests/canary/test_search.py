@@ -43,7 +43,7 @@ def test_a_text_is_found_in_every_form(form: str) -> None:
         assert {(hit.picture, hit.where) for hit in found} == {("one", where)}
 
 
-def _encoded(pixels: NDArray[Any], kind: str = "JPEG", **options: int) -> bytes:  # type: ignore[type-arg]
+def _encoded(pixels: NDArray[Any], kind: str = "JPEG", **options: int) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind, **options)
     return out.getvalue()
