@@ -17,7 +17,7 @@ export DO_NOT_TRACK = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page
+.PHONY: help canary setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -90,6 +90,10 @@ draw: setup-dev  ## draw the sample data again, byte for byte
 
 train: setup-dev  ## learn the sample's models again (resumable)
 	$(BIN)/python -m data.sample.train
+
+canary: setup-dev  ## prove what leaves: thousands of attempts, layers taken away, nights without a network; tables
+	$(PYTEST) -q tests/canary
+	$(BIN)/python -m tests.canary.results
 
 bench: $(VENV)/.ok-bench  ## peers, floor and ours in one run: ratios, JSON and plots in bench/results
 	$(BIN)/python -m bench

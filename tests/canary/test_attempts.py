@@ -9,6 +9,7 @@ import pytest
 from labelop.egress.audit import entries, verify
 from tests.canary.attempts import Battery, swap_policy_file
 from tests.canary.capture import inference_server
+from tests.canary.results import keep
 from tests.canary.world import World, make_world
 
 ATTEMPTS = 10_000
@@ -34,14 +35,16 @@ def test_no_canary_arrives_in_ten_thousand_attempts(world: World) -> None:
         swap_policy_file(world, battery.policy)
         battery.forged_batches(tries=3)
         arrived = kept.all()
+    hits = world.search.hits(arrived)
+    keep("attempts", {"by_way": dict(battery.counts), "ended": dict(battery.ended), "canaries_found": len(hits)})
     assert battery.counts.total() >= ATTEMPTS
     assert len(battery.counts) == 9, f"a way was never tried: {sorted(battery.counts)}"
-    assert world.search.hits(arrived) == set()
+    assert hits == set()
     seen = {hit.picture for hit in world.control.hits(arrived)}
     assert seen == {one.name for one in battery.open}
     assert verify(world.folder / "audit.jsonl").cause == ""
-    allowed = {line["level"] for line in entries(world.folder / "audit.jsonl") if line.get("placement") == "cloud" and line["answer"] == "allow"}  # fmt: skip  # noqa: E501
-    assert allowed == {"public"}
+    lines = [one for one in entries(world.folder / "audit.jsonl") if one.get("placement") == "cloud"]
+    assert {one["level"] for one in lines if one["answer"] == "allow"} == {"public"}
 
 
 def test_each_way_is_stopped(world: World) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from tests.canary.layers import LAYERS, LEAKING, combinations, hits_without
+from tests.canary.results import keep
 from tests.canary.world import make_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-RESULT = Path(__file__).resolve().parents[2] / "build" / "canary.json"
 
 
 def test_no_single_layer_is_needed_and_the_pairs_that_leak_are_known(tmp_path: Path) -> None:
@@ -20,16 +18,13 @@ def test_no_single_layer_is_needed_and_the_pairs_that_leak_are_known(tmp_path: P
     world = make_world(tmp_path)
     world.ingest()
     found = {layers: hits_without(world, layers) for layers in combinations()}
-    _write({layers: len(hits) for layers, hits in found.items()})
+    keep(
+        "layers",
+        [
+            {"without": [f"{layer} {LAYERS[layer]}" for layer in layers], "canaries_found": len(hits)}
+            for layers, hits in found.items()
+        ],
+    )
     leaking = {layers for layers, hits in found.items() if hits}
     assert {layers for layers in leaking if len(layers) < 2} == set()
     assert leaking == LEAKING
-
-
-def _write(counts: dict[tuple[int, ...], int]) -> None:
-    RESULT.parent.mkdir(exist_ok=True)
-    rows = [
-        {"without": [f"{layer} {LAYERS[layer]}" for layer in layers], "canaries_found": count}
-        for layers, count in counts.items()
-    ]
-    RESULT.write_text(json.dumps({"command": "make canary", "rows": rows}, indent=1) + "\n")
