@@ -59,8 +59,10 @@ def gather(session: Session, dataset: str | None = None) -> Results:
         UnknownQueryError: The SQL files at hand lack a query of the report.
     """
     params = {} if dataset is None else {"dataset": dataset}
+    # the page and its artifacts may be passed on; what a person or a source wrote as a label stays in the tables
+    more = {"effort_by_operation": {"models_only": True}}
     names = (*(form.query for form in FORMS), *EXTRA_QUERIES)
-    rows = {name: plain_rows(run_query(session, name, params)) for name in names}
+    rows = {name: plain_rows(run_query(session, name, {**params, **more.get(name, {})})) for name in names}
     return Results({**rows, FINDINGS: _findings(session, dataset)})
 
 

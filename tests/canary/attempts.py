@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 import numpy as np
+from deltalake import DeltaTable
 from PIL import Image
 
 from labelop.egress.audit import AuditLog
@@ -97,6 +98,11 @@ class Battery:
         items = [self._item(self._any()) for _ in range(count)]
         with self.lane() as lane:
             self._send(lane, items, "asked")
+
+    def control(self) -> None:
+        """Send every public picture, so that a search that finds nothing is known to see."""
+        with self.lane() as lane:
+            self._send(lane, [self._item(one) for one in self.open], "asked")
 
     def unknown(self, count: int) -> None:
         """Ask with levels that are none, in place of restricted."""
@@ -199,13 +205,13 @@ class Battery:
                 self.ended[f"{row['outcome']} {(row['reason'] or '').partition(' ')[0]}"] += 1
 
     def forged_decisions(self) -> None:
-        """Add rows that say that restricted goes to the cloud, as if routing had decided so."""
-        where = self._where(RESTRICTED)
-        rows = [row for row in read_rows(self.world.store, "decisions") if row["dataset"] == RESTRICTED]
-        assert rows, "nothing was decided yet"
-        self.counts["forged decision"] += len(rows)
-        forged = [{**row, "placement": "cloud", "arm": "cloud", "allowed": True, "role": "chosen"} for row in rows]
-        land(self.world.store, "decisions", forged, f"forged-{where['dataset_version']}")
+        """Rewrite the rows of routing so that they say that restricted goes to the cloud."""
+        table = DeltaTable(f"{self.world.settings.store}/decisions")
+        mine = f"dataset = '{RESTRICTED}' AND arm = "
+        table.update({"role": "NULL"}, predicate=f"{mine}'local'")
+        changed = table.update({"role": "'chosen'", "allowed": "true"}, predicate=f"{mine}'cloud'")
+        assert changed["num_updated_rows"], "nothing was decided yet"
+        self.counts["forged decision"] += changed["num_updated_rows"]
 
     def process_on_premises(self, *, without_network: bool) -> None:
         """Send bytes past all of the library, from a process on premises to any address that its environment knows."""

@@ -82,7 +82,7 @@ def hits_without(world: World, layers: tuple[int, ...]) -> set[Hit]:
         battery.forged_batches("cloud")
         battery.forged_batches("onprem")
         battery.process_on_premises(without_network=6 not in layers)
-        battery.released(12)
+        battery.control()
     arrived = kept.all()
     assert world.control.hits(arrived), "no public picture was seen, so the search proves nothing"
     return world.search.hits(arrived)
