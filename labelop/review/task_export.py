@@ -95,7 +95,8 @@ def export_review(
     version = dataset_version or current_version(store, dataset)
     kept, withheld = _tasks(store, dataset, version, prefix, levels)
     tasks = [task_form(task, prefix) for task in kept[:limit]]
-    config = labelling_config(load_ontology(store, dataset, version))
+    # words that came with a source stay with its files
+    config = labelling_config(load_ontology(store, dataset, version, with_source=not _is_elsewhere(prefix)))
     result = ExportResult(folder / "tasks.json", folder / "labelling-config.xml", len(tasks), withheld)
     text = json.dumps(tasks, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
@@ -114,13 +115,18 @@ def _tasks(
 ) -> tuple[list[ReviewTask], int]:
     """Give the tasks that may be exported under a prefix, and how many are left out."""
     tasks = in_force(store, dataset, version, load_tasks(store, dataset, version))
-    address = urlsplit(prefix)
-    if not (address.scheme or address.netloc):
+    if not _is_elsewhere(prefix):
         return tasks, 0
     rows = run_query(store, "effective_levels", {"dataset": dataset, "dataset_version": version}).to_pylist()
     may_be_named = {row["image_id"] for row in rows if row["level"] in levels}
     kept = [task for task in tasks if task.image_id in may_be_named]
     return kept, len(tasks) - len(kept)
+
+
+def _is_elsewhere(prefix: str) -> bool:
+    """Say whether addresses name a host or bucket; relative ones stay with whoever serves the files."""
+    address = urlsplit(prefix)
+    return bool(address.scheme or address.netloc)
 
 
 def task_form(task: ReviewTask, prefix: str = LOCAL_FILES_PREFIX) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
     return [task for task in tasks if task.batch_id in wanted]
 
 
-def load_ontology(store: Store, dataset: str, dataset_version: str) -> Ontology:
+def load_ontology(store: Store, dataset: str, dataset_version: str, *, with_source: bool = True) -> Ontology:
     """Gather the classes a reviewer of this dataset may choose from.
 
     They are the classes of every landed model card with the ontology of a model that prelabelled the dataset, and the
@@ -125,6 +125,7 @@ def load_ontology(store: Store, dataset: str, dataset_version: str) -> Ontology:
         store: Where.
         dataset: Dataset name.
         dataset_version: Dataset version.
+        with_source: Whether to take classes that came with the source: their words may say more than a model's.
     """
     where = equal(dataset=dataset, dataset_version=dataset_version)
     used = set(read(store, "prelabels", columns=["model_id"], filters=where)["model_id"].to_pylist())
@@ -134,7 +135,7 @@ def load_ontology(store: Store, dataset: str, dataset_version: str) -> Ontology:
     for card in cards:
         if card["ontology"] in ontologies and card["task"] in {"detection", "classification"}:
             found[card["task"] == "classification"] += card["classes"] or []
-    values = _nested(store, "reviews", "labels", where & equal(arm="import"))
+    values = _nested(store, "reviews", "labels", where & equal(arm="import")) if with_source else []
     if not ontologies:
         values += _nested(store, "prelabels", "predictions", where)
     for value in sorted(values, key=lambda v: str(v["label"])):

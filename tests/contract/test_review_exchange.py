@@ -32,10 +32,10 @@ def test_export_names_neither_arm_nor_model(tmp_path: Path) -> None:
 def test_export_is_the_same_every_time(tmp_path: Path) -> None:
     """Two exports of equal tables are equal bytes, and a limit takes the front of the same order."""
     store = filled_store(tmp_path / "store")
-    first, second = (export_review(store, "cells", tmp_path / name, prefix="s3://b/") for name in ("a", "b"))
+    first, second = (export_review(store, "cells", tmp_path / name, prefix="/served/") for name in ("a", "b"))
     assert first.tasks_path.read_bytes() == second.tasks_path.read_bytes()
     assert first.tasks_count == 3
-    assert export_tasks(store, "cells", prefix="s3://b/", limit=2) == json.loads(first.tasks_path.read_text())[:2]
+    assert export_tasks(store, "cells", prefix="/served/", limit=2) == json.loads(first.tasks_path.read_text())[:2]
     assert '<Label value="WBC" />' in first.config_path.read_text()
     assert '<Choice value="thick" />' in first.config_path.read_text()
 
