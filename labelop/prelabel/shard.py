@@ -224,8 +224,7 @@ class OpenShard:
 
     def book_failed(self, usage: Mapping[str, Any]) -> None:
         """Book an attempt whose work was done and paid for, though no rows of it land."""
-        failed = {**usage, "outcome": "failed"}
-        land(self.store, "usage", [failed], str(failed["attempt_id"]))
+        land(self.store, "usage", [{**usage, "outcome": "failed"}], str(usage["attempt_id"]))
 
     def levels_allowed_at(self, placement: str) -> frozenset[str]:
         """Name the levels that the policy lets be at a placement."""
@@ -272,16 +271,14 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
     routing = load_routing(settings.config / "routing.yaml")
     context = BatchContext(plan, image_refs(store, plan, policy.digest), policy, settings, run_id)
     place = routing.placements.get(shard.placement)
-    is_emulated = place is not None and place.emulated
-    arms = arm_models(settings, routing, ontology)
     opened = OpenShard(
         shard,
         plan.batches,
         context,
-        arms=arms,
+        arms=arm_models(settings, routing, ontology),
         classes=ontology_classes(load_catalog(settings.catalog), ontology),
         store=store,
-        is_emulated=is_emulated,
+        is_emulated=place is not None and place.emulated,
     )
     try:
         yield opened
@@ -294,11 +291,10 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
 
 def _check_place(settings: Settings, placement: str) -> None:
     """Hold a process that belongs to one placement to it; an embedded run belongs to none."""
-    if settings.placement is None:
-        return
-    if settings.placement != placement:
+    if settings.placement not in (None, placement):
         raise PlacementForbiddenError(
             f"A shard for {placement} reached a process of {settings.placement}.",
             hint="Each work pool serves one placement; see deployments/prefect.yaml.",
         )
-    check_environment(settings.placement, process_environment())
+    if settings.placement is not None:
+        check_environment(settings.placement, process_environment())
