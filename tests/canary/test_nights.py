@@ -89,7 +89,8 @@ def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -
     assert world.search.hits([*arrived, *told]) == set()
     assert world.secret.hits([*imported, report.read_bytes(), *said]) == set()
     assert any(b"COMPLETE" in one for one in told), "lineage was not told, so its capture proves nothing"
-    assert all(b"lineage" in one for one in told), "a library sent something by itself"
+    by_themselves = [one[:300] for one in told if b"lineage" not in one]
+    assert by_themselves == [], "a library sent something by itself"
     rows = [row for row in read_rows(world.store, "prelabels") if row["dataset"] == RESTRICTED]
     at_cloud = {row["outcome"] for row in rows if row["placement"] == "cloud"}
     assert at_cloud == {"withheld"}
