@@ -17,11 +17,11 @@ export DO_NOT_TRACK = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help canary setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page
+.PHONY: help canary setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page sensitivity-report
 .DELETE_ON_ERROR:
 
 help:  ## show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # one stamp per set of extras; a newer pyproject.toml or constraints.txt installs again
 $(VENV)/.ok-%: pyproject.toml constraints.txt
@@ -37,7 +37,7 @@ endif
 	@touch $@
 
 setup: $(VENV)/.ok-none  ## create the environment and install what the demo needs
-setup-dev: $(VENV)/.ok-dev,grpc,openvino,torch  ## install what tests and training need as well
+setup-dev: $(VENV)/.ok-dev,grpc,openvino,sensitivity,torch  ## install what tests and training need as well
 
 demo: setup  ## run a whole night on the drawn sample: table on the screen, report as a page
 	$(BIN)/labelop demo --store $(STORE) --report $(dir $(STORE))report.html
@@ -84,6 +84,9 @@ inference-env: $(TRITON)/.ok  ## install the Triton inference server into an env
 inference-server: $(TRITON)/.ok  ## serve the catalog by a real Triton core, on loopback, until stopped
 	LD_LIBRARY_PATH=$$($(TRITON)/bin/python -c "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))") \
 	PYTHONPATH=. $(TRITON)/bin/python deployments/inference_server.py --port $(MODEL_PORT)
+
+sensitivity-report: setup-dev  ## recall and precision of the signals on the drawn evaluation set
+	$(BIN)/labelop classify evaluate data/sample/sensitivity
 
 draw: setup-dev  ## draw the sample data again, byte for byte
 	$(BIN)/python -m data.sample.draw

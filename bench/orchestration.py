@@ -146,7 +146,7 @@ def _plan(store: Store, settings: Settings, arms: dict[str, ArmModels], args: ar
         land(store, name, [empty | row for row in rows], name)
     decision = {"level": "public", "role": "chosen", "arm": "local", "placement": "onprem", "allowed": True}
     plan = plan_dataset(
-        store, *_DATASET.values(), decisions=[decision], arms=arms, policy_digest=policy.digest, compare_share=0.0,
+        store, *_DATASET.values(), decisions=[decision], arms=arms, policy=policy, compare_share=0.0,
         batch_images=args.batch_images, run_id="bench",
     )  # fmt: skip
     return [plan.plan_id] * len(plan.batches)

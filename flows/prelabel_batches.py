@@ -16,6 +16,7 @@ from labelop.prelabel.batch import BatchResult
 from labelop.prelabel.behind import Behind
 from labelop.prelabel.plan import pending
 from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
+from labelop.sensitivity.clearance import cloud_groups
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown
 from tasks.prelabel import check_prelabels, land_batches, run_batch
@@ -135,6 +136,6 @@ class _End:
             pa.concat_tables([result.table for result in results]),
             batch_image_ids=planned,
             classes=self.shard.classes,
-            levels={key: refs[key].level for keys in planned.values() for key in keys if key in refs},
-            cloud_levels=self.shard.levels_allowed_at("cloud"),
+            levels={key: self.shard.group_of_image(key) for keys in planned.values() for key in keys if key in refs},
+            cloud_levels=cloud_groups(self.shard.context.policy),
         )

@@ -85,7 +85,7 @@ def prelabel_dataset(
             version,
             decisions=[asdict(decision) for decision in decisions],
             arms=arms,
-            policy_digest=policy.digest,
+            policy=policy,
             compare_share=routing.compare_share,
             batch_images=batch_images,
             run_id=run,

@@ -35,6 +35,7 @@ from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
 from labelop.cli_review import review_app
+from labelop.cli_sensitivity import classify_app
 from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
@@ -46,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Prelabel images on premises or in the cloud, review every draft, and know what each path really cost.",
 )
+app.add_typer(classify_app, name="classify")
 app.add_typer(review_app, name="review")
 models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
@@ -117,22 +119,6 @@ def ingest(
         with _embedded(settings) as flows:
             flows["ingest-dataset/onprem"](job=job.model_dump(), store=settings.store)
         show_query(tables, "run_summary", {"dataset": dataset}, output)
-
-
-@app.command()
-def classify(dataset: DatasetOption, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
-    """Decide how sensitive each image is; unknown counts as restricted."""
-    from labelop.runs import CLASSIFIED, RunEvent, current_version, new_run_id, record  # noqa: PLC0415
-    from labelop.sensitivity.classify import classify_dataset  # noqa: PLC0415
-    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
-
-    with running(store) as (settings, tables):
-        policy = load_policy(settings.config / "policy.yaml")
-        version = current_version(tables, dataset)
-        run = new_run_id("classify")
-        classify_dataset(tables, dataset, version, policy, settings, run)
-        record(tables, RunEvent(run, dataset, version, CLASSIFIED, policy_digest=policy.digest))
-        show_query(tables, "levels_summary", {"dataset": dataset}, output)
 
 
 @app.command()

@@ -7,6 +7,7 @@ LabelopError                       hint, context, retryable = False
   RoutingError                     NoEligiblePlacementError, PlacementForbiddenError, ReleaseRefusedError
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
+  ChildError                       ChildTimeoutError, ChildCrashedError, ChildFaultError
   LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError, SealedDataError
   ReviewError                      ReviewFormatError, ReviewRecordError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
@@ -150,6 +151,22 @@ class EngineTimeoutError(EngineError):
     """The engine answered too late; the same call may succeed later."""
 
     retryable = True
+
+
+class ChildError(LabelopError):
+    """A child process gave no answer."""
+
+
+class ChildTimeoutError(ChildError):
+    """A child process was killed at its deadline."""
+
+
+class ChildCrashedError(ChildError):
+    """A child process ended before its answer."""
+
+
+class ChildFaultError(ChildError):
+    """What ran in a child process raised; `kind` in the context is the name of its error."""
 
 
 class LandingError(LabelopError):

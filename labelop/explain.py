@@ -30,6 +30,22 @@ def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]
     Raises:
         ManifestError: It is no id, no image has it, or more than one begins so.
     """
+    found, images = find_image(store, image_id)
+    whole = pc.field("image_id") == found
+    sections = {name: [_flat(row) for row in read_rows(store, name, filters=whole)] for name in _TABLES}
+    versions = sorted({str(row["dataset_version"]) for row in images})
+    levels = {str(row["level"]) for row in sections["levels"]}
+    decided = read_rows(store, "decisions", filters=pc.field("dataset_version").isin(versions))
+    sections["decisions"] = [row for row in decided if row["level"] in levels]
+    return {name: rows for name, rows in sections.items() if rows}
+
+
+def find_image(store: Store, image_id: str) -> tuple[str, list[dict[str, Any]]]:
+    """Find the one image whose id begins so: its whole id, and its rows in `images`.
+
+    Raises:
+        ManifestError: It is no id, no image has it, or more than one begins so.
+    """
     if not _HEX.fullmatch(image_id):
         raise ManifestError(
             f"Image id {image_id!r} has other signs than the hex digits 0-9 and a-f.", hint=_WHERE_IDS_ARE
@@ -46,13 +62,7 @@ def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]
             f"{len(found) or 'No'} images begin with {image_id!r}, expected exactly one.",
             hint=_WHERE_IDS_ARE,
         )
-    whole = pc.field("image_id") == found[0]
-    sections = {name: [_flat(row) for row in read_rows(store, name, filters=whole)] for name in _TABLES}
-    versions = sorted({str(row["dataset_version"]) for row in images})
-    levels = {str(row["level"]) for row in sections["levels"]}
-    decided = read_rows(store, "decisions", filters=pc.field("dataset_version").isin(versions))
-    sections["decisions"] = [row for row in decided if row["level"] in levels]
-    return {name: rows for name, rows in sections.items() if rows}
+    return found[0], images
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

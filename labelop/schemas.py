@@ -50,6 +50,11 @@ LABEL = pa.struct(
 )
 """One accepted label; `prediction_id` is the lineage where the tool knew it."""
 
+_REGION = (("x0_px", _REAL), ("y0_px", _REAL), ("x1_px", _REAL), ("y1_px", _REAL))
+
+OBSERVATION = pa.struct([("category", _TEXT), ("evidence", _TEXT), *_REGION, ("score", _REAL), ("token", _TEXT)])
+"""What a signal saw; the policy says what it means."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -120,37 +125,69 @@ _ALL = (
     ),
     _table(
         "findings",
-        1,
-        ("dataset", "dataset_version", "image_id", "signal", "category"),
+        2,
+        ("dataset", "dataset_version", "image_id", "findings_digest", "signal", "category", "position"),
         *_DATASET,
         ("image_id", _TEXT),
-        ("signal", _TEXT),  # declared | path | exif
+        ("findings_digest", _TEXT),  # of all findings of the image that were made together
+        ("signal", _TEXT),  # declared | path | metadata | dicom | codes | faces | text
         ("signal_version", _TEXT),
-        ("category", _TEXT),  # for example declared_level, gps, path_rule
+        ("category", _TEXT),  # for example declared_level, gps, face, signal_error
+        ("position", _COUNT),  # 0, 1, ... among those of one signal and category
         ("level", _TEXT),
         ("evidence", _TEXT),  # kind of evidence, never the sensitive text itself
+        *_REGION,  # null where it is in no place
+        ("score", _REAL),
+        ("token", _TEXT),  # keyed hash of what was read
         ("policy_digest", _TEXT),
         *_LANDED,
     ),
     _table(
         "levels",
-        1,
-        ("dataset", "dataset_version", "image_id", "policy_digest"),
+        2,
+        ("dataset", "dataset_version", "image_id", "policy_digest", "findings_digest"),
         *_DATASET,
         ("image_id", _TEXT),
+        ("findings_digest", _TEXT),  # evidence it rests on; an override counts for this evidence only
         ("level", _TEXT),  # public | internal | confidential | restricted
         ("reason", _TEXT),
         ("policy_digest", _TEXT),
         *_LANDED,
     ),
     _table(
-        "decisions",
+        "signal_results",
         1,
+        ("image_id", "signal", "signal_version", "run_id"),
+        ("image_id", _TEXT),
+        ("signal", _TEXT),  # codes | faces | text
+        ("signal_version", _TEXT),
+        ("outcome", _TEXT),  # ok | error | timeout | missing
+        ("reason", _TEXT),  # kind of the fault, empty when ok
+        ("observations", pa.list_(OBSERVATION)),
+        *_LANDED,
+    ),
+    _table(
+        "overrides",
+        1,
+        ("override_id",),
+        ("override_id", _TEXT),
+        ("image_id", _TEXT),
+        ("level", _TEXT),  # what a named person declared it to be
+        ("by", _TEXT),
+        ("reason", _TEXT),
+        ("until", _TEXT),  # last day on which it counts, YYYY-MM-DD
+        ("findings_digests", pa.list_(_TEXT)),  # evidence the person saw, one per dataset
+        *_LANDED,
+    ),
+    _table(
+        "decisions",
+        2,
         ("decision_id",),
         ("decision_id", _TEXT),
         ("decision_set", _TEXT),  # names all decisions made together
         *_DATASET,
         ("level", _TEXT),
+        ("release_rule", _TEXT),  # by which these images may go to the cloud; null where they need none
         ("role", _TEXT),  # chosen | compare | evaluate
         ("arm", _TEXT),  # local | cloud
         ("placement", _TEXT),  # onprem | cloud

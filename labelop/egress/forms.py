@@ -22,7 +22,8 @@ LEAST_MARGIN_PX = 4
 """Least width of that margin, in pixels."""
 MOSAIC_CELLS = 4
 """Cells along each side of a mosaic; at most 16 colours are left of a region, whatever its size."""
-
+FORM_STYLE = f"solid-{MARGIN}-{LEAST_MARGIN_PX}"
+"""How regions are painted over unless somebody asks otherwise; part of a batch's parameters: it changes pixels."""
 
 Region = tuple[float, float, float, float]
 """A part of an image, xyxy pixels of the upright original."""

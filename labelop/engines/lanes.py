@@ -33,6 +33,8 @@ class ImageItem:
     """Width of the upright original, the frame of its predictions; that of the pixels when 0."""
     height_px: int = 0
     """Height of the upright original; that of the pixels when 0."""
+    findings: Sequence[Any] = ()
+    """What was found in it, regions in the frame of the original; the gate asks for it, no model does."""
 
     def __post_init__(self) -> None:
         if not (self.width_px and self.height_px):
@@ -179,7 +181,7 @@ class CloudLane:
     def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
         """Ask the gate for each image; one durable audit write for all."""
         requests = [
-            ReleaseRequest(item.pixels, item.image_id, item.level, width_px=item.width_px, height_px=item.height_px)
+            ReleaseRequest(item.pixels, item.image_id, item.level, item.findings, item.width_px, item.height_px)
             for item in items
         ]
         answers = self._gate.release_many(requests, self._run_id)

@@ -114,8 +114,8 @@ def check_prelabels(
         prelabels: Rows of the table `prelabels`.
         batch_image_ids: Ids of the images that went into each batch, by batch id.
         classes: Class names of the ontology.
-        levels: Sensitivity level by image id; an image without one counts as restricted.
-        cloud_levels: Levels that the policy allows at the cloud.
+        levels: Level, or group (`sensitivity.clearance`), by image id; an image without one counts as restricted.
+        cloud_levels: Those of them that the policy allows at the cloud.
     """
     gx = _library()
     images = image_frame(prelabels, batch_image_ids, levels)

@@ -240,7 +240,7 @@ def _load(context: BatchContext, image_id: str, placement: str, frame: Frame) ->
     except UnreadableImageError as error:
         # one lost file costs one row, not its batch; a source that is away is raised and costs no row
         return _without_predictions(image_id, "unreadable", error.code)
-    return ImageItem(image_id, pixels, ref.level, facts.width_px, facts.height_px)
+    return ImageItem(image_id, pixels, ref.level, facts.width_px, facts.height_px, ref.findings)
 
 
 def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResult:

@@ -16,9 +16,10 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, read
 from labelop.prelabel.plan import Plan
 from labelop.runs import source_root
-from labelop.sensitivity.effective import effective_levels
+from labelop.sensitivity.clearance import NamedPolicy, Standing, clear, standings
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import SensitivityPolicy
+from labelop.sensitivity.signals.base import Finding
 from labelop.settings import Settings
 
 _PLACE = ("image_id", "source_uri", "path", "width_px", "height_px")
@@ -41,6 +42,13 @@ class ImageRef:
     """Height of the upright image."""
     level: str
     """Sensitivity level now, read when the shard starts."""
+    findings: tuple[Finding, ...] = ()
+    """Evidence for it, where the image could leave in a changed form."""
+
+    @property
+    def standing(self) -> Standing:
+        """What the rules are asked about."""
+        return Standing(Level.from_text(self.level), self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +67,11 @@ class BatchContext:
     """Run that does the work, for provenance."""
 
     def may_be_at(self, ref: ImageRef, placement: str) -> bool:
-        """Say whether an image may be at a placement, by the level it has now."""
-        return placement in self.policy.allowed_placements(Level.from_text(ref.level))
+        """Say whether an image may be at a placement, by the level and findings it has now."""
+        return clear(self.policy, ref.standing, placement) is not None
 
 
-def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageRef]:
+def image_refs(store: Store, plan: Plan, policy: NamedPolicy) -> dict[str, ImageRef]:
     """Look up where the images of a plan's batches lie and how sensitive they are now.
 
     An image without a level under this policy counts as restricted. Duplicates resolve to the first path. Texts that
@@ -73,7 +81,7 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
     wanted = {key: key for batch in plan.batches for key in batch.image_ids}
     filters = equal(**where, outcome="ok") & pc.field("image_id").isin(pa.array(wanted, pa.string()))
     found = read(store, "images", columns=list(_PLACE), filters=filters).sort_by("path")
-    levels = effective_levels(store, plan.dataset, plan.dataset_version, policy_digest)
+    known = standings(store, plan.dataset, plan.dataset_version, policy)
     # the same content may lie elsewhere by now; its rows still name the place of its first ingest
     root = source_root(store, plan.dataset, plan.dataset_version)
     refs: dict[str, ImageRef] = {}
@@ -81,6 +89,7 @@ def image_refs(store: Store, plan: Plan, policy_digest: str) -> dict[str, ImageR
         for text, place, path, width, height in zip(*(column.to_pylist() for column in chunk.columns), strict=True):
             key = wanted[text]
             if key not in refs:
-                level = levels.get(key, Level.RESTRICTED).text
-                refs[key] = ImageRef(key, root or sys.intern(place), path, width, height, level)
+                one = known.get(key, Standing(Level.RESTRICTED))
+                where_it_lies = root or sys.intern(place)
+                refs[key] = ImageRef(key, where_it_lies, path, width, height, one.level.text, one.findings)
     return refs

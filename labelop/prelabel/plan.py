@@ -14,13 +14,14 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from labelop import ids
+from labelop.egress.forms import FORM_STYLE
 from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.engines.prelabeller import ArmModels, arm_parameters
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read, read_rows
 from labelop.schemas import utc_now
-from labelop.sensitivity.effective import effective_levels
+from labelop.sensitivity.clearance import NamedPolicy, changes, cloud_group, group_of, standings
 
 CHOSEN, COMPARE, EVALUATE = "chosen", "compare", "evaluate"
 """Roles: routing picked it; the other arm on the comparison slice; a held-out image run by every model on premises."""
@@ -93,7 +94,7 @@ def in_slice(image_id: str, share: float) -> bool:
 
 
 def assign(
-    level_of: Mapping[str, str],
+    group_of_image: Mapping[str, str],
     decisions: Iterable[Mapping[str, Any]],
     held_out: frozenset[str],
     compare_share: float,
@@ -102,8 +103,8 @@ def assign(
     """Give every image its arms.
 
     Args:
-        level_of: Sensitivity level by image id.
-        decisions: Rows of the `decisions` table: `level`, `role`, `arm`, `placement`, `allowed`.
+        group_of_image: Group by image id, see `clearance.group_of`: the level, and the rule that releases the image.
+        decisions: Rows of the `decisions` table: `level`, `release_rule`, `role`, `arm`, `placement`, `allowed`.
         held_out: Images with truth that no model was trained on.
         compare_share: Share of images, 0..1, that both arms prelabel where both are allowed.
         evaluation_arms: Arms whose models are run on premises on held-out images.
@@ -116,18 +117,18 @@ def assign(
     """
     chosen, allowed = _options(decisions)
     result: dict[Assignment, list[str]] = defaultdict(list)
-    for image_id in sorted(level_of):
-        level = level_of[image_id]
-        if level not in chosen:
+    for image_id in sorted(group_of_image):
+        group = group_of_image[image_id]
+        if group not in chosen:
             raise NoEligiblePlacementError(
-                f"Images of level {level} have no allowed placement (first image {image_id[:12]}).",
+                f"Images of level {group} have no allowed placement (first image {image_id[:12]}).",
                 hint="`labelop route --explain` lists why each placement was refused.",
-                level=level,
+                level=group,
             )
-        arm, placement = chosen[level]
+        arm, placement = chosen[group]
         given = [Assignment(arm, CHOSEN, placement)]
         if in_slice(image_id, compare_share):
-            given += [Assignment(other, COMPARE, where) for other, where in allowed[level] if other != arm]
+            given += [Assignment(other, COMPARE, where) for other, where in allowed[group] if other != arm]
         if image_id in held_out:
             covered = {a.arm for a in given}
             given += [Assignment(other, EVALUATE, ONPREM) for other in evaluation_arms if other not in covered]
@@ -139,15 +140,16 @@ def assign(
 def _options(
     decisions: Iterable[Mapping[str, Any]],
 ) -> tuple[dict[str, tuple[str, str]], dict[str, list[tuple[str, str]]]]:
-    """Read off, per level, the chosen and all allowed (arm, placement) pairs."""
+    """Read off, per group, the chosen and all allowed (arm, placement) pairs."""
     chosen: dict[str, tuple[str, str]] = {}
     allowed: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in decisions:
         if not row["allowed"]:
             continue
-        allowed[row["level"]].append((row["arm"], row["placement"]))
+        group = group_of(row["level"], row.get("release_rule"))
+        allowed[group].append((row["arm"], row["placement"]))
         if row["role"] == CHOSEN:
-            chosen[row["level"]] = (row["arm"], row["placement"])
+            chosen[group] = (row["arm"], row["placement"])
     return chosen, allowed
 
 
@@ -158,7 +160,7 @@ def plan_dataset(
     *,
     decisions: Iterable[Mapping[str, Any]],
     arms: Mapping[str, ArmModels],
-    policy_digest: str,
+    policy: NamedPolicy,
     compare_share: float,
     batch_images: int,
     run_id: str,
@@ -172,7 +174,7 @@ def plan_dataset(
         decisions: What routing decided now, see `assign`; not what has ever landed, or an old permission could outlive
             a new refusal.
         arms: Models by arm name.
-        policy_digest: Sensitivity policy under which the levels and decisions were made.
+        policy: Sensitivity policy under which the levels and decisions were made.
         compare_share: Share of images, 0..1, that both arms prelabel.
         batch_images: Images in a batch, at least 1.
         run_id: Run that plans, for provenance only.
@@ -186,29 +188,33 @@ def plan_dataset(
     """
     where = {"dataset": dataset, "dataset_version": dataset_version}
     images = _image_ids(store, "images", **where, outcome="ok")
-    levels = effective_levels(store, dataset, dataset_version, policy_digest)
-    level_of = {image_id: level.text for image_id, level in levels.items() if image_id in images}
-    missing = sorted(images - level_of.keys())
+    known = standings(store, dataset, dataset_version, policy)
+    standing = {image_id: one for image_id, one in known.items() if image_id in images}
+    missing = sorted(images - standing.keys())
     if missing:
         raise ManifestError(
-            f"{len(missing)} images of {dataset} {dataset_version} have no level under policy {policy_digest[:12]}, "
+            f"{len(missing)} images of {dataset} {dataset_version} have no level under policy {policy.digest[:12]}, "
             f"first {missing[0][:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
-    assigned = assign(level_of, decisions, _held_out(store, where), compare_share, sorted(arms))
+    groups = {image_id: cloud_group(policy, one) for image_id, one in standing.items()}
+    assigned = assign(groups, decisions, _held_out(store, where), compare_share, sorted(arms))
     batches: list[PlannedBatch] = []
+    said: dict[str, dict[str, Any]] = {}
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
         models = models_for(arms[assignment.arm], assignment.role)
         for chunk in _chunks(assigned[assignment], batch_images):
-            parameters = {**_parameters(models, assignment.placement), "arm": assignment.arm, "role": assignment.role}
+            changing = _parameters(models, assignment.placement, changes(policy, standing, chunk, assignment.placement))
+            parameters = {**changing, "arm": assignment.arm, "role": assignment.role}
             key = ids.batch_id(dataset_version, assignment.placement, models.detector.digest, parameters, chunk)
+            said[key] = changing
             batches.append(
                 PlannedBatch(
                     key, assignment.arm, assignment.role, assignment.placement, models.detector.id, len(batches), chunk
                 )
             )
     plan = Plan(ids.row_id("plan", [b.batch_id for b in batches]), dataset, dataset_version, tuple(batches))
-    _land(store, plan, arms, policy_digest, run_id)
+    _land(store, plan, arms, said, policy_digest=policy.digest, run_id=run_id)
     return plan
 
 
@@ -260,13 +266,22 @@ def _chunks(image_ids: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(image_ids[i : i + size]) for i in range(0, len(image_ids), size)]
 
 
-def _parameters(models: ArmModels, placement: str) -> dict[str, Any]:
+def _parameters(models: ArmModels, placement: str, changed: Sequence[Any]) -> dict[str, Any]:
     """Name what changes predictions beside the detector: the other models, and how pixels travel off the premises."""
     payload = {} if placement == ONPREM else {"payload": PAYLOAD_FORMAT}
-    return {**arm_parameters(models), **payload}
+    forms = {"forms": ids.digest_of([FORM_STYLE, changed])} if changed else {}
+    return {**arm_parameters(models), **payload, **forms}
 
 
-def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest: str, run_id: str) -> None:
+def _land(
+    store: Store,
+    plan: Plan,
+    arms: Mapping[str, ArmModels],
+    parameters: Mapping[str, Mapping[str, Any]],
+    *,
+    policy_digest: str,
+    run_id: str,
+) -> None:
     rows = [
         {
             "batch_id": b.batch_id,
@@ -278,7 +293,7 @@ def _land(store: Store, plan: Plan, arms: Mapping[str, ArmModels], policy_digest
             "placement": b.placement,
             "model_id": b.model_id,
             "model_digest": arms[b.arm].detector.digest,
-            "parameters": ids.canonical_json(_parameters(models_for(arms[b.arm], b.role), b.placement)),
+            "parameters": ids.canonical_json(parameters[b.batch_id]),
             "position": b.position,
             "image_ids": list(b.image_ids),
             "policy_digest": policy_digest,

@@ -21,8 +21,9 @@ from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_r
 from labelop.prelabel.pace import Pace
 from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
 from labelop.routing.policy import Arm, RoutingPolicy, load_routing
-from labelop.sensitivity.levels import Level
+from labelop.sensitivity.clearance import cloud_group
 from labelop.sensitivity.policy import load_policy
+from labelop.sensitivity.release import release_form
 from labelop.settings import Settings, process_environment
 
 _TASK_OF = {"detector": "detection", "segmenter": "segmentation", "classifier": "classification"}
@@ -226,10 +227,9 @@ class OpenShard:
         """Book an attempt whose work was done and paid for, though no rows of it land."""
         land(self.store, "usage", [{**usage, "outcome": "failed"}], str(usage["attempt_id"]))
 
-    def levels_allowed_at(self, placement: str) -> frozenset[str]:
-        """Name the levels that the policy lets be at a placement."""
-        policy = self.context.policy
-        return frozenset(level.text for level in Level if placement in policy.allowed_placements(level))
+    def group_of_image(self, image_id: str) -> str:
+        """Name an image's level, and the rule by which it may go to the cloud where it needs one."""
+        return cloud_group(self.context.policy, self.context.refs[image_id].standing)
 
     def _ready(self, batch: PlannedBatch) -> tuple[Prelabeller, float | None]:
         """Give a batch's prelabeller, and how long it took to get ready where this call waited for that."""
@@ -251,7 +251,7 @@ class OpenShard:
                 "LABELOP_CLOUD_URL is empty, expected the address of an Open Inference Protocol v2 server.",
                 hint="`python -m labelop.engines.serve` starts one; `labelop nightly` does so by itself.",
             )
-        gate = open_gate(self.context.policy, settings, self.range.placement)
+        gate = open_gate(self.context.policy, settings, self.range.placement, forms=release_form)
         return open_cloud(models, settings, gate, settings.cloud_url, self.context.run_id, simulated=self.is_emulated)
 
 
@@ -269,7 +269,7 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
     plan = load_plan(store, shard.plan_id, shard.batches())
     policy = load_policy(settings.config / "policy.yaml")
     routing = load_routing(settings.config / "routing.yaml")
-    context = BatchContext(plan, image_refs(store, plan, policy.digest), policy, settings, run_id)
+    context = BatchContext(plan, image_refs(store, plan, policy), policy, settings, run_id)
     place = routing.placements.get(shard.placement)
     opened = OpenShard(
         shard,

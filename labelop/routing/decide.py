@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from labelop.cost.prices import PriceBook
 from labelop.routing.expect import Evidence, Expectation, Workload, expect
 from labelop.routing.policy import Arm, RoutingPolicy
 from labelop.routing.rules import LevelPolicy, Veto, veto
+from labelop.sensitivity.clearance import group_of
 from labelop.sensitivity.levels import Level
 
 CHOSEN, COMPARE = "chosen", "compare"
@@ -63,6 +65,13 @@ class Decision:
     """Active review seconds per image; None when refused."""
     policy_digest: str
     """Sensitivity policy under which it was decided."""
+    release_rule: str | None = None
+    """Rule of the policy by which these images may go to the cloud in a changed form; None where they need none."""
+
+    @property
+    def group(self) -> str:
+        """The images it is about: their level, and the release rule."""
+        return group_of(self.level, self.release_rule)
 
 
 def decide(
@@ -75,8 +84,11 @@ def decide(
     catalog: Mapping[str, ModelCard],
     evidence: Mapping[tuple[str, str], Evidence],
     prices: PriceBook,
+    released: AbstractSet[str] = frozenset(),
 ) -> list[dict[str, Any]]:
     """Weigh every arm for one level: hard rules first, then expected total cost; a tie goes to the local arm.
+
+    `released` names placements where these images may be in a changed form only.
 
     Returns:
         One mapping per arm, by name, with the columns of `decisions` that depend on the arm.
@@ -97,6 +109,7 @@ def decide(
             routing=routing,
             policy=policy,
             cards=catalog,
+            released=released,
         )
         if found is not None:
             vetoes[name] = found
@@ -128,13 +141,13 @@ def explain(decisions: Iterable[Decision]) -> str:
     """
     by_level: dict[str, list[Decision]] = defaultdict(list)
     for decision in decisions:
-        by_level[decision.level].append(decision)
+        by_level[decision.group].append(decision)
     if not by_level:
         return "No decisions: no image has a level yet."
     lines: list[str] = []
-    for level in sorted(by_level, key=Level.from_text):
-        options: Sequence[Decision] = by_level[level]
-        lines.append(f"{options[0].dataset} {level}: {options[0].images_count} images")
+    for group in sorted(by_level, key=lambda name: (Level.from_text(by_level[name][0].level), name)):
+        options: Sequence[Decision] = by_level[group]
+        lines.append(f"{options[0].dataset} {group}: {options[0].images_count} images")
         for option in sorted(options, key=lambda o: (o.role != CHOSEN, not o.allowed, o.arm)):
             word = option.role or ("allowed" if option.allowed else "refused")
             model = f" with {option.model_id}" if option.model_id else ""

@@ -24,7 +24,7 @@ from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy
 from labelop.routing.rules import LevelPolicy
 from labelop.schemas import utc_now
-from labelop.sensitivity.effective import effective_levels
+from labelop.sensitivity.clearance import CLOUD, cloud_rule, group_of, standings
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
 
@@ -65,15 +65,15 @@ def route_dataset(
     where = {"dataset": dataset, "dataset_version": dataset_version}
     cards = {name: catalog[name].digest for arm in routing.arms for name in arm.cards if name in catalog}
     ontology = ontology_of(store, dataset, dataset_version)
-    counts, size_bytes = _images(store, dataset, dataset_version, policy.digest)
-    by_level = {level.text: count for level, count in sorted(counts.items())}
-    inputs = digest_of([policy.digest, routing.digest, prices.digest, cards, ontology, by_level])
+    counts, size_bytes = _images(store, dataset, dataset_version, policy)
+    by_group = {group_of(level.text, rule): count for (level, rule), count in sorted(counts.items())}
+    inputs = digest_of([policy.digest, routing.digest, prices.digest, cards, ontology, by_group])
     key = f"decisions:{dataset}:{dataset_version}:{inputs}"
     if not is_landed(store, "decisions", key):
         work = Workload(dataset, sum(counts.values()), size_bytes, routing.labels_per_image.get(ontology, 1.0))
         evidence = _evidence(store, settings, dataset, dataset_version)
         rows: list[dict[str, Any]] = []
-        for level, images_count in sorted(counts.items()):
+        for (level, rule), images_count in sorted(counts.items()):
             made = decide(
                 level,
                 work,
@@ -83,15 +83,17 @@ def route_dataset(
                 catalog=catalog,
                 evidence=evidence,
                 prices=prices,
+                released=frozenset({CLOUD} if rule else ()),
             )
             rows += [
                 {
-                    **option,
-                    "decision_id": row_id("d", key, level.text, option["arm"]),
+                    **_told(option, rule, policy),
+                    "decision_id": row_id("d", key, group_of(level.text, rule), option["arm"]),
                     "decision_set": row_id("ds", key),
                     "dataset": dataset,
                     "dataset_version": dataset_version,
                     "level": level.text,
+                    "release_rule": rule or None,
                     "images_count": images_count,
                     "currency": prices.currency,
                     "policy_digest": policy.digest,
@@ -104,23 +106,40 @@ def route_dataset(
     # another run may have landed them first: what is in the table is what was decided
     names = {field.name for field in fields(Decision)}
     landed = read_rows(store, "decisions", filters=equal(**where, decision_set=row_id("ds", key)))
-    landed.sort(key=lambda row: (Level.from_text(row["level"]), row["arm"]))
+    landed.sort(key=lambda row: (Level.from_text(row["level"]), row["release_rule"] or "", row["arm"]))
     return [Decision(**{name: row[name] for name in names}) for row in landed]
 
 
-def _images(store: Store, dataset: str, dataset_version: str, policy_digest: str) -> tuple[dict[Level, int], int]:
-    """Count distinct images by the level that counts for them, and their bytes."""
+def _images(
+    store: Store, dataset: str, dataset_version: str, policy: LevelPolicy
+) -> tuple[dict[tuple[Level, str], int], int]:
+    """Count distinct images by the level that counts for them and the rule that releases them; and their bytes."""
     where = equal(dataset=dataset, dataset_version=dataset_version, outcome="ok")
     found = read_rows(store, "images", columns=["image_id", "size_bytes"], filters=where)
     size_of = {row["image_id"]: row["size_bytes"] or 0 for row in found}
-    levels = effective_levels(store, dataset, dataset_version, policy_digest)
-    counts = Counter(levels[image_id] for image_id in size_of if image_id in levels)
+    standing = standings(store, dataset, dataset_version, policy)
+    counts = Counter(
+        (standing[image_id].level, cloud_rule(policy, standing[image_id]) or "")
+        for image_id in size_of
+        if image_id in standing
+    )
     if size_of and not counts:
         raise ManifestError(
-            f"No image of {dataset} {dataset_version} has a level under policy {policy_digest[:12]}.",
+            f"No image of {dataset} {dataset_version} has a level under policy {policy.digest[:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
     return dict(counts), sum(size_of.values())
+
+
+def _told(option: Mapping[str, Any], rule: str, policy: LevelPolicy) -> dict[str, Any]:
+    """Say in the reason of what goes to the cloud by a release rule how it goes there."""
+    if not (rule and option["allowed"] and option["placement"] == CLOUD):
+        return dict(option)
+    found = next(one for one in policy.release_rules if one.rule_id == rule)
+    form = [f"redacted: {', '.join(sorted(found.redact))}"] if found.redact else []
+    form += [f"at most {found.downscale_px} px"] if found.downscale_px else []
+    said = "; ".join(form) or "without notes"
+    return {**option, "reason": f"Released {said} (rule {rule}). {option['reason']}"}
 
 
 def _evidence(store: Store, settings: Settings, dataset: str, dataset_version: str) -> dict[tuple[str, str], Evidence]:

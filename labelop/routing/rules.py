@@ -6,10 +6,12 @@ Knows no price. Every veto has a rule id and a sentence. `measures.md` section 6
 from __future__ import annotations
 
 from collections.abc import Container
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 from labelop.routing.policy import Arm, RoutingPolicy
+from labelop.sensitivity.clearance import NamedPolicy
 from labelop.sensitivity.levels import Level
 
 LEVEL_NOT_ALLOWED = "level-not-allowed"
@@ -21,17 +23,8 @@ HARD_RULES = (LEVEL_NOT_ALLOWED, ONTOLOGY_WITHOUT_MODEL, MODEL_CARD_MISSING, PLA
 """Built-in rules in the order they are asked; they cannot be switched off."""
 
 
-class LevelPolicy(Protocol):
-    """What routing needs of the sensitivity policy."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the policy."""
-        ...
-
-    def allowed_placements(self, level: Level) -> frozenset[str]:
-        """Placements that images of this level may be at."""
-        ...
+LevelPolicy: TypeAlias = NamedPolicy
+"""What routing needs of the sensitivity policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +48,7 @@ def veto(
     routing: RoutingPolicy,
     policy: LevelPolicy,
     cards: Container[str],
+    released: AbstractSet[str] = frozenset(),
 ) -> Veto | None:
     """Ask every hard rule about one option.
 
@@ -68,11 +62,12 @@ def veto(
         routing: Placements and refusals.
         policy: What each level allows.
         cards: Ids of the model cards at hand.
+        released: Placements where the images may be in a changed form, by a release rule of the policy.
 
     Returns:
         The first veto, None when nothing stands against the option.
     """
-    allowed = policy.allowed_placements(level)
+    allowed = policy.allowed_placements(level) | released
     if placement not in allowed:
         places = ", ".join(sorted(allowed)) or "no placement"
         return Veto(LEVEL_NOT_ALLOWED, f"Images of level {level.text} may be at {places}, not at {placement}.")

@@ -1,71 +1,42 @@
-"""Decide the level of every image: the highest of all findings, and restricted where nobody said anything.
+"""Classify a dataset: every usable image's findings and level land, once per policy and for good.
 
-Runs on premises only: sending an image away to classify it would be the leak. Knows the tables it reads and lands,
-no model and no placement.
+Runs on premises only: sending an image away to classify it would be the leak. What a signal saw is kept by image and
+signal version, so that another policy looks at no pixel again. Knows the tables it reads and lands, no model and no
+placement.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from labelop.errors import LabelopError, ManifestError, SourceUnavailableError
+from labelop.catalog.cards import load_catalog
+from labelop.errors import ManifestError, PolicyError
+from labelop.ids import digest_of
 from labelop.ingest.originals import read_bytes
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, is_landed, land, read_rows
 from labelop.runs import source_root
 from labelop.schemas import utc_now
-from labelop.sensitivity.policy import Level, SensitivityPolicy, join
-from labelop.sensitivity.signals import Finding, declared_signal, exif_signal, finding, path_signal
+from labelop.sensitivity.cascade import classify_image, digest_of_findings
+from labelop.sensitivity.keys import token_key
+from labelop.sensitivity.policy import Level, SensitivityPolicy
+from labelop.sensitivity.results import ResultCache, finding_rows
+from labelop.sensitivity.signals import faces
+from labelop.sensitivity.signals.base import SIGNAL_MISSING, SIGNAL_TIMEOUT, Finding
+from labelop.sensitivity.signals.looking import PIXEL_SIGNALS, Looker
 from labelop.settings import Settings
 
-__all__ = ["Finding", "classify_dataset", "classify_image"]
+__all__ = ["Finding", "classify_dataset", "classify_image", "pixel_looks"]
 
 _MOST_THREADS = 8
-
-
-def classify_image(
-    *, declared: Sequence[str | None], paths: Sequence[str], read: Callable[[], bytes], policy: SensitivityPolicy
-) -> tuple[list[Finding], Level, str]:
-    """Decide the level of one image.
-
-    Args:
-        declared: Level declared for each copy of the image, None where nobody declared one.
-        paths: Percent-encoded path of each copy, in the same order.
-        read: Gives the original bytes; a fault of the file counts as restricted.
-        policy: The rules.
-
-    Returns:
-        The findings, the highest of their levels, and which findings stand for it.
-
-    Raises:
-        SourceUnavailableError: The source is away just now, which says nothing about the image.
-    """
-    findings = [*declared_signal(declared, policy), *path_signal(paths, policy)]
-    spoken = [
-        bool(declared_signal([level], policy) or path_signal([path], policy))
-        for level, path in zip(declared, paths, strict=True)
-    ]
-    if not spoken or not all(spoken):
-        # one copy nobody spoke about is enough: another copy's word must not launder it
-        evidence = f"{len(spoken) - sum(spoken)} of {len(spoken)} copies have no declared level and no path rule"
-        findings.append(finding("declared", "unknown", Level.RESTRICTED, evidence))
-    if policy.stale:
-        evidence = f"policy was valid until {policy.valid_until.isoformat()}"
-        findings.append(finding("declared", "stale_policy", Level.RESTRICTED, evidence))
-    try:
-        findings += exif_signal(read(), policy)
-    except SourceUnavailableError:
-        raise  # levels are final for their policy: a moment's trouble may not restrict an image for good
-    except (LabelopError, OSError) as error:
-        findings.append(finding("exif", "signal_error", Level.RESTRICTED, type(error).__name__))
-    level = join(found.level for found in findings)
-    reason = ", ".join(sorted(f"{f.signal}:{f.category}" for f in findings if f.level == level))
-    return findings, level, reason
+_PASSING = frozenset({SIGNAL_MISSING, SIGNAL_TIMEOUT})
+"""Faults of this machine and this moment; a level that rests on one is restricted and is looked at again."""
 
 
 def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what, rules, provenance
@@ -94,6 +65,7 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
 
     Raises:
         ManifestError: The dataset version has not landed.
+        PolicyError: The policy names a detector of faces that the catalog does not have.
         SourceUnavailableError: The originals cannot be read now; nothing landed.
         LandingError: The store did not take the rows.
     """
@@ -101,31 +73,62 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
     if not is_landed(store, "levels", key):
         where = {"dataset": dataset, "dataset_version": dataset_version}
         copies = _copies(store, where)
-        with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="classify") as pool:
-            # the same content may lie elsewhere by now; its rows still name the place of its first ingest
-            root = source_uri or source_root(store, dataset, dataset_version)
-            one = partial(_classify_copies, policy=policy, settings=settings, root=root)
+        # the same content may lie elsewhere by now; its rows still name the place of its first ingest
+        root = source_uri or source_root(store, dataset, dataset_version)
+        threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        with (
+            pixel_looks(policy, settings, threads) as looker,
+            ThreadPoolExecutor(threads, thread_name_prefix="classify") as pool,
+        ):
+            cache = ResultCache(store, looker, list(copies) if looker else [])
+            one = partial(_classify_copies, policy=policy, settings=settings, root=root, cache=cache)
             results = dict(zip(copies, pool.map(one, copies.values()), strict=True))
+        cache.land_new(run_id)
         provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": utc_now()}
-        findings = [
-            {**where, "image_id": image_id, **_finding_row(found), **provenance}
-            for image_id, (found_list, _, _) in results.items()
-            for found in found_list
-        ]
-        levels = [
-            {**where, "image_id": image_id, "level": level.text, "reason": reason, **provenance}
-            for image_id, (_, level, reason) in results.items()
-        ]
+        findings, levels = [], []
+        for image_id, (found, level, reason) in results.items():
+            digest = digest_of_findings(found)
+            shared = {**where, "image_id": image_id, "findings_digest": digest, **provenance}
+            findings += [{**shared, **row} for row in finding_rows(found)]
+            levels.append({**shared, "level": level.text, "reason": reason})
+        if any(found.category in _PASSING for found_list, _, _ in results.values() for found in found_list):
+            # not under the key that means done: the next call tries again, and the newest rows count
+            key += ":" + digest_of([[row["image_id"], row["findings_digest"]] for row in levels])[:16]
         # levels last: where they can be read, their evidence can be read too
         land(store, "findings", findings, key)
         land(store, "levels", levels, key)
-    rows = read_rows(
-        store,
-        "levels",
-        columns=["level"],
-        filters=equal(dataset=dataset, dataset_version=dataset_version, policy_digest=policy.digest),
-    )
-    counts = Counter(row["level"] for row in rows)
+    return _counts(store, dataset, dataset_version, policy.digest)
+
+
+@contextmanager
+def pixel_looks(policy: SensitivityPolicy, settings: Settings, children: int) -> Iterator[Looker | None]:
+    """Give the way to look at pixels that a policy asks for; None where it asks for none.
+
+    Raises:
+        PolicyError: The policy names a detector of faces that the catalog does not have.
+    """
+    if all(policy.signals[name] == "never" for name in PIXEL_SIGNALS):
+        yield None
+        return
+    options, versions = {}, {}
+    if policy.faces_model is not None:
+        card = load_catalog(settings.catalog).get(policy.faces_model)
+        if card is None or card.task != "detection" or faces.CLASS_NAME not in card.classes:
+            raise PolicyError(
+                f"key signals.faces_model has the value {policy.faces_model!r}; allowed is the id of a detector in "
+                f"{settings.catalog} with a class `{faces.CLASS_NAME}`."
+            )
+        options[faces.NAME] = {"card": str(card.path.resolve()), "threads": settings.engine_threads}
+        versions[faces.NAME] = f"{faces.VERSION}+{card.digest[:12]}"
+    with Looker(children, key=token_key(settings), options=options, versions=versions) as looker:
+        yield looker
+
+
+def _counts(store: Store, dataset: str, dataset_version: str, policy_digest: str) -> dict[str, int]:
+    wanted = equal(dataset=dataset, dataset_version=dataset_version, policy_digest=policy_digest)
+    rows = read_rows(store, "levels", columns=["image_id", "level", "landed_at"], filters=wanted)
+    newest = {row["image_id"]: row["level"] for row in sorted(rows, key=lambda row: row["landed_at"])}
+    counts = Counter(newest.values())
     return {level.text: counts[level.text] for level in Level}
 
 
@@ -144,7 +147,12 @@ def _copies(store: Store, where: Mapping[str, str]) -> dict[str, list[dict[str, 
 
 
 def _classify_copies(
-    copies: Sequence[Mapping[str, Any]], *, policy: SensitivityPolicy, settings: Settings, root: str | None
+    copies: Sequence[Mapping[str, Any]],
+    *,
+    policy: SensitivityPolicy,
+    settings: Settings,
+    root: str | None,
+    cache: ResultCache,
 ) -> tuple[list[Finding], Level, str]:
     first = copies[0]
     place = root or str(first["source_uri"])
@@ -153,14 +161,7 @@ def _classify_copies(
         paths=[copy["path"] for copy in copies],
         read=partial(read_bytes, first["image_id"], place, first["path"], settings),
         policy=policy,
+        dataset=str(first["dataset"]),
+        source=place,
+        look=cache.look_at(str(first["image_id"])),
     )
-
-
-def _finding_row(found: Finding) -> dict[str, Any]:
-    return {
-        "signal": found.signal,
-        "signal_version": found.signal_version,
-        "category": found.category,
-        "level": found.level.text,
-        "evidence": found.evidence,
-    }

@@ -1,17 +1,14 @@
 """The sensitivity policy: a versioned YAML that says what counts as how sensitive and where each level may go.
 
-Fails closed: a policy past its date allows only what restricted allows, and no policy can be written under which a
-higher level may go further than a lower one. Knows no image.
+Fails closed: a policy past its date allows only what restricted allows, a category it does not name is restricted, and
+no policy can be written under which a higher level may go further than a lower one. Knows no image.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,14 +18,26 @@ from labelop.forms import StrictForm, read_form
 from labelop.ids import digest_of
 from labelop.schemas import utc_now
 from labelop.sensitivity.levels import Level, join
+from labelop.sensitivity.release import ReleaseRule
+from labelop.sensitivity.signals import declared, dicom, metadata, paths
+from labelop.sensitivity.signals.looking import PIXEL_SIGNALS
+from labelop.sensitivity.signals.paths import PathRule
 
-__all__ = ["SIGNAL_VERSIONS", "Level", "PathRule", "SensitivityPolicy", "join", "load_policy"]
+__all__ = ["Level", "OwnerRule", "PathRule", "SensitivityPolicy", "join", "load_policy"]
 
-SIGNAL_VERSIONS = {"declared": "1", "path": "1", "exif": "1"}
-"""Version of each signal; part of the policy digest, so that a better signal classifies every image again."""
+CHEAP_SIGNALS = {module.NAME: module for module in (declared, paths, metadata, dicom)}
+"""Signals that always run."""
+
+JUDGED_CATEGORIES = tuple(
+    sorted({name for module in (metadata, dicom, *PIXEL_SIGNALS.values()) for name in module.CATEGORIES})
+)
+"""Categories whose level is the policy's word."""
 
 _LevelText = Literal["public", "internal", "confidential", "restricted"]
+_Category = Literal[JUDGED_CATEGORIES]  # type: ignore[valid-type]
 _Placement = Literal["onprem", "cloud"]
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+_Glob = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class _Form(StrictForm):
@@ -51,43 +60,66 @@ class _PlacementsForm(_Form):
 
 
 class _RuleForm(_Form):
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    glob: Annotated[str, Field(min_length=1, max_length=1000)]
+    id: _Name
+    glob: _Glob = "**"
+    source: _Glob = "**"
     level: _LevelText
 
 
+class _OwnerForm(_Form):
+    owner: Annotated[str, Field(min_length=1, max_length=200)]
+    level: _LevelText
+
+
+class _ReleaseForm(_Form):
+    id: _Name
+    up_to: Literal["public", "internal", "confidential"]
+    placements: Annotated[list[_Placement], Field(min_length=1)]
+    redact: list[_Category] = Field(default_factory=list)
+    strip: list[_Category] = Field(default_factory=list)
+    downscale_px: Annotated[int, Field(ge=16, le=65_535)] | None = None
+
+
+_When = Literal["open", "always", "never"]
+
+
+class _SignalsForm(_Form):
+    codes: _When = "never"
+    faces: _When = "never"
+    text: _When = "never"
+    faces_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
 class _PolicyForm(_Form):
-    form: Literal[1] = Field(alias="schema")
+    form: Literal[2] = Field(alias="schema")
     version: Annotated[str, Field(min_length=1, max_length=64)]
     valid_until: date
     placements: _PlacementsForm
-    declared: Literal["trust", "ignore"]
-    exif_gps: _LevelText
+    declared: Literal["trust", "verify", "ignore"]
     unknown: Literal["restricted"]
+    categories: dict[_Category, _LevelText]
+    signals: _SignalsForm = Field(default_factory=_SignalsForm)
     path_rules: list[_RuleForm] = Field(default_factory=list)
+    owners: dict[_Name, _OwnerForm] = Field(default_factory=dict)
+    release: list[_ReleaseForm] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check_ids(self) -> _PolicyForm:
-        ids = [rule.id for rule in self.path_rules]
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"path_rules have ids that are used twice: {sorted({i for i in ids if ids.count(i) > 1})}")
+        for name, rules in (("path_rules", self.path_rules), ("release", self.release)):
+            ids = [rule.id for rule in rules]
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"{name} have ids that are used twice: {sorted({i for i in ids if ids.count(i) > 1})}")
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class PathRule:
-    """What a path says about its image."""
+class OwnerRule:
+    """Whose a dataset is, and the level of its images while nothing else is known of them."""
 
-    rule_id: str
-    """Name of the rule, unique in its policy."""
-    glob: str
-    """Pattern for the readable path relative to the source, without regard to case."""
+    owner: str
+    """Name of the person or office that answers for it."""
     level: Level
-    """Level of the images it matches."""
-
-    def matches(self, path: str) -> bool:
-        """Say whether a readable path matches."""
-        return _pattern(self.glob).fullmatch(_plain(path)) is not None
+    """Least level of its images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +136,28 @@ class SensitivityPolicy:
     """Whether that day is over; then every image is restricted."""
     placements: Mapping[Level, frozenset[str]]
     """Placements that each level allows."""
-    trust_declared: bool
-    """Whether the owner's word counts."""
-    gps_level: Level
-    """Level of an image that carries a position."""
+    declared: Literal["trust", "verify", "ignore"]
+    """What the owner's word counts for: trust settles the level, verify counts it and looks all the same."""
+    categories: Mapping[str, Level]
+    """Level by category; a category that is not in it is restricted."""
+    signals: Mapping[str, Literal["open", "always", "never"]]
+    """When each signal that looks at pixels runs: open is while no evidence has settled the level."""
+    faces_model: str | None
+    """Id of the detector card that finds faces; None for the cascades."""
     path_rules: tuple[PathRule, ...]
     """Rules in the order of the file."""
+    owners: Mapping[str, OwnerRule]
+    """Owner by dataset."""
+    release_rules: tuple[ReleaseRule, ...]
+    """What may leave after redaction, in the order of the file."""
 
     def allowed_placements(self, level: Level) -> frozenset[str]:
         """Give the placements where images of this level may be; under a stale policy those of restricted."""
         return self.placements[Level.RESTRICTED if self.stale else level]
+
+    def level_of(self, category: str) -> Level:
+        """Give the level of a category; restricted where the policy does not name it."""
+        return self.categories.get(category, Level.RESTRICTED)
 
 
 def load_policy(path: Path, *, today: date | None = None) -> SensitivityPolicy:
@@ -129,26 +173,31 @@ def load_policy(path: Path, *, today: date | None = None) -> SensitivityPolicy:
     form = read_form(path, _PolicyForm)
     stale = (today or utc_now().date()) > form.valid_until
     content = form.model_dump(mode="json", by_alias=True)
+    used = {name: getattr(form.signals, name) for name in PIXEL_SIGNALS}
+    versions = {name: module.VERSION for name, module in CHEAP_SIGNALS.items()} | {
+        name: module.VERSION for name, module in PIXEL_SIGNALS.items() if used[name] != "never"
+    }
     return SensitivityPolicy(
         version=form.version,
-        digest=digest_of({"policy": content, "signals": SIGNAL_VERSIONS, "stale": stale}),
+        digest=digest_of({"policy": content, "signals": versions, "stale": stale}),
         valid_until=form.valid_until,
         stale=stale,
         placements={level: frozenset(getattr(form.placements, level.text)) for level in Level},
-        trust_declared=form.declared == "trust",
-        gps_level=Level.from_text(form.exif_gps),
-        path_rules=tuple(PathRule(r.id, r.glob, Level.from_text(r.level)) for r in form.path_rules),
+        declared=form.declared,
+        categories={name: Level.from_text(text) for name, text in form.categories.items()},
+        signals=used,
+        faces_model=form.signals.faces_model,
+        path_rules=tuple(PathRule(r.id, r.glob, Level.from_text(r.level), r.source) for r in form.path_rules),
+        owners={name: OwnerRule(one.owner, Level.from_text(one.level)) for name, one in form.owners.items()},
+        release_rules=tuple(
+            ReleaseRule(
+                rule_id=r.id,
+                up_to=Level.from_text(r.up_to),
+                placements=frozenset(r.placements),
+                redact=frozenset(r.redact),
+                strip=frozenset(r.strip),
+                downscale_px=r.downscale_px,
+            )
+            for r in form.release
+        ),
     )
-
-
-@lru_cache(maxsize=1024)
-def _pattern(glob: str) -> re.Pattern[str]:
-    """Translate a glob: `**/` any folders or none, `**` anything, `*` and `?` inside one name."""
-    tokens = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", _plain(glob))
-    return re.compile("".join(tokens.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
-
-
-def _plain(text: str) -> str:
-    """Bring spellings of one name together: composed and decomposed letters, capitals."""
-    return unicodedata.normalize("NFC", text).casefold()

@@ -1,11 +1,27 @@
 -- The level of each image: the highest that any dataset's current version gives these very bytes.
 -- Bytes are the same bytes under every name, so the strictest owner decides; `own_level` is what this dataset alone says.
+-- An override that has not expired raises a level in any case, and lowers it while the findings are those it names.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
 CREATE VIEW v_level AS
-WITH own AS (
+WITH declassified AS (
     SELECT
-        l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.level,
+        image_id, findings_digests, landed_at,
+        coalesce(list_position(['public', 'internal', 'confidential', 'restricted'], level), 4) AS rank
+    FROM overrides
+    WHERE TRY_CAST("until" AS DATE) >= current_date
+    QUALIFY row_number() OVER (PARTITION BY image_id ORDER BY landed_at DESC, override_id) = 1
+),
+expired AS (
+    -- what it allowed while it counted was allowed: its end is news, as a later finding is
+    SELECT image_id, max(TRY_CAST("until" AS TIMESTAMP) + INTERVAL 1 DAY) AS ended_at
+    FROM overrides
+    WHERE TRY_CAST("until" AS DATE) < current_date
+    GROUP BY image_id
+),
+found AS (
+    SELECT
+        l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.findings_digest,
         greatest(l.landed_at, coalesce(f.policy_since, l.landed_at)) AS known_at,
         coalesce(list_position(['public', 'internal', 'confidential', 'restricted'], l.level), 4) AS rank
     FROM levels AS l
@@ -15,27 +31,31 @@ WITH own AS (
         PARTITION BY l.dataset, l.dataset_version, l.image_id ORDER BY l.landed_at DESC, l.policy_digest
     ) = 1
 ),
-heard AS (
-    -- versions that count: the current one, and one that was handed over since and whose ingest has not come to its end
-    SELECT dataset, dataset_version FROM v_current
-    UNION
-    SELECT i.dataset, i.dataset_version
-    FROM images AS i
-    LEFT JOIN (SELECT dataset, max(landed_at) AS ended_at FROM runs WHERE event = 'ingested' GROUP BY dataset) AS r
-        USING (dataset)
-    WHERE i.landed_at > r.ended_at OR r.ended_at IS NULL
+own AS (
+    SELECT
+        f.dataset, f.dataset_version, f.image_id, f.policy_digest, f.findings_digest,
+        CASE
+            WHEN d.rank >= f.rank OR list_contains(d.findings_digests, f.findings_digest) THEN d.rank ELSE f.rank
+        END AS rank,
+        greatest(
+            f.known_at, CASE WHEN d.rank > f.rank THEN d.landed_at END, CAST(e.ended_at AS TIMESTAMPTZ)
+        ) AS known_at
+    FROM found AS f
+    LEFT JOIN declassified AS d USING (image_id)
+    LEFT JOIN expired AS e USING (image_id)
 ),
 strictest AS (
     -- an image of another owner that nobody has classified yet is restricted, as everything unknown
     SELECT i.image_id, max(coalesce(own.rank, 4)) AS rank, arg_max(own.known_at, own.rank) AS known_at
     FROM images AS i
-    SEMI JOIN heard USING (dataset, dataset_version)
+    SEMI JOIN v_heard USING (dataset, dataset_version)
     LEFT JOIN own USING (dataset, dataset_version, image_id)
     WHERE i.outcome = 'ok'
     GROUP BY i.image_id
 )
 SELECT
-    own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.level AS own_level,
+    own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.findings_digest,
+    ['public', 'internal', 'confidential', 'restricted'][own.rank] AS own_level,
     ['public', 'internal', 'confidential', 'restricted'][greatest(own.rank, coalesce(s.rank, 0))] AS level,
     CASE WHEN s.rank > own.rank THEN s.known_at ELSE own.known_at END AS known_at
 FROM own

@@ -35,6 +35,8 @@ _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 def commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Walk every command of the command line with its full name."""
     if isinstance(group, TyperGroup):
+        if group.invoke_without_command:
+            yield names, group
         for name, child in group.commands.items():
             yield from commands(child, (*names, name))
     else:

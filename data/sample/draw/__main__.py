@@ -1,14 +1,18 @@
-"""`python -m data.sample.draw`: write every drawn picture and its truth again, byte for byte."""
+"""`python -m data.sample.draw`: write every drawn picture and its truth again, byte for byte.
+
+`--seed` draws pictures nobody has tuned a signal on, into a folder of their own.
+"""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from . import hostile, parcels, smears, truth
+from . import hostile, parcels, sensitive, smears, truth
 from .scene import SAMPLE_SEEDS
 
 SAMPLE = Path(__file__).resolve().parents[1]
@@ -69,7 +73,7 @@ def _write_levels(folder: Path, levels: list[tuple[str, str]]) -> None:
 
 
 def write(folder: Path) -> None:
-    """Write smears, parcels and hostile files below `folder`."""
+    """Write smears, parcels, hostile and sensitive files below `folder`."""
     entries, levels = smear_entries()
     truth.write(folder / "smears", "Drawn blood smears", smears.CLASSES, entries)
     _write_levels(folder / "smears", levels)
@@ -77,9 +81,20 @@ def write(folder: Path) -> None:
     truth.write(folder / "parcels", "Drawn land parcels", parcels.CLASSES, entries)
     _write_levels(folder / "parcels", levels)
     hostile.write(folder / "hostile")
+    sensitive.write(folder / "sensitivity")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=SAMPLE, help="where to write; the sample itself by default")
-    write(parser.parse_args().folder)
+    parser.add_argument(
+        "--seed", type=int, help="draw only the evaluation set of the signals, anew from this seed, into --folder"
+    )
+    asked = parser.parse_args()
+    if asked.seed is None:
+        write(asked.folder)
+    elif asked.folder == SAMPLE:
+        parser.error("--seed needs a --folder of its own")
+    else:
+        sensitive.write(asked.folder, asked.seed)
+        shutil.copy(SAMPLE / "sensitivity/policy.yaml", asked.folder)

@@ -86,7 +86,7 @@ def _window(cx: float, cy: float, reach: float, height: int, width: int) -> tupl
     return left, top, dx, dy
 
 
-def blob(  # noqa: PLR0917 - a shape's numbers in their usual order
+def blob(
     rng: np.random.Generator,
     centre: tuple[float, float],
     radius: float,

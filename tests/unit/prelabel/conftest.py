@@ -121,7 +121,7 @@ class House:
         """Plan the dataset."""
         options: dict[str, Any] = {
             "decisions": self.decisions,
-            "policy_digest": self.policy.digest,
+            "policy": self.policy,
             "compare_share": 0.0,
             "batch_images": 2,
             "run_id": "r",
@@ -131,7 +131,7 @@ class House:
 
     def context(self, plan: Plan) -> BatchContext:
         """Read what a shard's batches share."""
-        return BatchContext(plan, image_refs(self.store, plan, self.policy.digest), self.policy, self.settings, "run-1")
+        return BatchContext(plan, image_refs(self.store, plan, self.policy), self.policy, self.settings, "run-1")
 
     def prelabeller(self, arm: str = "local") -> Prelabeller:
         """Open an arm with the fixed engine."""

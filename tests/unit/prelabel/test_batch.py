@@ -110,7 +110,7 @@ def test_an_image_without_level_is_withheld(house: House) -> None:
     """Levels of another policy do not count: unknown means restricted."""
     keys = house.fill(("public",))
     plan = house.plan()
-    refs = batching.image_refs(house.store, plan, "f" * 64)
+    refs = batching.image_refs(house.store, plan, replace(house.policy, digest="f" * 64))
     assert refs[keys[0]].level == "restricted"
 
 
@@ -119,7 +119,7 @@ def test_duplicates_are_read_from_their_first_path(house: House) -> None:
     keys = house.fill(("public",))
     [row] = read_rows(house.store, "images")
     land(house.store, "images", [row | {"path": "zz.jpg"}], "again")
-    refs = batching.image_refs(house.store, house.plan(), house.policy.digest)
+    refs = batching.image_refs(house.store, house.plan(), house.policy)
     assert refs[keys[0]].path == "0.jpg"
 
 

@@ -77,7 +77,7 @@ def test_a_shard_reads_its_own_range(house: House) -> None:
     for wanted in (ShardRange(plan.plan_id, "cloud", 1, end), ShardRange(plan.plan_id, "onprem", 0, end - 1)):
         part = load_plan(house.store, plan.plan_id, wanted.batches())
         assert part.batches == tuple(batch for batch in plan.batches if wanted.holds(batch))
-        refs = image_refs(house.store, part, house.policy.digest)
+        refs = image_refs(house.store, part, house.policy)
         assert set(refs) == {key for batch in part.batches for key in batch.image_ids} < set(keys)
     with pytest.raises(ManifestError, match="position"):
         load_plan(house.store, plan.plan_id, ShardRange(plan.plan_id, "onprem", end + 1, end + 9).batches())
@@ -108,7 +108,7 @@ def test_a_level_counts_for_its_own_policy_only(house: House) -> None:
             "v-1",
             decisions=house.decisions,
             arms=house.arms,
-            policy_digest="f" * 64,
+            policy=replace(house.policy, digest="f" * 64),
             compare_share=0.0,
             batch_images=2,
             run_id="r",

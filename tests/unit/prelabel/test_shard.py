@@ -122,7 +122,7 @@ def test_a_shard_opens_its_own_batches_only(house: House, monkeypatch: pytest.Mo
         results = [shard.run(batch) for batch in shard.batches]
         assert [r.rows[0]["run_id"] for r in results] == ["run-1", "run-1"]
         assert shard.classes == ("ball", "cube", "toy")
-        assert shard.levels_allowed_at("cloud") == {"public", "internal"}
+        assert {shard.group_of_image(key) for key in shard.context.refs} == {"public"}
     assert (opened, closed) == (["local"], [True])
 
 

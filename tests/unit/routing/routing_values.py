@@ -15,6 +15,7 @@ from labelop.routing.decide import decide
 from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
+from labelop.sensitivity.release import ReleaseRule
 
 CONFIG = Path(__file__).resolve().parents[3] / "data/sample/config"
 
@@ -29,6 +30,10 @@ class Policy:
     """Placements by level; other levels allow onprem only."""
     digest: str = "p" * 64
     """Its name in tables."""
+    release_rules: tuple[ReleaseRule, ...] = ()
+    """In which forms images may leave."""
+    stale: bool = False
+    """Whether its last day is over."""
 
     def allowed_placements(self, level: Level) -> frozenset[str]:
         """Placements of a level."""

@@ -11,6 +11,10 @@ from labelop.errors import ManifestError
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
 from labelop.routing.route import Decision, explain, route_dataset
+from labelop.sensitivity.levels import Level
+from labelop.sensitivity.release import ReleaseRule
+from labelop.sensitivity.results import finding_rows
+from labelop.sensitivity.signals.base import Finding
 from labelop.settings import load_settings
 from tests.unit.routing.routing_values import STRICT, Policy, card, catalog, prices, routing
 
@@ -162,3 +166,32 @@ def test_explain_tells_every_option(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["d", "chosen", "compare"] * 2 + ["d", "chosen", "refused"]
     assert "[level-not-allowed]: Images of level restricted may be at onprem, not at cloud." in lines[-1]
     assert explain([]).startswith("No decisions")
+
+
+def test_images_that_leave_by_a_rule_are_decided_apart(tmp_path: Path) -> None:
+    """Of one level, those a release rule opens get decisions of their own, and the reason says what is done to them."""
+    store = Store(str(tmp_path / "store"))
+    fill(store, digest="q" * 64)
+    common: dict[str, Any] = {"dataset": "d", "dataset_version": "v1", "image_id": "v12", "policy_digest": "p" * 64}
+    common |= {"findings_digest": "f", "run_id": "r", "landed_at": schemas.utc_now()}
+    face = Finding("faces", "1", "face", Level.CONFIDENTIAL, "a face", (0.0, 0.0, 4.0, 4.0))
+    said = Finding("declared", "1", "declared_level", Level.PUBLIC, "said")
+    for name, rows in (
+        ("findings", list(finding_rows([said, face]))),
+        ("levels", [{"level": "confidential"}, {"level": "confidential", "image_id": "v13"}]),
+    ):
+        empty: dict[str, Any] = dict.fromkeys(schemas.table(name).schema.names)
+        land(store, name, [empty | common | row for row in rows], f"more:{name}")
+    rule = ReleaseRule("faces", Level.CONFIDENTIAL, frozenset({"cloud"}), frozenset({"face"}), frozenset(), 640)
+    decisions = route(store, tmp_path, policy=Policy(STRICT, release_rules=(rule,)))
+    found = {(d.release_rule, d.arm): (d.allowed, d.images_count) for d in decisions}
+    assert found == {
+        (None, "cloud"): (False, 1),
+        (None, "local"): (True, 1),
+        ("faces", "cloud"): (True, 1),
+        ("faces", "local"): (True, 1),
+    }
+    (released,) = [d for d in decisions if d.release_rule and d.arm == "cloud"]
+    assert released.reason.startswith("Released redacted: face; at most 640 px (rule faces). ")
+    assert "d confidential, released by faces: 1 images" in explain(decisions)
+    assert route(store, tmp_path, policy=Policy(STRICT, release_rules=(rule,))) == decisions

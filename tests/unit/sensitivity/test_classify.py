@@ -62,7 +62,7 @@ def classify(
         ("internal", "a.jpg", False, ("internal", "declared:declared_level")),
         (None, "a.jpg", False, ("restricted", "declared:unknown")),
         ("pubic", "a.jpg", False, ("restricted", "declared:declared_level")),
-        ("public", "a.jpg", True, ("restricted", "exif:gps")),
+        ("public", "a.jpg", True, ("restricted", "metadata:gps")),
         ("public", "ward%201/Patient_7/a.jpg", False, ("restricted", "path:path_rule")),
         (None, "identified/a.jpg", False, ("confidential", "path:path_rule")),
     ],
@@ -77,7 +77,7 @@ def test_level_is_the_highest_finding(
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_positions_are_found_in_every_format(policy: SensitivityPolicy, kind: str) -> None:
     """A GPS block is seen wherever EXIF can be written."""
-    assert classify(policy, ["public"], data=picture(kind, gps=True)) == ("restricted", "exif:gps")
+    assert classify(policy, ["public"], data=picture(kind, gps=True)) == ("restricted", "metadata:gps")
     assert classify(policy, ["public"], data=picture(kind)) == ("public", "declared:declared_level")
 
 
@@ -89,14 +89,14 @@ def test_positions_in_later_pages_are_found(policy: SensitivityPolicy) -> None:
     Image.new("RGB", (4, 4)).save(out, "TIFF", save_all=True, append_images=[second])
     assert 0x8825 not in Image.open(out).getexif()
 
-    assert classify(policy, ["public"], data=out.getvalue()) == ("restricted", "exif:gps")
+    assert classify(policy, ["public"], data=out.getvalue()) == ("restricted", "metadata:gps")
 
 
 def test_positions_in_packed_xmp_are_found(policy: SensitivityPolicy) -> None:
     """A position in a compressed XMP block counts like one in EXIF."""
     data = picture("PNG", xmp=b"<x:xmpmeta exif:GPSLatitude='48,51.5N'/>")
 
-    assert classify(policy, ["public"], data=data) == ("restricted", "exif:gps")
+    assert classify(policy, ["public"], data=data) == ("restricted", "metadata:gps")
 
 
 def test_a_failing_signal_means_restricted(policy: SensitivityPolicy) -> None:
@@ -107,8 +107,8 @@ def test_a_failing_signal_means_restricted(policy: SensitivityPolicy) -> None:
 
     _, level, reason = classify_image(declared=["public"], paths=["a.jpg"], read=gone, policy=policy)
 
-    assert (level, reason) == (Level.RESTRICTED, "exif:signal_error")
-    assert classify(policy, ["public"], data=b"broken") == ("restricted", "exif:signal_error")
+    assert (level, reason) == (Level.RESTRICTED, "metadata:signal_error")
+    assert classify(policy, ["public"], data=b"broken") == ("restricted", "metadata:signal_error")
 
 
 def test_copies_cannot_launder_each_other(policy: SensitivityPolicy) -> None:
@@ -159,12 +159,12 @@ def test_a_dataset_is_classified_once_per_policy(tmp_path: Path, policy: Sensiti
     levels, findings = read_rows(store, "levels"), read_rows(store, "findings")
     assert sorted((row["level"], row["reason"], row["run_id"]) for row in levels) == [
         ("internal", "declared:declared_level", "run-1"),
-        ("restricted", "exif:gps", "run-1"),
+        ("restricted", "metadata:gps", "run-1"),
     ]
     assert sorted((row["signal"], row["category"]) for row in findings) == [
         ("declared", "declared_level"),
         ("declared", "declared_level"),
-        ("exif", "gps"),
+        ("metadata", "gps"),
     ]
     assert {row["policy_digest"] for row in levels} == {policy.digest}
 

@@ -45,16 +45,16 @@ def test_the_sample_policy_keeps_sensitive_levels_at_home() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"exif_gps": "secret"}, ["exif_gps", "'secret'", "'restricted'"]),
+        ({"categories": {"gps": "secret"}}, ["categories.gps", "'secret'", "'restricted'"]),
         ({"unknown": "public"}, ["unknown", "'public'", "'restricted'"]),
         ({"declared": None}, ["declared", "missing"]),
         ({"treshold": 3}, ["treshold", "unknown", "value 3", "allowed are schema, version, valid_until"]),
-        ({"schema": 2}, ["schema", "2", "1"]),
+        ({"schema": 1}, ["schema", "1", "2"]),
         ({"valid_until": "soon"}, ["valid_until", "'soon'"]),
         ({"path_rules": [{"id": "x", "glob": "*", "level": "low"}]}, ["path_rules.0.level", "'low'", "'public'"]),
         (
             {"path_rules": [{"id": "x", "glob": "*", "level": "public", "levle": 1}]},
-            ["path_rules.0.levle is unknown", "allowed are id, glob, level"],
+            ["path_rules.0.levle is unknown", "allowed are id, glob, source, level"],
         ),
         ({"placements": [1]}, ["placements", "[1]", "allowed are public, internal, confidential, restricted"]),
         ({"path_rules": [{"id": "x", "glob": glob, "level": "public"} for glob in "ab"]}, ["twice", "x"]),
@@ -102,7 +102,7 @@ def test_digest_follows_meaning(tmp_path: Path) -> None:
     text = yaml.safe_dump(content())
 
     assert load(tmp_path, "# note\n" + text).digest == load(tmp_path, text).digest
-    assert load(tmp_path, content(exif_gps="confidential")).digest != load(tmp_path, text).digest
+    assert load(tmp_path, content(categories={"gps": "confidential"})).digest != load(tmp_path, text).digest
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""Signals that look at pixels, run in a child process: a crash, a hang or a wrong answer there is an outcome here.
+
+Knows no policy and no table.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from labelop.children import Child
+from labelop.errors import ChildCrashedError, ChildFaultError, ChildTimeoutError
+from labelop.ingest.decode import decode
+from labelop.sensitivity.signals import codes, faces, text
+from labelop.sensitivity.signals.base import SignalResult, from_json, to_json
+
+PIXEL_SIGNALS = {codes.NAME: codes, faces.NAME: faces, text.NAME: text}
+"""Signals that need pixels, the cheapest first."""
+
+Look = Callable[[str, bytes], SignalResult]
+"""Runs the named signal on the bytes of a file."""
+
+_FUNCTION = f"{__name__}:look_in_child"
+_DEADLINE_SECONDS = 60.0  # of one signal on one image; the first call also imports its libraries
+_MISSING = ("ImportError", "ModuleNotFoundError")
+
+
+def look_in_child(data: bytes, signal: str, key: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Decode and look; runs in the child. Answers observations as plain values."""
+    return to_json(PIXEL_SIGNALS[signal].observe(decode(data), key, **options))
+
+
+class Looker:
+    """Looks for as many threads at once as it has children; they end with it.
+
+    Args:
+        children: Processes, at least 1; each starts when it is first needed.
+        key: The store's key for tokens, hex.
+        options: Further arguments by signal.
+        versions: Version by signal where an option changes it.
+        timeout_seconds: Deadline of one signal on one image.
+        function: What the child runs; tests put a faulty one here.
+    """
+
+    def __init__(
+        self,
+        children: int,
+        *,
+        key: str = "",
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        versions: Mapping[str, str] | None = None,
+        timeout_seconds: float = _DEADLINE_SECONDS,
+        function: str = _FUNCTION,
+    ) -> None:
+        self.versions = {name: module.VERSION for name, module in PIXEL_SIGNALS.items()} | dict(versions or {})
+        self._key = key
+        self._options = {name: dict(given) for name, given in (options or {}).items()}
+        self._timeout_seconds = timeout_seconds
+        self._function = function
+        self._children = [Child() for _ in range(children)]
+        # the one used last first, so that no more start than are needed
+        self._free: queue.LifoQueue[Child] = queue.LifoQueue()
+        for child in self._children:
+            self._free.put(child)
+
+    def look(self, signal: str, data: bytes) -> SignalResult:
+        """Run a signal on the bytes of a file; a fault of it is an outcome."""
+        version = self.versions[signal]
+        child = self._free.get()
+        try:
+            rows = child.call(
+                self._function,
+                data,
+                timeout_seconds=self._timeout_seconds,
+                signal=signal,
+                key=self._key,
+                options=self._options.get(signal, {}),
+            )
+            return SignalResult(signal, version, "ok", from_json(rows))
+        except ChildTimeoutError:
+            return SignalResult(signal, version, "timeout", reason="deadline")
+        except ChildCrashedError:
+            return SignalResult(signal, version, "error", reason="crash")
+        except ChildFaultError as error:
+            kind = str(error.context["kind"])
+            return SignalResult(signal, version, "missing" if kind in _MISSING else "error", reason=kind)
+        except (TypeError, ValueError, AttributeError) as error:
+            # an answer that is no list of observations, or a score that is no share
+            return SignalResult(signal, version, "error", reason=f"answer: {type(error).__name__}")
+        finally:
+            self._free.put(child)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in self._children:
+            child.close()

@@ -1,0 +1,145 @@
+"""What notes inside the file say: position, names, serial numbers, free text, and pictures in the picture.
+
+EXIF, XMP, IPTC and comments. A thumbnail that shows something else than its image is a finding of its own: it often
+shows what was cropped away. Knows no policy and no table.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageFile, IptcImagePlugin
+from PIL.ExifTags import IFD
+
+from labelop.errors import UnreadableImageError
+from labelop.ingest.decode import DEFAULT_LIMITS, FORMATS, quiet
+from labelop.sensitivity.signals.base import Observation, keyed_token
+
+NAME = "metadata"
+VERSION = "2"
+CATEGORIES = ("gps", "owner", "serial", "thumbnail", "thumbnail_differs", "comment", "maker_note")
+
+_PAGED = ("TIFF", "MPO")  # formats whose later frames have notes of their own
+_OWNER_TAGS = (0x013B, 0x8298, 0x9C9D, 0xA430)  # artist, copyright, XPAuthor, camera owner
+_SERIAL_TAGS = (0xA420, 0xA431, 0xA435, 0xC62F)  # image unique id, body, lens, camera
+_COMMENT_TAGS = (0x010E, 0x9286, 0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)  # description, user comment, XP notes
+_MAKER_NOTE = 0x927C
+_XMP = {
+    "gps": (b"GPSLatitude", b"GPSLongitude", b"GPSPosition"),
+    "owner": (b"dc:creator", b"dc:rights", b"OwnerName", b"Iptc4xmpCore:CreatorContactInfo"),
+    "serial": (b"SerialNumber",),
+}
+_XMP_SIGNS = (b"<x:xmpmeta", b"<rdf:RDF")
+_IPTC_OWNER = ((2, 80), (2, 85), (2, 110), (2, 116), (2, 118))  # by-line, its title, credit, copyright, contact
+_IPTC_TEXT = ((2, 105), (2, 120))  # headline, caption
+_THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
+_SIDE = 32
+_DIFFERS = 24.0  # mean difference of grey values; a thumbnail of the same picture stays below 8
+
+
+def observe(data: bytes, key: str = "") -> list[Observation]:  # noqa: C901 - one place after another
+    """Look into the notes of an image; also an empty block counts, since somebody's tool wrote one.
+
+    Args:
+        data: The original file.
+        key: The store's key for tokens, hex; no tokens without one.
+
+    Raises:
+        UnreadableImageError: The notes cannot be read; the caller takes that for restricted.
+    """
+    seen: dict[str, set[str]] = {}
+    texts: dict[str, list[str]] = {}
+
+    def saw(category: str, block: str, text: object = "") -> None:
+        seen.setdefault(category, set()).add(block)
+        if text:
+            texts.setdefault(category, []).append(str(text))
+
+    try:
+        with quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            pages = min(getattr(image, "n_frames", 1), DEFAULT_LIMITS.max_frames) if image.format in _PAGED else 1
+            for page in range(pages):
+                for category, text in _exif(_turned(image, page)):
+                    saw(category, "EXIF", text)
+            first = _turned(image, 0)
+            for category, text in _iptc(image):
+                saw(category, "IPTC", text)
+            notes = [note for note in first.info.values() if isinstance(note, str | bytes)]
+            if any(first.info.get(name) for name in ("comment", "Comment", "Description", "Author", "Copyright")):
+                saw("comment", "comment")
+            found = [Observation(category, evidence) for category, evidence in _thumbnail(first, data)]
+    except Exception as error:
+        # as in decode: hostile notes raise any class, and this is the rim
+        raise UnreadableImageError(
+            f"Notes inside the image cannot be read: {type(error).__name__}.", code="CORRUPT"
+        ) from error
+    blocks = [data, *(note.encode("utf-8", "replace") if isinstance(note, str) else note for note in notes)]
+    for category, signs in _XMP.items():
+        if any(sign in text for text in blocks if _has_xmp(text) for sign in signs):
+            saw(category, "XMP")
+    for category, kinds in sorted(seen.items()):
+        what = "position" if category == "gps" else category.replace("_", " ")
+        token = keyed_token(key, category, " ".join(sorted(texts[category]))) if category in texts else None
+        found.append(Observation(category, f"{what} block in {', '.join(sorted(kinds))}", token=token))
+    return found
+
+
+def _has_xmp(text: bytes) -> bool:
+    return any(sign in text for sign in _XMP_SIGNS)
+
+
+def _exif(image: Image.Image) -> Iterator[tuple[str, object]]:
+    exif = image.getexif()
+    if IFD.GPSInfo in exif:
+        yield "gps", ""
+    inner = exif.get_ifd(IFD.Exif)
+    for category, tags in (("owner", _OWNER_TAGS), ("serial", _SERIAL_TAGS), ("comment", _COMMENT_TAGS)):
+        for tag in tags:
+            value = exif.get(tag, inner.get(tag))
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            if isinstance(text, str) and text.strip("\0 "):
+                yield category, text
+    if _MAKER_NOTE in inner:
+        yield "maker_note", ""
+
+
+def _iptc(image: ImageFile.ImageFile) -> Iterator[tuple[str, object]]:
+    notes = IptcImagePlugin.getiptcinfo(image) or {}
+    for category, fields in (("owner", _IPTC_OWNER), ("comment", _IPTC_TEXT)):
+        for field in fields:
+            if field in notes:
+                yield category, notes[field]
+
+
+def _thumbnail(image: Image.Image, data: bytes) -> Iterator[tuple[str, str]]:
+    """Find the EXIF thumbnail, and compare it with its image."""
+    block = image.info.get("exif")
+    inner = image.getexif().get_ifd(IFD.IFD1)
+    at, size = inner.get(_THUMBNAIL_AT), inner.get(_THUMBNAIL_SIZE)
+    if not isinstance(block, bytes) or not isinstance(at, int) or not isinstance(size, int):
+        return
+    yield "thumbnail", "a thumbnail in EXIF"
+    offset = len(b"Exif\0\0") + at if block.startswith(b"Exif\0\0") else at
+    try:
+        with Image.open(io.BytesIO(block[offset : offset + size]), formats=("JPEG",)) as small:
+            shown = _grey(small)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as whole:
+            whole.draft("L", (_SIDE * 4, _SIDE * 4))  # JPEG is decoded at an eighth of its size
+            differs = float(np.abs(_grey(whole) - shown).mean()) > _DIFFERS
+    except Exception as error:  # noqa: BLE001 - a thumbnail nobody can read may show anything
+        yield "thumbnail_differs", f"the thumbnail cannot be compared ({type(error).__name__})"
+        return
+    if differs:
+        yield "thumbnail_differs", "the thumbnail shows something else than the image"
+
+
+def _grey(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)
+
+
+def _turned(image: Image.Image, page: int) -> Image.Image:
+    if image.tell() != page:
+        image.seek(page)
+    return image
