@@ -156,6 +156,8 @@ class EngineTimeoutError(EngineError):
 class ChildError(LabelopError):
     """A child process gave no answer."""
 
+    tellable = False
+
 
 class ChildTimeoutError(ChildError):
     """A child process was killed at its deadline."""

@@ -205,7 +205,8 @@ def plan_dataset(
         models = models_for(arms[assignment.arm], assignment.role)
         for chunk in _chunks(assigned[assignment], batch_images):
             changing = _parameters(models, assignment.placement, changes(policy, standing, chunk, assignment.placement))
-            parameters = {**changing, "arm": assignment.arm, "role": assignment.role}
+            # the dataset too: the same pictures under another name are another owner's work
+            parameters = {**changing, "arm": assignment.arm, "role": assignment.role, "dataset": dataset}
             key = ids.batch_id(dataset_version, assignment.placement, models.detector.digest, parameters, chunk)
             said[key] = changing
             batches.append(
@@ -274,13 +275,7 @@ def _parameters(models: ArmModels, placement: str, changed: Sequence[Any]) -> di
 
 
 def _land(
-    store: Store,
-    plan: Plan,
-    arms: Mapping[str, ArmModels],
-    parameters: Mapping[str, Mapping[str, Any]],
-    *,
-    policy_digest: str,
-    run_id: str,
+    store: Store, plan: Plan, arms: Mapping[str, ArmModels], said: Mapping[str, Any], *, policy_digest: str, run_id: str
 ) -> None:
     rows = [
         {
@@ -293,7 +288,7 @@ def _land(
             "placement": b.placement,
             "model_id": b.model_id,
             "model_digest": arms[b.arm].detector.digest,
-            "parameters": ids.canonical_json(parameters[b.batch_id]),
+            "parameters": ids.canonical_json(said[b.batch_id]),
             "position": b.position,
             "image_ids": list(b.image_ids),
             "policy_digest": policy_digest,
