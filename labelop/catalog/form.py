@@ -34,6 +34,9 @@ _GRAPHS = {"detection": {"model"}, "classification": {"model"}, "segmentation": 
 
 _Text = Annotated[str, Field(min_length=1, max_length=2000)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+MODEL_ID = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+"""Form of a model's id: it also names files, so it can name no other folder."""
+
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -88,7 +91,7 @@ class CardForm(StrictForm):
     """A whole card, schema 1."""
 
     version_of_schema: Literal[1] = Field(alias="schema")
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")
+    id: str = Field(pattern=MODEL_ID)
     version: _Text
     task: Literal["detection", "classification", "segmentation"]
     family: Literal["rtdetr_v2", "rt_detr_v2", "rt_detr", "d_fine", "detr", "resnet", "sam2"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from labelop.catalog.cards import ModelCard, load_card, verify
 from labelop.catalog.checkpoint import write_card
 from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
 from labelop.catalog.files import sha256_of_file
-from labelop.catalog.form import parse_card
+from labelop.catalog.form import MODEL_ID, parse_card
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, load_engine
 from labelop.engines.parity import combined, difference
 from labelop.errors import CatalogError, MissingExtraError
@@ -93,6 +94,8 @@ def quantise(
             hint="`labelop models export` writes a folder as ONNX.",
         )
     name = model_id or f"{card.id}-int8"
+    if not re.match(MODEL_ID, name):
+        raise CatalogError(f"Model id {name!r} is none, expected {MODEL_ID}: it names the files that are made.")
     if (output / f"{name}.yaml").exists() or (output / f"{name}.onnx").exists():
         raise CatalogError(f"Model {name} is already in {output}.", hint="Give another --id or --output.")
     verify(card)

@@ -75,3 +75,11 @@ def test_only_what_can_be_judged_is_made_int8(tmp_path: Path, pictures: list[Ima
         with pytest.raises(LabelopError, match="from one image or more"):
             quantise(card, images, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["../../out", "/tmp/out", "Out", " a"])
+def test_a_name_stays_in_its_folder(tmp_path: Path, pictures: list[ImageArray], name: str) -> None:
+    """An id names files, so one that is no id is refused before anything is made."""
+    with pytest.raises(CatalogError, match="Model id"):
+        quantise(SOURCE, pictures[:1], tmp_path / "made", model_id=name)
+    assert list(tmp_path.iterdir()) == []
