@@ -52,7 +52,8 @@ class Reader(Generic[Key, Loaded]):
             following: What will be wanted next; loaded ahead while the last of `keys` are taken.
         """
         wanted = set(keys) | set(following)
-        for stale in [key for key in self._waiting if key not in wanted]:
+        # what failed ahead is asked again: a retry must not meet the error of the try before
+        for stale in [key for key, future in self._waiting.items() if key not in wanted or _has_failed(future)]:
             self._drop(stale)
         upcoming = deque([*keys, *(key for key in following if key not in set(keys))])
         for key in keys:
@@ -91,6 +92,10 @@ class Reader(Generic[Key, Loaded]):
     def _drop(self, key: Key) -> None:
         self._waiting.pop(key).cancel()
         self._held_bytes -= self._size(key)
+
+
+def _has_failed(future: Future[Any]) -> bool:
+    return future.done() and future.exception() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,3 +133,20 @@ def test_seconds_side_by_side_count_once() -> None:
     """Overlapping passes add up to the time that passed, gaps are left out."""
     assert busy_seconds([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.6)]) == 4.0
     assert busy_seconds([]) == 0.0
+
+
+def test_a_retry_asks_again_for_what_failed_ahead() -> None:
+    """A source that was away for a moment does not fail the tries after it came back."""
+    away = True
+
+    def load(key: int) -> int:
+        if away:
+            raise OSError("away")
+        return key
+
+    with Reader(load, nothing, threads=1) as reader:
+        with pytest.raises(OSError, match="away"):
+            list(reader.take(range(8), 8))
+        reader._pool.submit(int).result()  # behind this all that was read ahead has failed
+        away = False
+        assert list(reader.take(range(8), 8)) == list(range(8))
