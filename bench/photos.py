@@ -13,13 +13,14 @@ SIZES = {"640x480": (640, 480), "1920x1080": (1920, 1080)}
 """Sizes measured."""
 
 _QUALITY = 90
+_TURNS = (None, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180)
 
 
 def photos(size: str, folder: Path, count: int = 64) -> list[Path]:
     """Make `count` distinct JPEGs of a size, once.
 
-    Larger ones are tiles of four photographs, each enlarged and turned, so that detail and noise stay those of a
-    photograph.
+    Larger ones are tiles of four photographs, each enlarged, so that detail and noise stay those of a photograph. When
+    all photographs are used up, they come again turned upside down, then mirrored, then both.
     """
     target = folder / f"photos-{size}"
     wanted = [target / f"{number:03}.jpg" for number in range(count)]
@@ -33,8 +34,11 @@ def photos(size: str, folder: Path, count: int = 64) -> list[Path]:
     for number, path in enumerate(wanted):
         sheet = Image.new("RGB", (width, height))
         for part in range(columns * columns):
-            with Image.open(sources[(number * columns * columns + part) % len(sources)]) as opened:
+            again, source = divmod(number * columns * columns + part, len(sources))
+            with Image.open(sources[source]) as opened:
                 piece = opened.convert("RGB").resize(cell, Image.Resampling.BICUBIC)
+            if turn := _TURNS[again % len(_TURNS)]:
+                piece = piece.transpose(turn)
             sheet.paste(piece, (part % columns * cell[0], part // columns * cell[1]))
         sheet.save(path, quality=_QUALITY)
     return wanted

@@ -50,15 +50,19 @@ _MOST_OF_FLOOR = 1.05
 """Above this share of a floor the floor was measured in a bad moment."""
 _FLOOR_SHARE, _DECODE_SHARE = 0.90, 0.85
 _RAY_SECONDS = 8.0
+_WORKER_BATCH = 256
+"""Images of a worker's batch, where the model is quick enough to measure whole ones."""
 
 
 def shipped(name: str, size: str, pace: Pace) -> Table:
     """Measure a model of the sample against a plain loop and the decode floor."""
     card = load_card(ROOT / f"data/sample/models/{name}.yaml")
-    cases: dict[str, Work] = {PLAIN: plain_loop(card, photos(size, pace.work))}
+    paths = photos(size, pace.work, _WORKER_BATCH)
+    cases: dict[str, Work] = {PLAIN: plain_loop(card, paths)}
     int8, refused = int8_of(card, pace.work)
     said = f"would refuse it, as it {refused}: listed only" if refused else "would write it: it counts as ours"
-    return _table(card, int8, size, pace, cases, [f"int8: `labelop models quantize` {said}."], counts=refused is None)
+    notes = [f"int8: `labelop models quantize` {said}."]
+    return _table(card, int8, size, pace, cases, notes, paths, _WORKER_BATCH, counts=refused is None)
 
 
 def built(name: str, size: str, pace: Pace) -> Table:
@@ -89,13 +93,23 @@ def built(name: str, size: str, pace: Pace) -> Table:
     ]
     if left:
         notes.append(f"Left out of the {'quick form' if pace.quick else 'larger photographs'}: {'; '.join(left)}.")
-    return _table(card, int8, size, pace, cases, notes, counts=True)
+    # a worker's two passes side by side: a whole batch of such a model would take minutes
+    return _table(card, int8, size, pace, cases, notes, paths, BATCH * CORES, counts=True)
 
 
 def _table(  # noqa: PLR0917 - two callers, who have all of it
-    card: ModelCard, int8: ModelCard, size: str, pace: Pace, peers: dict[str, Work], notes: list[str], *, counts: bool
+    card: ModelCard,
+    int8: ModelCard,
+    size: str,
+    pace: Pace,
+    peers: dict[str, Work],
+    notes: list[str],
+    paths: list[Path],
+    own_step: int,
+    *,
+    counts: bool,
 ) -> Table:
-    paths, frame = photos(size, pace.work), (card.width_px, card.height_px)
+    frame = (card.width_px, card.height_px)
     engines: dict[str, Engine] = {}
     for name, one in (*((name, card) for name in ours.ENGINES), (_INT8_ENGINE, int8)):
         opened = ours.open_named(one, name)
@@ -111,8 +125,7 @@ def _table(  # noqa: PLR0917 - two callers, who have all of it
     }
     batched = [name for name in (*peers, *own, *decode) if name not in (LOOP, PLAIN)]
     steps = dict.fromkeys((*batched, *(name for name in forward if name.endswith("8"))), BATCH)
-    # a detector works two batches side by side, as a worker does
-    steps |= dict.fromkeys(own, BATCH * CORES)
+    steps |= dict.fromkeys(own, own_step)
     steps |= {name: int(name.rsplit(" ", 1)[1]) for name in peers if name.startswith(BATCHED)}
     cases = {**peers, **own, **forward, **decode}
     MADE.append(cases)
