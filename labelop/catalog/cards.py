@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelop.catalog.files import external_locations, inside, refuse_pickled, sha256_of_file
+from labelop.catalog.files import inside, refuse_pickled, sha256_of_file
 from labelop.catalog.form import FOLDER_FILES, CardForm, parse_card
+from labelop.catalog.graph_file import read_graph
+from labelop.catalog.weights import refuse_faulty_graph, refuse_faulty_safetensors
 from labelop.errors import CatalogError, DigestMismatchError
 from labelop.ids import digest_of
 
@@ -218,10 +220,11 @@ def describe_catalog(catalog: Mapping[str, ModelCard]) -> list[dict[str, Any]]:
 
 
 def verify(card: ModelCard) -> None:
-    """Prove that a card's files are the pinned ones and keep nothing outside the card.
+    """Prove that a card's files are the pinned ones, keep nothing outside the card, and hold numbers.
 
     Raises:
-        CatalogError: A file is missing, is pickled, or refers to weights the card does not pin.
+        CatalogError: A file is missing, is pickled, refers to weights the card does not pin, or has a weight that is
+            not finite.
         DigestMismatchError: A file is not the one the card pins.
     """
     if card.folder is not None:
@@ -240,9 +243,12 @@ def verify(card: ModelCard) -> None:
             )
     pinned = {file.resolve() for file in card.files.values()}
     for file in card.files.values():
+        if file.suffix.lower() == ".safetensors":
+            refuse_faulty_safetensors(file, card.id)
         if file.suffix.lower() != ".onnx":
             continue
-        for location in sorted(external_locations(file)):
+        graph = read_graph(file)
+        for location in sorted(graph.locations):
             target = inside(card.path.parent, location, card.path.name)
             # onnxruntime resolves a location against the graph's own folder
             if (file.parent / location).resolve() not in pinned:
@@ -250,6 +256,7 @@ def verify(card: ModelCard) -> None:
                     f"Model {card.id}: {file.name} keeps weights in {target.name}, which the card does not pin.",
                     hint="Name the file under `files` and `digests` too.",
                 )
+        refuse_faulty_graph(graph, file, card.id)
 
 
 def _refuse_pickled_folder(card: ModelCard) -> None:

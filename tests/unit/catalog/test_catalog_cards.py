@@ -12,7 +12,7 @@ import yaml
 from onnx import TensorProto, helper
 
 from labelop.catalog.cards import describe_catalog, load_card, load_catalog, verify
-from labelop.catalog.files import external_locations
+from labelop.catalog.graph_file import read_graph
 from labelop.errors import CatalogError, DigestMismatchError
 from tests.unit.engines.models import card_content, detector, segmenter, write_card
 
@@ -185,11 +185,11 @@ def test_pinned_outside_weights_are_allowed(tmp_path: Path) -> None:
 def test_external_locations_agree_with_the_format_library(tmp_path: Path) -> None:
     """The walk over the bytes finds what the library writes, and nothing in a plain graph."""
     outside_weights(tmp_path / "a.onnx", "w.data")
-    assert external_locations(tmp_path / "a.onnx") == {"w.data"}
+    assert read_graph(tmp_path / "a.onnx").locations == {"w.data"}
     model = onnx.load(str(detector(tmp_path).files["model"]))
     onnx.save(model, str(tmp_path / "b.onnx"), save_as_external_data=True, location="b.data", size_threshold=0)
-    assert external_locations(tmp_path / "b.onnx") == {"b.data"}
-    assert external_locations(detector(tmp_path).files["model"]) == set()
+    assert read_graph(tmp_path / "b.onnx").locations == {"b.data"}
+    assert read_graph(detector(tmp_path).files["model"]).locations == set()
 
 
 @pytest.mark.parametrize("data", [b"\x0a\xff\xff\xff\x7f", b"\xff" * 20, b"not a graph", b"\x0f"])
@@ -197,4 +197,4 @@ def test_bytes_that_are_no_graph_are_refused(tmp_path: Path, data: bytes) -> Non
     """Hostile bytes end in a card error and not in a crash."""
     (tmp_path / "x.onnx").write_bytes(data)
     with pytest.raises(CatalogError, match="not a readable ONNX graph"):
-        external_locations(tmp_path / "x.onnx")
+        read_graph(tmp_path / "x.onnx")

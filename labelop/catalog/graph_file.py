@@ -1,0 +1,188 @@
+"""What an ONNX file holds, read as plain protocol buffers, so that checking a card needs no model library.
+
+Knows neither cards nor engines, and computes nothing with the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelop.errors import CatalogError
+
+_VARINT_BITS = 7
+_MAX_DEPTH = 64
+
+# field numbers of onnx.proto: the way from ModelProto down to each TensorProto, through nested graphs
+_CHILDREN: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4
+_TENSOR_KIND, _TENSOR_NAME, _TENSOR_ENTRY = 2, 8, 13
+_TENSOR_VALUES = {4: "floats", 5: "numbers", 9: "raw", 10: "raw"}
+_MULTIPLYING = frozenset(
+    {"Conv", "ConvTranspose", "ConvInteger", "MatMul", "Gemm", "Mul", "Einsum", "BatchNormalization"}
+    | {"InstanceNormalization", "LayerNormalization", "LSTM", "GRU"}
+)
+_PASSING = frozenset({"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Concat"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of constants."""
+
+    name: str
+    """Name of the value: its own, or that of the node that holds it."""
+    kind: int
+    """TensorProto.DataType, for example 1 for 32 bit floats."""
+    parts: tuple[bytes | memoryview, ...]
+    """Its values as they lie in the file, little-endian; none where they lie outside."""
+    numbers: tuple[int, ...]
+    """Values of 16 bits and fewer that are written as numbers instead."""
+    outside: Mapping[str, str]
+    """Where its values lie outside the file: `location`, `offset`, `length`; empty otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFile:
+    """The constants of a graph and of all graphs inside it."""
+
+    tensors: tuple[StoredTensor, ...]
+    """Every tensor of constants."""
+    multiplied: frozenset[str]
+    """Names of values that a node multiplies with, as they are or moved, cast and joined."""
+
+    @property
+    def locations(self) -> set[str]:
+        """Files in which weights are kept outside the graph."""
+        return {tensor.outside["location"] for tensor in self.tensors if "location" in tensor.outside}
+
+
+def read_graph(path: Path) -> GraphFile:
+    """Read a graph's constants; the values themselves are not copied.
+
+    Source: onnx.proto.
+
+    Raises:
+        CatalogError: The file is not a readable ONNX graph.
+    """
+    reader = _Reader()
+    try:
+        reader.walk(memoryview(path.read_bytes()), "model")
+    except (IndexError, ValueError) as error:
+        raise CatalogError(f"File {path.name} is not a readable ONNX graph: {error}.") from error
+    return reader.found()
+
+
+class _Reader:
+    """Collects what a walk comes by."""
+
+    def __init__(self) -> None:
+        self._tensors: list[StoredTensor] = []
+        self._multiplied: set[str] = set()
+        self._moved: list[tuple[list[str], list[str]]] = []
+
+    def found(self) -> GraphFile:
+        """Tell what there was."""
+        # nodes stand in the order in which they are computed
+        for takes, gives in reversed(self._moved):
+            if not self._multiplied.isdisjoint(gives):
+                self._multiplied.update(takes)
+        return GraphFile(tuple(self._tensors), frozenset(self._multiplied))
+
+    def walk(self, message: memoryview, kind: str, owner: str = "", depth: int = 0) -> None:
+        """Go through a message and all messages inside it that lead to tensors."""
+        if depth > _MAX_DEPTH:
+            raise ValueError("graphs are nested too deeply")
+        if kind == "tensor":
+            self._tensors.append(_tensor(message, owner))
+            return
+        fields = [(number, value) for number, value in _fields(message) if isinstance(value, memoryview)]
+        if kind == "node":
+            owner = self._node(fields)
+        for number, value in fields:
+            child = _CHILDREN[kind].get(number)
+            if child is not None:
+                self.walk(value, child, owner, depth + 1)
+
+    def _node(self, fields: list[tuple[int, memoryview]]) -> str:
+        takes, gives, operators = (
+            [bytes(value).decode() for number, value in fields if number == place]
+            for place in (_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR)
+        )
+        if not _MULTIPLYING.isdisjoint(operators):
+            self._multiplied.update(takes)
+        elif not _PASSING.isdisjoint(operators):
+            self._moved.append((takes, gives))
+        return next(iter(gives), "")
+
+
+def _tensor(message: memoryview, owner: str) -> StoredTensor:
+    name, kind = "", 0
+    parts: list[bytes | memoryview] = []
+    numbers: list[int] = []
+    outside: dict[str, str] = {}
+    for number, value in _fields(message):
+        if isinstance(value, int):
+            if number == _TENSOR_KIND:
+                kind = value
+            elif _TENSOR_VALUES.get(number) == "numbers":
+                numbers.append(value)
+        elif number == _TENSOR_NAME:
+            name = bytes(value).decode()
+        elif number == _TENSOR_ENTRY:
+            entry = {place: bytes(text).decode() for place, text in _fields(value) if isinstance(text, memoryview)}
+            outside[entry.get(1, "")] = entry.get(2, "")
+        elif _TENSOR_VALUES.get(number) == "numbers":
+            numbers += _packed(value)
+        elif number in _TENSOR_VALUES:
+            parts.append(value)
+    return StoredTensor(owner or name, kind, tuple(parts), tuple(numbers), outside)
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Yield the fields of one protocol buffer message: whole numbers as such, all others as their bytes."""
+    at, end = 0, len(message)
+    while at < end:
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if wire in (1, 5):
+            size = 8 if wire == 1 else 4
+        elif wire == 2:  # noqa: PLR2004 - wire type number of the format
+            size, at = _varint(message, at)
+        else:
+            raise ValueError(f"wire type {wire} is unknown")
+        if at + size > end:
+            raise ValueError("a field ends behind the end of the file")
+        yield number, message[at : at + size]
+        at += size
+
+
+def _packed(message: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(message):
+        value, at = _varint(message, at)
+        yield value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, at
+        shift += _VARINT_BITS
+        if shift > 63:  # noqa: PLR2004 - a varint holds 64 bits
+            raise ValueError("a number is too long")
