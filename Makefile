@@ -17,7 +17,7 @@ export DO_NOT_TRACK = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help canary setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page sensitivity-report
+.PHONY: help canary faults setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page sensitivity-report
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -97,6 +97,9 @@ train: setup-dev  ## learn the sample's models again (resumable)
 canary: setup-dev  ## prove what leaves: thousands of attempts, layers taken away, nights without a network; tables
 	$(PYTEST) -q tests/canary
 	$(BIN)/python -m tests.canary.results
+
+faults: setup-dev  ## kill, cut and break everything in full size: counts in bench/results/faults.json (takes long)
+	$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.ok-bench  ## peers, floor and ours in one run: ratios, JSON and plots in bench/results
 	$(BIN)/python -m bench

@@ -1,0 +1,26 @@
+"""All fault programs in full size, one after the other: `make faults`. The tests run the same code in a small size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.faults.results import RESULT, table
+
+PROGRAMS: tuple[tuple[str, ...], ...] = ()
+"""Module and arguments of each program; a program asserts what must hold and keeps its counts by `results.kept`."""
+
+
+def main() -> int:
+    """Run every program, also after one that failed; says at the end which did."""
+    failed = [" ".join(one) for one in PROGRAMS if subprocess.run([sys.executable, "-m", *one], check=False).returncode]
+    if RESULT.exists():
+        sys.stdout.write(table(json.loads(RESULT.read_text())))
+    for one in failed:
+        sys.stderr.write(f"failed: {one}\n")
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
