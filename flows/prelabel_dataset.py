@@ -10,6 +10,7 @@ from dataclasses import asdict
 from prefect import flow
 
 from labelop.catalog.cards import load_catalog
+from labelop.configuration import check_engines
 from labelop.cost.prices import load_prices
 from labelop.errors import RunFailedError
 from labelop.ingest.register import ontology_of
@@ -65,6 +66,7 @@ def prelabel_dataset(
     routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")
     ontology = ontology_of(tables, dataset, version)
     arms = arm_models(settings, routing, ontology)
+    check_engines(settings, routing, load_catalog(settings.catalog))
     with progress_shown():
         land_prices(tables, prices, run)
         land_cards(tables, [card for models in arms.values() for card in models.cards], run)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labelop.cli_common import FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows
-from labelop.errors import CatalogError
+from labelop.errors import CatalogError, ConfigurationError
 from labelop.jobs import LevelText
 from labelop.settings import Settings
+
+if TYPE_CHECKING:
+    from labelop.catalog.cards import ModelCard
+    from labelop.catalog.choice import EngineChoice
 
 _SHOWN = (
     "model_id", "engine_name", "device", "images_count", "lanes_count", "images_per_second", "energy_joules_per_image",
@@ -90,22 +95,17 @@ def profile(
 
 def engines(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
     """Say which engine each model would run on here, and why."""
-    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
-    from labelop.catalog.choice import choose_engine  # noqa: PLC0415
-
     with running(store, quiet=True) as (settings, _):
-        rows = []
-        for card in load_catalog(settings.catalog).values():
-            choice = choose_engine(card, settings)
-            rows.append(
-                {
-                    "model_id": card.id,
-                    "engine": choice.label,
-                    "images_count": choice.most_images,
-                    "threads_count": settings.engine_threads,
-                    "reason": choice.reason,
-                }
-            )
+        rows = [
+            {
+                "model_id": card.id,
+                "engine": "none" if choice is None else choice.label,
+                "images_count": None if choice is None else choice.most_images,
+                "threads_count": settings.engine_threads,
+                "reason": reason,
+            }
+            for card, choice, reason in _chosen(settings)
+        ]
         show_rows(rows, output, title="Engines")
 
 
@@ -145,12 +145,22 @@ def recommend(
 
 def say_engines(settings: Settings) -> None:
     """Say on standard error which engine the models of this machine will run on, and why; one line per reason."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for card, choice, reason in _chosen(settings):
+        lines.setdefault(("none" if choice is None else choice.label, reason), []).append(card.id)
+    for (label, reason), models in lines.items():
+        typer.echo(f"engine: {label} for {', '.join(models)}: {reason}", err=True)
+
+
+def _chosen(settings: Settings) -> Iterator[tuple[ModelCard, EngineChoice | None, str]]:
+    """Choose the engine of each card; a card no arm uses may have none here, and the reason says so."""
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
     from labelop.catalog.choice import choose_engine  # noqa: PLC0415
 
-    lines: dict[tuple[str, str], list[str]] = {}
     for card in load_catalog(settings.catalog).values():
-        choice = choose_engine(card, settings)
-        lines.setdefault((choice.label, choice.reason), []).append(card.id)
-    for (label, reason), models in lines.items():
-        typer.echo(f"engine: {label} for {', '.join(models)}: {reason}", err=True)
+        try:
+            choice = choose_engine(card, settings)
+        except ConfigurationError as error:
+            yield card, None, str(error)
+        else:
+            yield card, choice, choice.reason

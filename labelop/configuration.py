@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labelop.catalog.cards import ModelCard, load_catalog
+from labelop.catalog.choice import choose_engine
 from labelop.cost.prices import PriceBook, load_prices
+from labelop.prelabel.plan import ONPREM
 from labelop.prelabel.shard import check_arms
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy
@@ -35,7 +37,7 @@ def load_configuration(settings: Settings) -> Configuration:
 
     Raises:
         ConfigurationError: One of them is missing or has a fault, or an arm names a model that is not there or does
-            not fit its role; names file, key, value found and what is allowed.
+            not fit its role; names file, key, value found and what is allowed. Or a model has no engine here.
     """
     files = Configuration(
         policy=load_policy(settings.config / "policy.yaml"),
@@ -44,4 +46,17 @@ def load_configuration(settings: Settings) -> Configuration:
         catalog=load_catalog(settings.catalog),
     )
     check_arms(settings, files.routing)
+    check_engines(settings, files.routing, files.catalog)
     return files
+
+
+def check_engines(settings: Settings, routing: RoutingPolicy, catalog: Mapping[str, ModelCard]) -> None:
+    """Find out which engine each model of the arms on premises would run on, so that none is missed only at its images.
+
+    Raises:
+        MissingExtraError: An engine, or the device it was to use, is not here.
+        SettingsError: Engine, precision and device do not fit together.
+    """
+    named = [(arm.detector, arm.segmenter, arm.classifier) for arm in routing.arms if arm.placement == ONPREM]
+    for model in sorted({model for models in named for model in models if model}):
+        choose_engine(catalog[model], settings)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelop.catalog.cards import ModelCard
-from labelop.errors import LandingError
+from labelop.engines.ways import WAYS, ways_here
+from labelop.errors import LandingError, MissingExtraError, SettingsError
 from labelop.settings import Settings
 
 ENGINES: dict[str, tuple[str, ...]] = {"onnx": ("onnxruntime", "openvino"), "huggingface": ("torch",)}
@@ -20,6 +21,7 @@ ENGINES: dict[str, tuple[str, ...]] = {"onnx": ("onnxruntime", "openvino"), "hug
 
 _DISTRIBUTIONS = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",), "torch": ("torch",)}
 _MOST_IMAGES = 8
+_COMPANIONS = "LABELOP_ENGINE, LABELOP_ENGINE_PRECISION and LABELOP_ENGINE_DEVICE have to fit; each may be `auto`."
 _log = logging.getLogger(__name__)
 
 
@@ -61,25 +63,31 @@ def choose_engine(card: ModelCard, settings: Settings) -> EngineChoice:
     Returns:
         With `engine: auto` the fastest engine of this host's newest profile that agrees with the reference; the
         default engine where there is none. With a named engine that one; a card of a format it cannot run keeps the
-        engine of its format.
-    """
-    default = ENGINES[card.format][0]
-    wish = settings.engine
-    if wish != "auto" and wish in ENGINES[card.format]:
-        # OpenVINO is asked for because of the processor's bf16 units; the others compute as their files say
-        own = "bf16" if wish == "openvino" else "f32"
-        return _fixed(wish, own, settings, "LABELOP_ENGINE names it")
-    if wish != "auto":
-        return _fixed(default, "f32", settings, f"LABELOP_ENGINE is {wish}, which cannot run the format {card.format}")
-    from labelop.catalog.profile import host_facts, newest_profile  # noqa: PLC0415 - brings the table library
-    from labelop.landing.store import open_store  # noqa: PLC0415
+        engine of its format, with what of precision and device this has.
 
-    try:
-        rows = newest_profile(open_store(settings), card.digest, host_facts().host_id, settings.engine_threads)
-    except LandingError as error:
-        _log.warning("profiles cannot be read, so the default engine runs: %s", error.message)
-        return _fixed(default, "f32", settings, "the profiles cannot be read, so the default runs")
-    return pick(rows, settings) or _fixed(default, "f32", settings, _nothing(rows, settings))
+    Raises:
+        MissingExtraError: The engine, or the device it was to use, is not here.
+        SettingsError: No engine of ours computes as engine, precision and device together say.
+    """
+    default, wish = ENGINES[card.format][0], settings.engine
+    if wish == "auto":
+        from labelop.catalog.profile import host_facts, newest_profile  # noqa: PLC0415 - brings the table library
+        from labelop.landing.store import open_store  # noqa: PLC0415
+
+        try:
+            rows = newest_profile(open_store(settings), card.digest, host_facts().host_id, settings.engine_threads)
+        except LandingError as error:
+            _log.warning("profiles cannot be read, so the default engine runs: %s", error.message)
+            return _fixed(card, default, settings, "the profiles cannot be read, so the default runs")
+        return pick(rows, settings) or _fixed(card, default, settings, _nothing(rows, settings))
+    if wish in ENGINES[card.format]:
+        return _fixed(card, wish, settings, "LABELOP_ENGINE names it")
+    # what was said with it was said of the other engine
+    here = _here(card, default, "auto" if settings.engine_device == "cpu" else settings.engine_device)
+    device = settings.engine_device if settings.engine_device in here else "cpu"
+    precision = settings.engine_precision if settings.engine_precision in here[device] else "f32"
+    why = f"LABELOP_ENGINE is {wish}, which cannot run the format {card.format}"
+    return EngineChoice(default, precision, device, settings.engine_compile and default == "torch", reason=why)
 
 
 def pick(rows: Sequence[Mapping[str, Any]], settings: Settings) -> EngineChoice | None:
@@ -128,14 +136,45 @@ def _usable(row: Mapping[str, Any], settings: Settings) -> bool:
     )
 
 
-def _fixed(engine: str, precision: str, settings: Settings, reason: str) -> EngineChoice:
-    return EngineChoice(
-        engine,
-        precision if settings.engine_precision == "auto" else settings.engine_precision,
-        "cpu" if settings.engine_device == "auto" else settings.engine_device,
-        settings.engine_compile and engine == "torch",
-        reason=reason,
-    )
+def _fixed(card: ModelCard, engine: str, settings: Settings, reason: str) -> EngineChoice:
+    device = "cpu" if settings.engine_device == "auto" else settings.engine_device
+    if device not in WAYS[engine]:
+        raise SettingsError(
+            f"Model {card.id} would run on {engine}, which computes on {', '.join(WAYS[engine])} "
+            f"and not on {device}, as LABELOP_ENGINE_DEVICE says.",
+            hint=_COMPANIONS,
+        )
+    wish = settings.engine_precision
+    if wish not in ("auto", *WAYS[engine][device]):
+        raise SettingsError(
+            f"Model {card.id} would run on {engine} on {device}, which computes in "
+            f"{', '.join(WAYS[engine][device])} and not in {wish}, as LABELOP_ENGINE_PRECISION says.",
+            hint=_COMPANIONS,
+        )
+    here = _here(card, engine, device)
+    if device not in here or wish not in ("auto", *here[device]):
+        what = device if device not in here else f"{device} in {wish}"
+        known = ", ".join(f"{one} in {'/'.join(of)}" for one, of in here.items())
+        raise MissingExtraError(
+            f"Model {card.id} was to run on {what}, the installed {engine} knows {known} here.",
+            hint=_COMPANIONS,
+        )
+    # OpenVINO is asked for because of the processor's bf16 units; the others compute as their files say
+    own = here[device][-1] if engine == "openvino" else "f32"
+    compiled = settings.engine_compile and engine == "torch"
+    return EngineChoice(engine, own if wish == "auto" else wish, device, compiled, reason=reason)
+
+
+def _here(card: ModelCard, engine: str, device: str) -> Mapping[str, tuple[str, ...]]:
+    """Tell what an engine can do here; its library is not loaded to hear that it runs on the processor."""
+    if installed_version(engine) is None:
+        raise MissingExtraError(
+            f"Model {card.id} is of format {card.format} and would run on {engine}, which is not installed.",
+            hint=f"Install it with: pip install 'labelop[{engine}]'.",
+        )
+    if engine != "openvino" and device in ("auto", "cpu"):
+        return {"cpu": WAYS[engine]["cpu"]}
+    return ways_here(engine, card)
 
 
 def _nothing(rows: Sequence[Mapping[str, Any]], settings: Settings) -> str:

@@ -145,13 +145,13 @@ class FolderEngine(ModelEngine):
         return pixels.contiguous(memory_format=self._torch.channels_last) if self._ordered else pixels
 
 
-def devices() -> list[str]:
+def devices(card: ModelCard | None = None) -> list[str]:
     """List the devices the installed torch can use: cpu, and cuda where there is one.
 
     Raises:
         MissingExtraError: torch is not installed.
     """
-    torch, _ = _libraries()
+    torch, _ = _libraries(card)
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 

@@ -57,9 +57,7 @@ class GraphEngine(ModelEngine):
         }
         for role, session in self._sessions.items():
             check_signature(card, role, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
-            # a provider that cannot start gives way to the next in silence
-            first = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-            self.name = "graph" if first == "cpu" else f"graph-{first}"
+        self.name = "graph" if device == "cpu" else f"graph-{device}"
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
         return self._run("model", OUTPUTS[self.card.task], {"images": np.ascontiguousarray(inputs.images)})
@@ -111,9 +109,16 @@ def _session(card: ModelCard, path: Path, threads: int, device: str) -> Any:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
+        session = onnxruntime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
     except Exception as error:
         raise ModelLoadError(f"Model {card.id}: {path.name} cannot be loaded: {_first_line(error)}") from error
+    # a provider that cannot start gives way to the next in silence, and tables would name what did not run
+    if (first := session.get_providers()[0]) != _PROVIDERS[device][0]:
+        raise ModelLoadError(
+            f"Model {card.id}: {path.name} was to run on {device}, onnxruntime could only start {first}.",
+            hint="Its log says why, for example that a library of the driver is missing; or set LABELOP_ENGINE_DEVICE.",
+        )
+    return session
 
 
 def _first_line(error: Exception) -> str:

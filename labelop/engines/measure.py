@@ -24,6 +24,7 @@ from labelop.engines.base import Engine, ImageArray, ModelInputs, features_of, l
 from labelop.engines.energy import Meter, open_meter
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
 from labelop.engines.side import lanes_of
+from labelop.engines.ways import ways_here
 from labelop.errors import EngineError, MissingExtraError
 from labelop.settings import Settings
 
@@ -138,24 +139,14 @@ def _ways(card: ModelCard, settings: Settings, engines: Sequence[str]) -> Iterat
             continue
         if installed_version(engine) is None and engine not in engines:
             continue  # nobody asked for it
-        if engine == "onnxruntime":
-            from labelop.engines.graph import devices  # noqa: PLC0415 - each adapter is loaded when it is measured
-
+        for device, precisions in ways_here(engine).items():
             # TensorRT builds its engines for minutes: only where the setting asks for it
-            wanted = [d for d in devices() if d != "tensorrt" or settings.engine_device == "tensorrt"]
-            yield from (EngineChoice(engine, "f32", device) for device in wanted)
-        elif engine == "openvino":
-            from labelop.engines.vino import precisions  # noqa: PLC0415
-
-            yield from (EngineChoice(engine, precision) for precision in precisions())
-        else:
-            from labelop.engines.folder import devices as torch_devices  # noqa: PLC0415
-
-            for device in torch_devices():
-                for precision in ("f32", "bf16"):
-                    yield EngineChoice(engine, precision, device)
-                    if settings.engine_compile:
-                        yield EngineChoice(engine, precision, device, compiled=True)
+            if device == "tensorrt" and settings.engine_device != device:
+                continue
+            for precision in precisions:
+                yield EngineChoice(engine, precision, device)
+                if engine == "torch" and settings.engine_compile:
+                    yield EngineChoice(engine, precision, device, compiled=True)
 
 
 def _frame(card: ModelCard, image: ImageArray) -> ImageArray:

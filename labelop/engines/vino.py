@@ -141,13 +141,13 @@ class _Compiled:
         return answer
 
 
-def precisions() -> list[str]:
+def precisions(card: ModelCard | None = None) -> list[str]:
     """List the precisions this processor computes in: f32, and bf16 where it has the instructions.
 
     Raises:
         MissingExtraError: openvino is not installed.
     """
-    return _precisions(_library().Core())
+    return _precisions(_library(card).Core())
 
 
 def _precisions(core: Any) -> list[str]:

@@ -71,7 +71,9 @@ def _detected(pixels: ImageArray, path: Path, threads: int) -> list[Observation]
     card = load_card(path)
     if card.task != "detection" or CLASS_NAME not in card.classes:
         raise ModelInputError(f"Model {card.id} is no detector with a class `{CLASS_NAME}`.")
-    engine = open_engine(card, Settings(engine="onnxruntime", engine_threads=threads))
+    # what the operator chose for the models of a night says nothing about this one
+    here = Settings(engine="onnxruntime", engine_precision="f32", engine_device="cpu", engine_threads=threads)
+    engine = open_engine(card, here)
     height, width = pixels.shape[:2]
     raw = engine.forward(ModelInputs(engine.preprocess(pixels)[None]))
     found = engine.postprocess(raw, 0, width, height)

@@ -10,9 +10,11 @@ import pytest
 
 from labelop.catalog import profile as profiles
 from labelop.catalog.cards import ModelCard, load_catalog
-from labelop.catalog.choice import choose_engine, installed_version
+from labelop.catalog.choice import EngineChoice, choose_engine, installed_version
 from labelop.catalog.profile import Measured, host_facts, land_profile, newest_profile
 from labelop.catalog.recommend import Recommendation, recommend
+from labelop.configuration import load_configuration
+from labelop.errors import MissingExtraError, SettingsError
 from labelop.landing.store import Store, open_store, read_rows
 from labelop.settings import Settings
 
@@ -107,19 +109,68 @@ def test_the_newest_profile_counts(store: Store, settings: Settings) -> None:
 
 def test_what_the_operator_sets_counts_first(store: Store, settings: Settings) -> None:
     """A named engine needs no profile; precision and device narrow the measured ones."""
+    vino = pytest.importorskip("labelop.engines.vino")
     land_figures(store, measured(), fast())
-    named = choose_engine(CARD, settings.model_copy(update={"engine": "openvino"}))
-    assert (named.engine, named.precision, named.reason) == ("openvino", "bf16", "LABELOP_ENGINE names it")
-    exact = choose_engine(CARD, settings.model_copy(update={"engine": "openvino", "engine_precision": "f32"}))
-    assert exact.precision == "f32"
-    assert choose_engine(CARD, settings.model_copy(update={"engine_device": "cpu"})).device == "cpu"
+    named = chosen(settings, engine="openvino")
+    assert (named.engine, named.precision, named.reason) == (
+        "openvino",
+        vino.precisions()[-1],
+        "LABELOP_ENGINE names it",
+    )
+    assert chosen(settings, engine="openvino", engine_precision="f32").precision == "f32"
+    assert chosen(settings, engine_device="cpu").device == "cpu"
+
+
+def chosen(settings: Settings, **changes: str) -> EngineChoice:
+    """Choose with some settings changed."""
+    return choose_engine(CARD, settings.model_copy(update=changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"engine": "openvino", "engine_device": "cuda"}, "openvino, which computes on cpu and not on cuda"),
+        ({"engine": "openvino", "engine_device": "tensorrt"}, "openvino, which computes on cpu and not on tensorrt"),
+        ({"engine": "onnxruntime", "engine_precision": "bf16"}, "onnxruntime on cpu, which computes in f32 and not"),
+        ({"engine_precision": "bf16"}, "onnxruntime on cpu, which computes in f32 and not in bf16"),
+    ],
+)
+def test_settings_that_no_engine_does_together_are_refused(
+    settings: Settings, changes: dict[str, str], said: str
+) -> None:
+    """Each was chosen before, shown as such, and something else ran."""
+    with pytest.raises(SettingsError, match=said):
+        chosen(settings, **changes)
+
+
+def test_what_is_not_here_is_refused_before_any_image(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device the installed library lacks, a precision the processor lacks, and a library that is not there."""
+    monkeypatch.setattr("labelop.catalog.choice.ways_here", lambda *_: {"cpu": ("f32",)})
+    with pytest.raises(
+        MissingExtraError, match="cells-small was to run on tensorrt, the installed onnxruntime knows cpu"
+    ):
+        chosen(settings, engine="onnxruntime", engine_device="tensorrt")
+    monkeypatch.setattr("labelop.catalog.choice.installed_version", lambda _: "1")
+    with pytest.raises(MissingExtraError, match="run on cpu in bf16, the installed openvino knows cpu in f32 here"):
+        chosen(settings, engine="openvino", engine_precision="bf16")
+    assert chosen(settings, engine="openvino").label == "openvino f32 cpu"
+    monkeypatch.setattr("labelop.catalog.choice.installed_version", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"openvino, which is not installed.*labelop\[openvino\]"):
+        chosen(settings, engine="openvino")
+
+
+def test_a_night_finds_an_impossible_engine_before_its_work(settings: Settings) -> None:
+    """The configuration is read whole before the first dataset; engines are part of it."""
+    with pytest.raises(SettingsError, match="LABELOP_ENGINE_DEVICE"):
+        load_configuration(settings.model_copy(update={"engine": "openvino", "engine_device": "cuda"}))
 
 
 def test_an_engine_of_another_format_is_told(settings: Settings) -> None:
-    """A folder of weights keeps its engine, and the reason says why."""
-    choice = choose_engine(CARD, settings.model_copy(update={"engine": "torch"}))
-    assert choice.engine == "onnxruntime"
-    assert "torch, which cannot run the format onnx" in choice.reason
+    """A folder of weights keeps its engine, and the reason says why; bf16 was said of the other one."""
+    for changes in ({}, {"engine_precision": "bf16"}):
+        choice = chosen(settings, engine="torch", **changes)
+        assert choice.label == "onnxruntime f32 cpu"
+        assert "torch, which cannot run the format onnx" in choice.reason
 
 
 def test_a_store_that_cannot_be_read_stops_nothing(settings: Settings, tmp_path: Path) -> None:
