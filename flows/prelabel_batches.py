@@ -9,7 +9,7 @@ import pyarrow as pa
 from prefect import flow
 
 from labelop import progress
-from labelop.errors import ConfigurationError, LabelopError
+from labelop.errors import ConfigurationError, LabelopError, kept_first
 from labelop.landing.expectations import GateResult, require, write_data_docs
 from labelop.landing.store import Store, open_store
 from labelop.prelabel.batch import BatchResult
@@ -78,10 +78,12 @@ def prelabel_batches(
                         end.failed.append(error)
                         continue
                     behind.add(result)
-        except BaseException:
+        except BaseException as error:
             # the store took no more; what was done meanwhile was paid for all the same
-            for result in behind.left:
-                shard.book_failed(result.usage)
+            with kept_first(error, "Booking what could not land"):
+                shard.book([result.usage for result in behind.left], "failed")
+            for earlier in end.failed:
+                error.add_note(f"Before that a batch failed: {earlier}")
             raise
         finally:
             # a refused batch is the one whose page somebody will look for
@@ -123,7 +125,7 @@ class _End:
             progress.report(self.stage, self.done_count, self.images_count)
             return
         self.refused.append(gate)
-        self.shard.book_failed(results[0].usage)
+        self.shard.book([results[0].usage], "failed")
         try:
             require(gate)
         except LabelopError as error:

@@ -16,7 +16,12 @@ LabelopError                       hint, context, retryable = False
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
+
+_log = logging.getLogger(__name__)
 
 
 class LabelopError(Exception):
@@ -49,6 +54,24 @@ class LabelopError(Exception):
 
 def _rebuild(kind: type[LabelopError], message: str, hint: str, context: dict[str, Any]) -> LabelopError:
     return kind(message, hint=hint, **context)
+
+
+@contextmanager
+def kept_first(first: BaseException, doing: str) -> Iterator[None]:
+    """Do something in the wake of an error that has to stay the one that is raised.
+
+    What goes wrong meanwhile is logged and becomes a note of the first error, since it is most often its consequence.
+
+    Args:
+        first: The error that is being raised.
+        doing: What the block does, as the begin of a sentence.
+    """
+    try:
+        yield
+    except Exception as later:  # noqa: BLE001 - it is told with the first one
+        said = f"{doing} failed too: {type(later).__name__}: {later}"
+        _log.warning("%s", said)
+        first.add_note(said)
 
 
 class ConfigurationError(LabelopError):

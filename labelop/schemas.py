@@ -264,7 +264,7 @@ _ALL = (
         ("detector_seconds", _REAL),  # the detector's part of it
         ("sent_bytes", _COUNT),
         ("received_bytes", _COUNT),
-        ("outcome", _TEXT),  # finished | failed
+        ("outcome", _TEXT),  # finished | failed | cancelled
         ("simulated", _BOOL),
         ("run_id", _TEXT),
         ("started_at", _TIME),

@@ -22,7 +22,7 @@ from labelop.engines.columns import PredictionColumns
 from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.side import lanes_of
-from labelop.errors import UnreadableImageError
+from labelop.errors import UnreadableImageError, kept_first
 from labelop.ingest.decode import Frame, decode_for
 from labelop.ingest.originals import read_bytes
 from labelop.landing.rows import predictions_array, rows_to_table
@@ -89,7 +89,7 @@ def run_batch(
     context: BatchContext,
     batch: PlannedBatch,
     prelabeller: Prelabeller,
-    book_failed: Callable[[dict[str, Any]], object] | None = None,
+    book: Callable[[dict[str, Any]], object] | None = None,
     *,
     originals: Originals | None = None,
     following: PlannedBatch | None = None,
@@ -101,7 +101,7 @@ def run_batch(
         context: What the shard shares.
         batch: What to do.
         prelabeller: Opened models of the batch's arm and placement.
-        book_failed: Takes the `usage` row of an attempt that ended with an error after the prelabeller was asked.
+        book: Takes the `usage` row of an attempt that failed or was cancelled after the prelabeller was asked.
         originals: The shard's reader; one of this batch's own when None.
         following: The batch that will come next with the same reader: its first images are read meanwhile.
         cold_start_seconds: What getting the models ready took, for the attempt they were made ready for.
@@ -123,9 +123,12 @@ def run_batch(
         items = attempt.usable(reader.take(wanted, _CHUNK_IMAGES, next_wanted))
         passes = groups(items, FORWARD_IMAGES, lambda item: item.pixels.nbytes)
         side_by_side(attempt.ask, passes, lanes, attempt.note)
-    except Exception:
-        if attempt.asked and book_failed is not None:
-            book_failed(attempt.usage("failed", len(attempt.answered)))
+    except BaseException as error:
+        # who interrupts has paid for what was asked until then, too
+        if attempt.asked and book is not None:
+            outcome = "failed" if isinstance(error, Exception) else "cancelled"
+            with kept_first(error, f"Booking the attempt at batch {batch.batch_id}"):
+                book(attempt.usage(outcome, len(attempt.answered)))
         raise
     finally:
         if originals is None:

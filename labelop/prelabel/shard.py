@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from labelop.egress.set_up import open_gate
 from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
 from labelop.errors import CatalogError, PlacementForbiddenError, SettingsError
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, land
+from labelop.landing.store import Store, land_many
 from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_refs, open_originals, run_batch
 from labelop.prelabel.pace import Pace
 from labelop.prelabel.plan import ONPREM, PlannedBatch, load_plan, models_for
@@ -217,15 +217,22 @@ class OpenShard:
             self.context,
             batch,
             prelabeller,
-            self.book_failed,
+            lambda usage: self.book([usage]),
             cold_start_seconds=cold_start_seconds,
             originals=self.originals,
             following=following,
         )
 
-    def book_failed(self, usage: Mapping[str, Any]) -> None:
-        """Book an attempt whose work was done and paid for, though no rows of it land."""
-        land(self.store, "usage", [{**usage, "outcome": "failed"}], str(usage["attempt_id"]))
+    def book(self, usages: Sequence[Mapping[str, Any]], outcome: str | None = None) -> None:
+        """Book attempts whose work was done and paid for, though no rows of them land; one that is booked stays so.
+
+        Args:
+            usages: Rows of `usage`.
+            outcome: What became of them; what the rows say when None.
+        """
+        rows = [{**usage, "outcome": outcome or usage["outcome"]} for usage in usages]
+        if rows:
+            land_many(self.store, "usage", [(str(row["attempt_id"]), [row]) for row in rows])
 
     def group_of_image(self, image_id: str) -> str:
         """Name an image's level, and the rule by which it may go to the cloud where it needs one."""

@@ -9,6 +9,6 @@ SELECT
     bool_or(simulated) AS simulated
 FROM usage
 SEMI JOIN v_current USING (dataset, dataset_version)
-WHERE outcome <> 'failed' AND ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
+WHERE outcome = 'finished' AND ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
 GROUP BY dataset, arm, placement, model_id, engine
 ORDER BY dataset, arm, placement, model_id, engine;

@@ -10,7 +10,7 @@ WITH speed AS (
         sum(images_count) / nullif(sum(wall_seconds), 0) AS images_per_wall_second,
         bool_or(simulated) AS simulated
     FROM usage
-    WHERE outcome <> 'failed'
+    WHERE outcome = 'finished'
     GROUP BY dataset, dataset_version, model_id, placement
     HAVING sum(detector_seconds) > 0
     QUALIFY row_number() OVER (

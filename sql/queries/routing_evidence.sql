@@ -6,7 +6,7 @@ WITH machine AS (
     SELECT arm, model_id, sum(wall_seconds) / nullif(sum(images_count), 0) AS machine_seconds
     FROM usage
     WHERE dataset = $dataset::VARCHAR AND dataset_version <> $dataset_version::VARCHAR
-    AND role IN ('chosen', 'compare') AND outcome <> 'failed'
+    AND role IN ('chosen', 'compare') AND outcome = 'finished'
     GROUP BY arm, model_id
 ),
 review AS (

@@ -12,5 +12,5 @@ SELECT
     sum(images_count) / nullif(sum(wall_seconds), 0) AS images_per_wall_second,
     bool_or(simulated) AS simulated
 FROM usage
-WHERE outcome <> 'failed'
+WHERE outcome = 'finished'
 GROUP BY dataset, dataset_version, arm, model_id;

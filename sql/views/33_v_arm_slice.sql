@@ -39,7 +39,7 @@ summed AS (
 speed AS (
     SELECT dataset, dataset_version, arm, sum(images_count) / nullif(sum(infer_seconds), 0) AS images_per_second
     FROM usage
-    WHERE role IN ('chosen', 'compare') AND outcome <> 'failed'
+    WHERE role IN ('chosen', 'compare') AND outcome = 'finished'
     GROUP BY dataset, dataset_version, arm
 ),
 costed AS (

@@ -21,8 +21,9 @@ def test_every_item_is_handed_over_once_in_order() -> None:
     assert max(map(len, groups)) == 3
 
 
-def test_an_item_that_was_held_long_enough_goes_alone() -> None:
-    """Slow work lands batch by batch: nothing waits for company longer than it may."""
+@pytest.mark.parametrize("hold_seconds", [0.0, 0.01])
+def test_an_item_that_was_held_long_enough_goes_alone(hold_seconds: float) -> None:
+    """Held by time: what is done lands while the next takes its time, also when no other item comes to push it."""
     groups: list[list[int]] = []
     seen = threading.Event()
 
@@ -30,7 +31,7 @@ def test_an_item_that_was_held_long_enough_goes_alone() -> None:
         groups.append(group)
         seen.set()
 
-    with Behind(work, lambda _: 1, hold_seconds=0.0) as end:
+    with Behind(work, lambda _: 1, hold_seconds) as end:
         end.add(1)
         assert seen.wait(30)
         assert groups == [[1]]
@@ -61,26 +62,50 @@ def test_more_than_one_full_group_is_never_waiting(monkeypatch: pytest.MonkeyPat
     assert added == list(range(10))
 
 
-def test_after_an_error_nothing_is_handed_over_and_the_rest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error reaches who adds, once; what was not handed over can still be accounted for."""
-    monkeypatch.setattr(behind, "GROUP_SIZE", 1)
+@pytest.mark.parametrize("size", [1, 100])
+def test_after_an_error_nothing_is_handed_over_and_all_of_it_is_kept(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error reaches who adds, once, and `left` has every item the work did not come to the end of."""
+    monkeypatch.setattr(behind, "GROUP_SIZE", 100)
     calls: list[list[int]] = []
+    made: list[int] = []
 
     def work(group: list[int]) -> None:
         calls.append(group)
+        raise OSError("full")
+
+    end = Behind(work, lambda _: size)
+
+    def make() -> None:
+        with end:
+            for number in range(5):
+                made.append(number)
+                end.add(number)
+
+    with pytest.raises(OSError, match="full"):
+        make()
+    assert len(calls) == 1
+    assert end.left == made
+
+
+def test_the_first_error_stays_the_first() -> None:
+    """Handing over breaks after the block did: the error of the block is raised, the other one is a note of it."""
+
+    def work(_: list[int]) -> None:
         raise OSError("full")
 
     end = Behind(work, lambda _: 1)
 
     def make() -> None:
         with end:
-            for number in range(5):
-                end.add(number)
+            end.add(1)
+            raise KeyError("why")
 
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(KeyError, match="why") as caught:
         make()
-    [first] = calls
-    assert first + end.left == [0, 1]
+    assert end.left == [1]
+    assert caught.value.__notes__ == ["Handing over what was done before failed too: OSError: full"]
 
 
 def test_an_error_of_the_maker_leaves_nothing_undone() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from flows.prelabel_batches import prelabel_batches
 from labelop.engines.prelabeller import ArmModels
-from labelop.errors import CatalogError, EngineUnavailableError, ExpectationsFailedError, LabelopError, LandingError
+from labelop.errors import CatalogError, EngineUnavailableError, ExpectationsFailedError, LandingError
 from labelop.landing.store import land_many, read_rows
 from labelop.prelabel import batch as batching
 from labelop.prelabel import behind
@@ -31,7 +31,7 @@ def work(house: House, monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
     prelabel_batches.fn(plan.plan_id, "onprem", 0, len(plan.batches) - 1, "toys", house.store.root, "run-1")
 
 
-def failing_at(house: House, monkeypatch: pytest.MonkeyPatch, image_id: str, error: LabelopError) -> None:
+def failing_at(house: House, monkeypatch: pytest.MonkeyPatch, image_id: str, error: BaseException) -> None:
     """Give the shard an engine that fails at one image."""
     prelabeller = house.prelabeller()
     answer = prelabeller.prelabel
@@ -180,3 +180,61 @@ def test_a_wrong_configuration_still_lands_what_was_done_before(house: House, mo
         work(house, monkeypatch, plan)
     assert {row["batch_id"] for row in read_rows(house.store, "prelabels")} == {plan.batches[0].batch_id}
     assert booked(house) == ["failed", "finished"]
+
+
+def _breaks_landing(monkeypatch: pytest.MonkeyPatch, *batch_ids: str) -> None:
+    """Let no commit through that has one of these batches."""
+
+    def full(store: Any, name: str, groups: Any) -> list[bool]:
+        if name == "prelabels" and {key for key, _ in groups} & set(batch_ids):
+            raise LandingError("the disk is full")
+        return land_many(store, name, groups)
+
+    monkeypatch.setattr(batching, "land_many", full)
+
+
+def test_of_a_group_that_breaks_apart_every_attempt_is_booked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is refused, so each goes alone; the next cannot land: those behind it in the group cost all the same."""
+    house.fill()
+    plan = house.plan(batch_images=1)
+    monkeypatch.setattr(sharding, "open_local", lambda *_: house.prelabeller())
+    known = steps.check_prelabels.fn
+    spoilt = plan.batches[0].batch_id
+
+    def check(prelabels: Any, **given: Any) -> Any:
+        planned = {key: ids for key, ids in given.pop("batch_image_ids").items() if key != spoilt}
+        return known(prelabels, batch_image_ids=planned, **given)
+
+    monkeypatch.setattr(steps.check_prelabels, "fn", check)
+    _breaks_landing(monkeypatch, plan.batches[2].batch_id)
+    with pytest.raises(LandingError, match="the disk is full") as caught:
+        work(house, monkeypatch, plan)
+    assert "Before that a batch failed" in caught.value.__notes__[0]
+    attempts = {row["batch_id"]: row["outcome"] for row in read_rows(house.store, "usage")}
+    assert attempts == dict(
+        zip((b.batch_id for b in plan.batches), ("failed", "finished", "finished", "failed", "failed"), strict=True)
+    )
+    assert {row["batch_id"] for row in read_rows(house.store, "prelabels")} == {plan.batches[1].batch_id}
+
+
+def test_a_store_that_breaks_last_does_not_hide_what_was_wrong(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration ends the shard; that the batch before it cannot land either is a note of that error."""
+    house.fill()
+    plan = house.plan()
+    failing_at(house, monkeypatch, plan.batches[1].image_ids[0], CatalogError("is not served"))
+    _breaks_landing(monkeypatch, plan.batches[0].batch_id)
+    with pytest.raises(CatalogError, match="is not served") as caught:
+        work(house, monkeypatch, plan)
+    assert "the disk is full" in caught.value.__notes__[0]
+    assert booked(house) == ["failed", "finished"]
+
+
+def test_who_interrupts_has_paid_for_what_was_asked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch that was under way is booked as cancelled, the one before it lands, and the interrupt goes on."""
+    house.fill()
+    plan = house.plan()
+    failing_at(house, monkeypatch, plan.batches[1].image_ids[0], KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        work(house, monkeypatch, plan)
+    assert booked(house) == ["cancelled", "finished"]
+    assert {row["batch_id"] for row in read_rows(house.store, "prelabels")} == {plan.batches[0].batch_id}
