@@ -20,8 +20,9 @@ from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
 from labelop.errors import MissingExtraError
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode_for
+from labelop.prelabel.assign import ONPREM
 from labelop.prelabel.batch import BatchContext, BatchResult, ImageRef, run_batch
-from labelop.prelabel.plan import ONPREM, Plan, PlannedBatch
+from labelop.prelabel.plan import Plan, PlannedBatch
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 

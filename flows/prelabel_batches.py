@@ -15,7 +15,8 @@ from labelop.landing.store import Store, open_store
 from labelop.prelabel.batch import BatchResult
 from labelop.prelabel.behind import Behind
 from labelop.prelabel.plan import pending
-from labelop.prelabel.shard import OpenShard, ShardRange, open_shard
+from labelop.prelabel.ranges import ShardRange
+from labelop.prelabel.shard import OpenShard, open_shard
 from labelop.sensitivity.clearance import cloud_groups
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown

@@ -17,7 +17,8 @@ from labelop.ingest.register import ontology_of
 from labelop.landing.store import open_store
 from labelop.prelabel.pace import Pace, paces
 from labelop.prelabel.plan import PlannedBatch, pending
-from labelop.prelabel.shard import arm_models, split_shards
+from labelop.prelabel.ranges import split_shards
+from labelop.prelabel.shard import arm_models
 from labelop.routing.policy import load_routing
 from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, new_run_id, record
 from labelop.sensitivity.policy import load_policy

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.catalog.choice import choose_engine
 from labelop.cost.prices import PriceBook, load_prices
-from labelop.prelabel.plan import ONPREM
+from labelop.prelabel.assign import ONPREM
 from labelop.prelabel.shard import check_arms
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy

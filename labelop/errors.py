@@ -4,7 +4,8 @@ LabelopError                       hint, context, retryable = False
   ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError, KeysError
   ManifestError                    UnreadableImageError, DigestMismatchError, AnnotationError,
                                    SourceUnavailableError (retryable)
-  RoutingError                     NoEligiblePlacementError, PlacementForbiddenError, ReleaseRefusedError
+  RoutingError                     NoEligiblePlacementError, PlacementForbiddenError, ReleaseRefusedError,
+                                   PlanOutdatedError
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
   ChildError                       ChildTimeoutError, ChildCrashedError, ChildFaultError
@@ -146,6 +147,13 @@ class ReleaseRefusedError(RoutingError):
     def code(self) -> str:
         """Reason code, for example `OTHER_BYTES`; all are in `labelop/egress/release_token.py`."""
         return str(self.context.get("code", "MALFORMED"))
+
+
+class PlanOutdatedError(RoutingError):
+    """What is known of a batch's images has changed since it was planned: a new run plans it anew and heals it.
+
+    Not retryable, since the same call would meet the same plan again.
+    """
 
 
 class EngineError(LabelopError):

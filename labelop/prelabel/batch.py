@@ -6,8 +6,6 @@ no orchestrator.
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,21 +13,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 
-from labelop.engines.columns import PredictionColumns
 from labelop.engines.compose import FORWARD_IMAGES
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError, kept_first
 from labelop.ingest.decode import Frame, decode_for
 from labelop.ingest.originals import read_bytes
-from labelop.landing.rows import predictions_array, rows_to_table
 from labelop.landing.store import Store, land_many
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
+from labelop.prelabel.rows import prelabel_rows, worker_name
 from labelop.schemas import utc_now
 
 __all__ = [
@@ -41,7 +37,6 @@ __all__ = [
     "land_batches",
     "open_originals",
     "run_batch",
-    "worker_name",
 ]
 
 _CHUNK_IMAGES = 32
@@ -112,7 +107,9 @@ def run_batch(
     Raises:
         EngineUnavailableError: The engine could not be reached at all; nothing became of the batch.
         SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
+        PlanOutdatedError: Its images would leave in another form than planned; nothing was read.
     """
+    context.check_forms(batch)
     attempt = _Attempt(context, batch, prelabeller, cold_start_seconds)
     reader = open_originals(context) if originals is None else originals
     lanes = lanes_of(context.settings.engine_threads, prelabeller.most_passes)
@@ -136,7 +133,7 @@ def run_batch(
     outcomes = {result.image_id: result for result in (*attempt.refused, *attempt.answered)}
     results = [outcomes[image_id] for image_id in batch.image_ids]
     return BatchResult(
-        batch, _table(context, batch, results, prelabeller), attempt.usage("finished", len(batch.image_ids))
+        batch, prelabel_rows(context, batch, results, prelabeller), attempt.usage("finished", len(batch.image_ids))
     )
 
 
@@ -222,11 +219,6 @@ def land_batches(store: Store, results: Sequence[BatchResult]) -> list[bool]:
     return land_many(store, "prelabels", [(result.batch.batch_id, result.table) for result in results])
 
 
-def worker_name() -> str:
-    """Name this process for provenance: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _wanted(batch: PlannedBatch, frame: Frame) -> list[Wanted]:
     return [(key, batch.placement, frame) for key in dict.fromkeys(batch.image_ids)]
 
@@ -256,47 +248,3 @@ def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResul
         sent_bytes=0,
         received_bytes=0,
     )
-
-
-def _table(
-    context: BatchContext, batch: PlannedBatch, results: list[ImageResult], prelabeller: Prelabeller
-) -> pa.Table:
-    table = rows_to_table("prelabels", [_row(context, batch, result, prelabeller) for result in results])
-    found = [PredictionColumns.of(result.predictions) for result in results]
-    predictions = predictions_array(
-        np.array([len(one) for one in found], dtype=np.int64),
-        prediction_ids=[key for one in found for key in one.prediction_ids],
-        labels=[label for one in found for label in one.labels],
-        scores=np.concatenate([np.empty(0), *(one.scores for one in found)]),
-        drafts=np.concatenate([np.empty(0, dtype=np.bool_), *(one.drafts for one in found)]),
-        boxes=np.concatenate([np.empty((0, 4)), *(one.boxes for one in found)]),
-        masks=[mask for one in found for mask in one.masks],
-    )
-    at = table.schema.get_field_index("predictions")
-    return table.set_column(at, table.schema.field(at), predictions)
-
-
-def _row(context: BatchContext, batch: PlannedBatch, result: ImageResult, prelabeller: Prelabeller) -> dict[str, Any]:
-    ref = context.refs.get(result.image_id)
-    return {
-        "image_id": result.image_id,
-        "dataset": context.plan.dataset,
-        "dataset_version": context.plan.dataset_version,
-        "run_id": context.run_id,
-        "batch_id": batch.batch_id,
-        "arm": batch.arm,
-        "role": batch.role,
-        "placement": batch.placement,
-        "worker": worker_name(),
-        "model_id": batch.model_id,
-        "model_digest": prelabeller.model_digest,
-        "engine": prelabeller.engine_name,
-        "outcome": result.outcome,
-        "reason": result.reason,
-        "width_px": ref.width_px if ref else None,
-        "height_px": ref.height_px if ref else None,
-        "predictions": [],  # filled in as a whole column
-        "policy_digest": context.policy.digest,
-        "simulated": prelabeller.simulated,
-        "landed_at": utc_now(),
-    }

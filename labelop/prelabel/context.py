@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelop.errors import PlanOutdatedError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read
-from labelop.prelabel.plan import Plan
+from labelop.prelabel.plan import Plan, PlannedBatch, forms_of
 from labelop.runs import source_root
 from labelop.sensitivity.clearance import NamedPolicy, Standing, clear, standings
 from labelop.sensitivity.levels import Level
@@ -69,6 +70,20 @@ class BatchContext:
     def may_be_at(self, ref: ImageRef, placement: str) -> bool:
         """Say whether an image may be at a placement, by the level and findings it has now."""
         return clear(self.policy, ref.standing, placement) is not None
+
+    def check_forms(self, batch: PlannedBatch) -> None:
+        """Refuse a batch whose images would leave in another form than planned: its name stands for other pixels.
+
+        Raises:
+            PlanOutdatedError: Something was found in them, or forgotten, since they were planned.
+        """
+        held = {key: self.refs[key].standing for key in batch.image_ids if key in self.refs}
+        if batch.forms != forms_of(self.policy, held, [*held], batch.placement):
+            raise PlanOutdatedError(
+                f"Batch {batch.batch_id} of dataset {self.plan.dataset}: what has to be done to its images before they "
+                f"leave for {batch.placement} is not what plan {self.plan.plan_id} says.",
+                hint="Nothing left and nothing landed; the next run plans these images anew.",
+            )
 
 
 def image_refs(store: Store, plan: Plan, policy: NamedPolicy) -> dict[str, ImageRef]:

@@ -6,21 +6,30 @@ forward pass. Sizes shards and nothing else: no prediction enters an id. Knows n
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import choose_engine
 from labelop.catalog.profile import host_facts, newest_profile
 from labelop.engines.prelabeller import ArmModels
+from labelop.ids import canonical_json
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, read_rows
-from labelop.prelabel.plan import ONPREM, PlannedBatch, models_for
+from labelop.landing.store import Store, read, read_rows
+from labelop.prelabel.assign import ONPREM
+from labelop.prelabel.plan import PlannedBatch, models_for
 from labelop.settings import Settings
 
 USAGE, PROFILE = "usage", "profile"
 
+_Kind: TypeAlias = tuple[str, str, str, str]
+"""Dataset, placement, digest of the detector, and what else changes predictions."""
 _NEWEST = 32
 """Attempts that count: older ones may be of another machine or release."""
 
@@ -41,7 +50,7 @@ def paces(
     """Predict the pace of each batch of a landed plan.
 
     Args:
-        store: Where `batches`, `usage` and `profiles` are.
+        store: Where `batches`, `usage`, `prelabels` and `profiles` are.
         batches: Batches to predict.
         arms: Models by arm name.
         settings: Which engine would run here, with how many threads.
@@ -49,17 +58,17 @@ def paces(
     Returns:
         Pace by batch id; a batch of which nothing was measured is missing.
     """
-    columns = ["batch_id", "placement", "model_digest", "parameters"]
-    kinds = {
-        row["batch_id"]: (row["placement"], row["model_digest"], row["parameters"])
-        for row in read_rows(store, "batches", columns=columns)
-    }
-    attempts: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
-    columns = ["batch_id", "images_count", "wall_seconds", "started_at"]
+    columns = ["batch_id", "dataset", "placement", "model_digest", "parameters"]
+    kinds = {row["batch_id"]: _kind(row) for row in read_rows(store, "batches", columns=columns)}
+    wanted = {kinds[batch.batch_id] for batch in batches}
+    seen = _seen_counts(store, {dataset for dataset, *_ in wanted})
+    attempts: dict[_Kind, list[tuple[int, float]]] = defaultdict(list)
+    columns = ["batch_id", "wall_seconds", "started_at"]
     rows = read_rows(store, "usage", columns=columns, filters=equal(outcome="finished"))
     for row in sorted(rows, key=lambda row: row["started_at"]):
-        if row["batch_id"] in kinds and row["images_count"]:
-            attempts[kinds[row["batch_id"]]].append((row["images_count"], row["wall_seconds"]))
+        kind, count = kinds.get(row["batch_id"]), seen.get(row["batch_id"])
+        if kind is not None and count:
+            attempts[kind].append((count, row["wall_seconds"]))
     booked = {kind: _mean(done[-_NEWEST:]) for kind, done in attempts.items()}
     profiled: dict[tuple[str, str], float | None] = {}
     found: dict[str, Pace] = {}
@@ -73,6 +82,20 @@ def paces(
             if (seconds := profiled[key]) is not None:
                 found[batch.batch_id] = Pace(seconds, PROFILE)
     return found
+
+
+def _kind(row: Mapping[str, str]) -> _Kind:
+    """Name the work that takes equally long: the dataset too, since its pictures have their own sizes and objects."""
+    said = json.loads(row["parameters"])
+    said.pop("forms", None)  # another region to paint over takes no longer
+    return row["dataset"], row["placement"], row["model_digest"], canonical_json(said)
+
+
+def _seen_counts(store: Store, datasets: Collection[str]) -> dict[str, int]:
+    """Count the images of each landed batch that models really saw: one that was withheld takes no time."""
+    filters = pc.field("dataset").isin(pa.array(datasets, pa.string())) & pc.field("outcome").isin(["ok", "empty"])
+    counted = read(store, "prelabels", columns=["batch_id"], filters=filters)["batch_id"].value_counts()
+    return {one["values"]: one["counts"] for one in counted.to_pylist()}
 
 
 def _mean(done: Sequence[tuple[int, float]]) -> float:

@@ -6,7 +6,7 @@ engine and no orchestrator.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,19 +17,12 @@ from labelop import ids
 from labelop.egress.forms import FORM_STYLE
 from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.engines.prelabeller import ArmModels, arm_parameters
-from labelop.errors import ManifestError, NoEligiblePlacementError
+from labelop.errors import ManifestError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read, read_rows
+from labelop.prelabel.assign import EVALUATE, ONPREM, assign
 from labelop.schemas import utc_now
-from labelop.sensitivity.clearance import NamedPolicy, changes, cloud_group, group_of, standings
-
-CHOSEN, COMPARE, EVALUATE = "chosen", "compare", "evaluate"
-"""Roles: routing picked it; the other arm on the comparison slice; a held-out image run by every model on premises."""
-
-ONPREM = "onprem"
-"""The placement where anything may be looked at."""
-
-_SHARE_STEPS = 1 << 32
+from labelop.sensitivity.clearance import NamedPolicy, Standing, changes, cloud_group, standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +43,8 @@ class PlannedBatch:
     """Order inside the plan."""
     image_ids: tuple[str, ...]
     """Images in order."""
+    forms: str = ""
+    """Digest of what was to be done to them before they leave, see `forms_of`; empty where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,91 +61,9 @@ class Plan:
     """In order of position."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What one image gets."""
-
-    arm: str
-    """local | cloud."""
-    role: str
-    """chosen | compare | evaluate."""
-    placement: str
-    """onprem | cloud."""
-
-
 def models_for(models: ArmModels, role: str) -> ArmModels:
     """Say which of an arm's models run: an evaluation judges boxes and classes, so masks would be paid for nothing."""
     return replace(models, segmenter=None) if role == EVALUATE else models
-
-
-def in_slice(image_id: str, share: float) -> bool:
-    """Say whether an image belongs to a fixed share of all images.
-
-    Args:
-        image_id: 64 hex digits; its leading digits decide, so the answer never changes.
-        share: Share of images wanted, 0..1.
-    """
-    return int(image_id[:8], 16) < share * _SHARE_STEPS
-
-
-def assign(
-    group_of_image: Mapping[str, str],
-    decisions: Iterable[Mapping[str, Any]],
-    held_out: frozenset[str],
-    compare_share: float,
-    evaluation_arms: Sequence[str],
-) -> dict[Assignment, list[str]]:
-    """Give every image its arms.
-
-    Args:
-        group_of_image: Group by image id, see `clearance.group_of`: the level, and the rule that releases the image.
-        decisions: Rows of the `decisions` table: `level`, `release_rule`, `role`, `arm`, `placement`, `allowed`.
-        held_out: Images with truth that no model was trained on.
-        compare_share: Share of images, 0..1, that both arms prelabel where both are allowed.
-        evaluation_arms: Arms whose models are run on premises on held-out images.
-
-    Returns:
-        Sorted image ids by assignment.
-
-    Raises:
-        NoEligiblePlacementError: A level has no chosen placement.
-    """
-    chosen, allowed = _options(decisions)
-    result: dict[Assignment, list[str]] = defaultdict(list)
-    for image_id in sorted(group_of_image):
-        group = group_of_image[image_id]
-        if group not in chosen:
-            raise NoEligiblePlacementError(
-                f"Images of level {group} have no allowed placement (first image {image_id[:12]}).",
-                hint="`labelop route --explain` lists why each placement was refused.",
-                level=group,
-            )
-        arm, placement = chosen[group]
-        given = [Assignment(arm, CHOSEN, placement)]
-        if in_slice(image_id, compare_share):
-            given += [Assignment(other, COMPARE, where) for other, where in allowed[group] if other != arm]
-        if image_id in held_out:
-            covered = {a.arm for a in given}
-            given += [Assignment(other, EVALUATE, ONPREM) for other in evaluation_arms if other not in covered]
-        for assignment in given:
-            result[assignment].append(image_id)
-    return dict(result)
-
-
-def _options(
-    decisions: Iterable[Mapping[str, Any]],
-) -> tuple[dict[str, tuple[str, str]], dict[str, list[tuple[str, str]]]]:
-    """Read off, per group, the chosen and all allowed (arm, placement) pairs."""
-    chosen: dict[str, tuple[str, str]] = {}
-    allowed: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for row in decisions:
-        if not row["allowed"]:
-            continue
-        group = group_of(row["level"], row.get("release_rule"))
-        allowed[group].append((row["arm"], row["placement"]))
-        if row["role"] == CHOSEN:
-            chosen[group] = (row["arm"], row["placement"])
-    return chosen, allowed
 
 
 def plan_dataset(
@@ -204,19 +117,23 @@ def plan_dataset(
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):
         models = models_for(arms[assignment.arm], assignment.role)
         for chunk in _chunks(assigned[assignment], batch_images):
-            changing = _parameters(models, assignment.placement, changes(policy, standing, chunk, assignment.placement))
+            forms = forms_of(policy, standing, chunk, assignment.placement)
+            changing = _parameters(models, assignment.placement, forms)
             # the dataset too: the same pictures under another name are another owner's work
             parameters = {**changing, "arm": assignment.arm, "role": assignment.role, "dataset": dataset}
             key = ids.batch_id(dataset_version, assignment.placement, models.detector.digest, parameters, chunk)
             said[key] = changing
-            batches.append(
-                PlannedBatch(
-                    key, assignment.arm, assignment.role, assignment.placement, models.detector.id, len(batches), chunk
-                )
-            )
+            does = assignment.arm, assignment.role, assignment.placement, models.detector.id
+            batches.append(PlannedBatch(key, *does, len(batches), chunk, forms))
     plan = Plan(ids.row_id("plan", [b.batch_id for b in batches]), dataset, dataset_version, tuple(batches))
     _land(store, plan, arms, said, policy_digest=policy.digest, run_id=run_id)
     return plan
+
+
+def forms_of(policy: NamedPolicy, standing: Mapping[str, Standing], image_ids: Sequence[str], placement: str) -> str:
+    """Digest what has to be done to images before they go to a placement; empty where nothing has to."""
+    changed = changes(policy, standing, image_ids, placement)
+    return ids.digest_of([FORM_STYLE, changed]) if changed else ""
 
 
 def pending(store: Store, batches: Iterable[PlannedBatch]) -> list[PlannedBatch]:
@@ -244,7 +161,14 @@ def load_plan(store: Store, plan_id: str, only: ds.Expression | None = None) -> 
         raise ManifestError(f"{what} has not landed.", hint="Plan it again with `labelop prelabel`.")
     batches = tuple(
         PlannedBatch(
-            r["batch_id"], r["arm"], r["role"], r["placement"], r["model_id"], int(r["position"]), tuple(r["image_ids"])
+            r["batch_id"],
+            r["arm"],
+            r["role"],
+            r["placement"],
+            r["model_id"],
+            int(r["position"]),
+            tuple(r["image_ids"]),
+            json.loads(r["parameters"]).get("forms", ""),
         )
         for r in rows
     )
@@ -267,11 +191,10 @@ def _chunks(image_ids: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(image_ids[i : i + size]) for i in range(0, len(image_ids), size)]
 
 
-def _parameters(models: ArmModels, placement: str, changed: Sequence[Any]) -> dict[str, Any]:
+def _parameters(models: ArmModels, placement: str, forms: str) -> dict[str, Any]:
     """Name what changes predictions beside the detector: the other models, and how pixels travel off the premises."""
     payload = {} if placement == ONPREM else {"payload": PAYLOAD_FORMAT}
-    forms = {"forms": ids.digest_of([FORM_STYLE, changed])} if changed else {}
-    return {**arm_parameters(models), **payload, **forms}
+    return {**arm_parameters(models), **payload, **({"forms": forms} if forms else {})}
 
 
 def _land(

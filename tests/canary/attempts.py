@@ -35,7 +35,8 @@ from labelop.errors import LabelopError
 from labelop.ids import canonical_json, sha256_hex
 from labelop.landing.store import land, read_rows
 from labelop.prelabel.plan import PlannedBatch
-from labelop.prelabel.shard import ShardRange, open_shard
+from labelop.prelabel.ranges import ShardRange
+from labelop.prelabel.shard import open_shard
 from labelop.schemas import utc_now
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy
 from tests.canary.canaries import Tagged

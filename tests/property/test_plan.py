@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelop import ids
-from labelop.prelabel.plan import PlannedBatch, assign, in_slice
-from labelop.prelabel.shard import split_shards
+from labelop.prelabel.assign import assign, in_slice
+from labelop.prelabel.pace import Pace
+from labelop.prelabel.plan import PlannedBatch
+from labelop.prelabel.ranges import split_shards
 
 LEVELS = ("public", "internal", "confidential", "restricted")
 KEYS = st.integers(min_value=0, max_value=10_000).map(lambda n: ids.sha256_hex(str(n).encode()))
@@ -85,3 +87,21 @@ def test_shards_cover_waiting_batches_once(positions: list[tuple[int, str]], siz
         assert 1 <= len(mine) <= size
         held.update(b.batch_id for b in mine)
     assert held == Counter(b.batch_id for b in waiting)
+
+
+@given(
+    st.lists(st.floats(min_value=1e-6, max_value=1e4), min_size=1, max_size=40),
+    st.integers(min_value=1, max_value=12),
+)
+def test_every_worker_gets_a_shard_while_there_are_batches(seconds: list[float], least: int) -> None:
+    """However long single batches are, there are as many shards as workers or as batches; none of several is too long.
+
+    Fails where a long batch takes the share of the shards that are still wanted.
+    """
+    waiting = planned([(n, "onprem") for n in range(len(seconds))])
+    known = {batch.batch_id: Pace(one, "usage") for batch, one in zip(waiting, seconds, strict=True)}
+    shards = split_shards("plan-1", waiting, 16, paces=known, shard_seconds=60.0, least=least)
+    assert len(shards) >= min(least, len(waiting))
+    assert [n for shard in shards for n in range(shard.first, shard.last + 1)] == list(range(len(waiting)))
+    for shard in shards:
+        assert shard.first == shard.last or sum(seconds[shard.first : shard.last + 1]) <= 60.0 * (1 + 1e-6)

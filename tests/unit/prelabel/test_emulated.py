@@ -9,7 +9,8 @@ import pytest
 
 from labelop.errors import SettingsError
 from labelop.prelabel import shard as sharding
-from labelop.prelabel.shard import ShardRange, open_shard
+from labelop.prelabel.ranges import ShardRange
+from labelop.prelabel.shard import open_shard
 
 if TYPE_CHECKING:
     from tests.unit.prelabel.conftest import House

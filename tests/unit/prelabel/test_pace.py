@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 from labelop.catalog.choice import installed_version
 from labelop.catalog.profile import Measured, land_profile
 from labelop.engines.prelabeller import ArmModels
-from labelop.landing.store import land
+from labelop.landing.store import land, read_rows
 from labelop.prelabel.pace import Pace, paces
-from labelop.prelabel.plan import Plan
+from labelop.prelabel.plan import Plan, plan_dataset
 from labelop.schemas import utc_now
-from tests.unit.prelabel.conftest import make_card, make_row
+from tests.unit.prelabel.conftest import VERSION, make_card, make_row
 
 if TYPE_CHECKING:
     from tests.unit.prelabel.conftest import House
 
 
 def book(house: House, plan: Plan, seconds: Sequence[float], *, batch: int = 0, **given: Any) -> None:
-    """Book attempts of ten images each, one after the other."""
+    """Book attempts, one after the other, at a batch of ten images that a model saw and five that were withheld."""
     rows = [
         make_row(
             "usage",
             **{
                 "attempt_id": f"a-{batch}-{number}",
                 "batch_id": plan.batches[batch].batch_id,
-                "images_count": 10,
+                "images_count": 15,
                 "wall_seconds": wall,
                 "outcome": "finished",
                 "started_at": utc_now() + timedelta(seconds=number),
@@ -38,6 +38,10 @@ def book(house: House, plan: Plan, seconds: Sequence[float], *, batch: int = 0, 
         for number, wall in enumerate(seconds)
     ]
     land(house.store, "usage", rows, f"u-{batch}-{given}")
+    done = {"batch_id": plan.batches[batch].batch_id, "dataset": plan.dataset, "predictions": []}
+    outcomes = ["ok", "empty"] * 5 + ["withheld"] * 5
+    images = [make_row("prelabels", **done, image_id=str(n), outcome=one) for n, one in enumerate(outcomes)]
+    land(house.store, "prelabels", images, plan.batches[batch].batch_id)
 
 
 def measured(image_seconds: float) -> Measured:
@@ -73,6 +77,30 @@ def test_the_newest_attempts_of_the_same_work_say_the_pace(house: House) -> None
     plan = house.plan()
     book(house, plan, [1000.0, *[2.0] * 32])
     assert set(paces(house.store, plan.batches, house.arms, house.settings).values()) == {Pace(0.2, "usage")}
+
+
+def test_images_that_no_model_saw_do_not_count(house: House) -> None:
+    """A batch of which a third was withheld took its seconds for the others; the attempt's own count would mislead."""
+    house.fill()
+    plan = house.plan()
+    book(house, plan, [1.5])
+    assert {pace.image_seconds for pace in paces(house.store, plan.batches, house.arms, house.settings).values()} == {
+        0.15
+    }
+
+
+def test_another_dataset_is_another_pace(house: House) -> None:
+    """Pictures of another size with other objects take their own time, with the same model at the same place."""
+    house.fill()
+    plan = house.plan()
+    book(house, plan, [1.5])
+    images = read_rows(house.store, "images")
+    levels = read_rows(house.store, "levels")
+    for name, rows in (("images", images), ("levels", levels)):
+        land(house.store, name, [row | {"dataset": "other"} for row in rows], f"other:{name}")
+    options: dict[str, Any] = {"decisions": house.decisions, "policy": house.policy, "compare_share": 0.0}
+    other = plan_dataset(house.store, "other", VERSION, arms=house.arms, batch_images=2, run_id="r", **options)
+    assert paces(house.store, other.batches, house.arms, house.settings) == {}
 
 
 def test_failed_attempts_say_nothing(house: House) -> None:

@@ -12,9 +12,10 @@ from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.store import land, read_rows
 from labelop.prelabel import plan as planning
+from labelop.prelabel.assign import Assignment, assign, in_slice
 from labelop.prelabel.context import image_refs
-from labelop.prelabel.plan import Assignment, assign, in_slice, load_plan, pending
-from labelop.prelabel.shard import ShardRange
+from labelop.prelabel.plan import load_plan, pending
+from labelop.prelabel.ranges import ShardRange
 
 if TYPE_CHECKING:
     from tests.unit.prelabel.conftest import House

@@ -17,10 +17,12 @@ from labelop.egress.public_keys import Keyring
 from labelop.egress.release_token import ReleaseToken
 from labelop.engines.prelabeller import ArmModels
 from labelop.engines.serve import run_in_thread
+from labelop.errors import PlanOutdatedError
 from labelop.landing.store import land, read_rows
 from labelop.prelabel import shard as sharding
 from labelop.prelabel.plan import Plan
-from labelop.prelabel.shard import ShardRange, open_shard
+from labelop.prelabel.ranges import ShardRange
+from labelop.prelabel.shard import open_shard
 from labelop.schemas import utc_now
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.results import finding_rows
@@ -116,14 +118,31 @@ def test_what_arrives_is_painted_over(ready: tuple[House, str, str], monkeypatch
     assert line["form"] == {"kind": "redact", "regions_count": 1, "side_px": None}
 
 
-def test_without_its_form_it_stays_home(ready: tuple[House, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planned for the cloud and found to hold more since: no byte is read for it, and none arrives."""
+@pytest.mark.parametrize(
+    "since",
+    [[SAID, found(), found(None)], [SAID, found((0.0, 0.0, 8.0, 8.0))], [SAID, found(), found((0.0, 0.0, 8.0, 8.0))]],
+)
+def test_found_to_hold_something_else_since_it_was_planned(
+    ready: tuple[House, str, str], since: list[Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch's name stands for other pixels: nothing is read, nothing leaves or lands, and the next plan heals it.
+
+    Fails where new regions are painted over under the old batch's name.
+    """
     house, _, face = ready
     plan = house.plan()
-    hold(house, face, "confidential", [SAID, found(), found(None)])
-    payloads, (row,), lines = run_cloud(house, plan, monkeypatch)
-    assert (payloads, row["outcome"], lines) == ([], "withheld", [])
-    assert all(batch.placement == "onprem" for batch in house.plan().batches)
+    hold(house, face, "confidential", since)
+    with pytest.raises(PlanOutdatedError, match=f"is not what plan {plan.plan_id} says"):
+        run_cloud(house, plan, monkeypatch)
+    assert not house.settings.audit_path.exists()
+    assert read_rows(house.store, "usage") == []
+    anew = house.plan()
+    assert anew.plan_id != plan.plan_id
+    may_leave = all(one.region for one in since if one.category == "face")
+    assert [batch.image_ids for batch in anew.batches if batch.placement == "cloud"] == [(face,)] * may_leave
+    if may_leave:
+        payloads, (row,), _ = run_cloud(house, anew, monkeypatch)
+        assert (len(payloads), row["batch_id"] in {batch.batch_id for batch in plan.batches}) == (1, False)
 
 
 @pytest.mark.parametrize(

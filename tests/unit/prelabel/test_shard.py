@@ -13,7 +13,8 @@ from labelop.prelabel import shard as sharding
 from labelop.prelabel.batch import land_batches, run_batch
 from labelop.prelabel.pace import Pace, paces
 from labelop.prelabel.plan import PlannedBatch, pending
-from labelop.prelabel.shard import ShardRange, arm_models, open_shard, split_shards
+from labelop.prelabel.ranges import ShardRange, split_shards
+from labelop.prelabel.shard import arm_models, open_shard
 from labelop.routing.policy import load_routing
 from tests.unit.prelabel.conftest import make_card
 
