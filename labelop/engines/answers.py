@@ -23,6 +23,9 @@ DIGEST_OUTPUT = "model_digest"
 RELEASE_INPUT = "release"
 """Input by which a server asks for the signed release of each image: BYTES, one row per image."""
 
+SERVER_FAULTS = frozenset({"SERVER_FAILED", "BAD_ANSWER", "BAD_SHAPE"})
+"""Codes of failures that say nothing of an image, unless its neighbours fared better."""
+
 _HINT = "Give both sides the same catalog."
 _EDGES = 4
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
+from labelop.engines.answers import SERVER_FAULTS
 from labelop.engines.columns import PredictionColumns
 from labelop.engines.lanes import ImageItem, Lane, LaneAnswer, Ready
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
 from labelop.engines.segment import Prompted, segment
 from labelop.engines.spent import Spent
-from labelop.errors import EngineError, ModelInputError, PlacementForbiddenError
+from labelop.errors import EngineError, EngineUnavailableError, ModelInputError, PlacementForbiddenError
 from labelop.ids import numbered_ids
 from labelop.ingest.decode import Frame
 from labelop.labels import Prediction
@@ -78,6 +79,23 @@ class ImageResult:
     """Bytes received for it; an equal share of each answer."""
     detector_seconds: float = 0.0
     """The part of `infer_seconds` that the detector took, so that detectors can be compared."""
+
+
+def require_an_answer(what: str, results: Sequence[ImageResult]) -> None:
+    """Refuse results that all say nothing of their images: they would be taken for done, and nobody would ask again.
+
+    A failure among good answers stays that image's own.
+
+    Raises:
+        EngineUnavailableError: The engine or its server failed at every image that it was asked for.
+    """
+    asked = [result for result in results if result.outcome != "withheld"]
+    codes = {str(result.reason) for result in asked if result.outcome == "failed"}
+    if asked and all(result.outcome == "failed" for result in asked) and codes <= SERVER_FAULTS:
+        raise EngineUnavailableError(
+            f"{what}: the engine failed at all of {len(asked)} images ({', '.join(sorted(codes))}).",
+            hint="The server is at fault, not the images: nothing was landed, the next run asks again.",
+        )
 
 
 def arm_parameters(arm: ArmModels) -> dict[str, Any]:

@@ -64,8 +64,7 @@ class GrpcTransport:
             asked = service_pb2.ModelReadyRequest(name=model)
             said = _ask(lambda: self._stub.ModelReady(asked, timeout=timeout_seconds))
         if not said.ready:
-            # a model that is loading and one that nobody knows are told apart by the first request only
-            raise RefusedError("busy" if model is None else "not_served", "NOT_READY", "the answer is: not ready")
+            raise RefusedError("not_ready", "NOT_READY", "the answer is: not ready")
 
     def describe(self, model: str, timeout_seconds: float) -> Any:
         """Ask for metadata; see `Transport.describe`."""

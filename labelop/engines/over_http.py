@@ -9,13 +9,16 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
-import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException
+from queue import Empty, LifoQueue
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import gevent
 import numpy as np
@@ -28,6 +31,8 @@ from labelop.engines.transport import MAX_ANSWER_BYTES, Kind, Question, RefusedE
 _LENGTH = "Inference-Header-Content-Length"
 _CONNECT_SECONDS = 5.0
 _BLOCK_BYTES = 1 << 16
+MAX_TEXT_BYTES = 1 << 20
+"""Largest description of a model taken."""
 _KINDS: dict[int, Kind] = {
     400: "bad_input",
     401: "not_admitted",
@@ -42,7 +47,7 @@ _KINDS: dict[int, Kind] = {
 
 
 class HttpTransport:
-    """Connections to one server, one per thread.
+    """Connections to one server: as many as calls run at once, each kept for the next call, all closed with it.
 
     Args:
         endpoint: Base URL, http or https.
@@ -52,18 +57,25 @@ class HttpTransport:
     def __init__(self, endpoint: str, *, compress: bool = False) -> None:
         self._parts = urlsplit(endpoint)
         self._compress = compress
-        self._local = threading.local()
-        self._clients: list[Any] = []
-        self._lock = threading.Lock()
+        self._idle: LifoQueue[_Line] = LifoQueue()
 
     def ready(self, model: str | None, timeout_seconds: float) -> None:
         """Ask for readiness; see `Transport.ready`."""
-        self._call("GET", "/v2/health/ready" if model is None else f"{_path(model)}/ready", timeout_seconds)
+        try:
+            self._get("/v2/health/ready" if model is None else f"{_path(model)}/ready", timeout_seconds)
+        except RefusedError as error:
+            if error.kind == "bad_input":
+                # nothing was put in that could be bad: this is how Triton says no
+                raise RefusedError("not_ready", error.status, error.text or "not ready") from error
+            raise
 
     def describe(self, model: str, timeout_seconds: float) -> Any:
         """Ask for metadata; see `Transport.describe`."""
-        _, body = self._call("GET", _path(model), timeout_seconds)
-        return json.loads(body)
+        body = self._get(_path(model), timeout_seconds)
+        try:
+            return json.loads(body)
+        except RecursionError as error:
+            raise ValueError("JSON that is nested too deeply") from error
 
     def infer(self, question: Question, timeout_seconds: float) -> Reply:
         """Run a model; see `Transport.infer`."""
@@ -78,61 +90,113 @@ class HttpTransport:
         headers = {} if size is None else {_LENGTH: str(size)}
         if self._compress:
             body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
-        said, answer = self._call("POST", f"{_path(question.model)}/infer", timeout_seconds, body, headers)
-        length = said.get(_LENGTH)
-        found = InferenceServerClient.parse_response_body(answer, header_length=None if length is None else int(length))
-        return Reply(found.get_response(), found.as_numpy, len(body), len(answer))
+        asked = _Asked("POST", self._at(f"{_path(question.model)}/infer"), body, headers, MAX_ANSWER_BYTES)
+        length, answer = self._call(asked, timeout_seconds)
+        try:
+            found = InferenceServerClient.parse_response_body(
+                answer, header_length=None if length is None else int(length)
+            )
+            message = found.get_response()
+        except Exception as error:
+            # the client raises its own class, RecursionError and several others of Python's for what is no answer
+            raise ValueError(str(error) or type(error).__name__) from error
+        return Reply(message, found.as_numpy, len(body), len(answer))
 
     def close(self) -> None:
         """Close every connection."""
-        with self._lock:
-            for client in self._clients:
-                client.close()
-            self._clients.clear()
-            self._local = threading.local()
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().close()
 
-    def _call(
-        self, method: str, path: str, timeout_seconds: float, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> tuple[Any, bytes]:
-        """Send one request; answers the response's headers and body."""
+    def _get(self, path: str, timeout_seconds: float) -> bytes:
+        return self._call(_Asked("GET", self._at(path), b"", {}, MAX_TEXT_BYTES), timeout_seconds)[1]
+
+    def _at(self, path: str) -> str:
+        return self._parts.path.rstrip("/") + path
+
+    def _call(self, asked: _Asked, timeout_seconds: float) -> tuple[Any, bytes]:
+        """Send one request; answers the length of the answer's JSON part, where it says so, and its body."""
+        try:
+            line = self._idle.get_nowait()
+        except Empty:
+            line = _Line(self._parts)
+        try:
+            return line.ask(asked, timeout_seconds)
+        finally:
+            self._idle.put(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request as it goes out."""
+
+    method: str
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+    most_bytes: int
+    """Largest answer taken."""
+
+
+class _Line:
+    """One connection in a thread of its own, since gevent's sockets and timers belong to the thread that made them.
+
+    In a caller's thread each would leave an event loop with its descriptors behind when that thread ends.
+    """
+
+    def __init__(self, parts: SplitResult) -> None:
+        self._parts = parts
+        self._client: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="http")
+
+    def ask(self, asked: _Asked, timeout_seconds: float) -> tuple[Any, bytes]:
+        """Send one request; see `HttpTransport`."""
+        return self._thread.submit(self._ask, asked, timeout_seconds).result()
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        self._thread.submit(self._end).result()
+        self._thread.shutdown()
+
+    def _end(self) -> None:
+        self._drop()
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    def _ask(self, asked: _Asked, timeout_seconds: float) -> tuple[Any, bytes]:
+        response: Any = None
         try:
             # the client's own timeout starts anew with each byte: a server that drips would never be late
             with gevent.Timeout(timeout_seconds, TimeoutError("too late")):
-                path = self._parts.path.rstrip("/") + path
-                response = self._client(timeout_seconds).request(method, path, body, headers or {})
-                answer = _read(response)
+                client = self._open(timeout_seconds)
+                response = client.request(asked.method, asked.path, asked.body, dict(asked.headers))
+                return _answer(response, asked.most_bytes)
         except HTTPException as error:
             # a connection that broke off inside an answer, or bytes that are no HTTP
-            self._forget()
+            self._drop()
             raise ConnectionError(str(error) or type(error).__name__) from error
-        except (OSError, ValueError):
-            self._forget()
+        except RefusedError:
             raise
-        if response.status_code != HTTPStatus.OK:
-            raise _refusal(response, answer)
-        return response, answer
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            if response is not None:
+                response.release()  # what is left in it belongs to a request that is over
 
-    def _client(self, timeout_seconds: float) -> Any:
-        # gevent's sockets belong to their thread
-        client = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = HTTPClient(
+    def _open(self, timeout_seconds: float) -> Any:
+        if self._client is None:
+            self._client = HTTPClient(
                 self._parts.hostname or "",
                 port=self._parts.port,
                 ssl=self._parts.scheme == "https",
                 connection_timeout=min(_CONNECT_SECONDS, timeout_seconds),
                 network_timeout=timeout_seconds,
             )
-            with self._lock:
-                self._clients.append(client)
-        return client
+        return self._client
 
-    def _forget(self) -> None:
-        """Drop this thread's connection: what is left in it belongs to a request that is over."""
-        client, self._local.client = getattr(self._local, "client", None), None
+    def _drop(self) -> None:
+        client, self._client = self._client, None
         if client is not None:
-            with self._lock, suppress(ValueError):
-                self._clients.remove(client)
             client.close()
 
 
@@ -146,28 +210,37 @@ def _input(name: str, value: NDArray[Any], datatype: str) -> Any:
     return tensor
 
 
-def _read(response: Any) -> bytes:
+def _answer(response: Any, most_bytes: int) -> tuple[Any, bytes]:
+    if response.status_code != HTTPStatus.OK:
+        raise _refusal(response, response.read(_BLOCK_BYTES))
     blocks, size = [], 0
     while block := response.read(_BLOCK_BYTES):
         size += len(block)
-        if max(size, response.content_length or 0) > MAX_ANSWER_BYTES:
-            raise ValueError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        if max(size, response.content_length or 0) > most_bytes:
+            raise ValueError(f"an answer of more than {most_bytes} bytes")
         blocks.append(block)
     if response.get("Content-Encoding", "identity") != "identity":
         raise ValueError("an answer that is packed, though nobody asked for that")
-    return b"".join(blocks)
+    return response.get(_LENGTH), b"".join(blocks)
 
 
 def _refusal(response: Any, body: bytes) -> RefusedError:
     status: int = response.status_code
     text = body[:1000].decode("utf-8", "replace")
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
         text = str(json.loads(body)["error"])
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        # images go to the address that was agreed on and to no other; a query may hold a secret
-        to = urlsplit(str(response.get("Location")))._replace(query="", fragment="").geturl()
-        return RefusedError("redirected", str(status), to)
+        return RefusedError("redirected", str(status), _shown(str(response.get("Location"))))
     return RefusedError(_KINDS.get(status, "failed"), str(status), text, _after(response.get("Retry-After")))
+
+
+def _shown(location: str) -> str:
+    """Write where a redirect points to: images go nowhere but to the agreed address, and a query may hold a secret."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "an address that cannot be read"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _after(value: Any) -> float | None:
@@ -176,7 +249,7 @@ def _after(value: Any) -> float | None:
     if text.isdecimal():
         return float(text[:9])
     try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
+        when = parsedate_to_datetime(text).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (when.astimezone(dt.UTC) - dt.datetime.now(dt.UTC)).total_seconds())
+    return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())

@@ -19,23 +19,13 @@ from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.gate import Released
-from labelop.egress.release_token import refusal_in
 from labelop.engines import leaving
 from labelop.engines.answers import DIGEST_OUTPUT, Description, check_description, read_answer
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.engines.breaker import CircuitBreaker
-from labelop.engines.transport import Question, RefusedError, Reply, Transport
-from labelop.errors import (
-    CatalogError,
-    EngineError,
-    EngineResponseError,
-    EngineTimeoutError,
-    EngineUnavailableError,
-    LabelopError,
-    MissingExtraError,
-    ModelInputError,
-    SettingsError,
-)
+from labelop.engines.reach import HINT, open_transport, told
+from labelop.engines.transport import Question, RefusedError
+from labelop.errors import EngineError, EngineResponseError, EngineUnavailableError
 
 T = TypeVar("T")
 
@@ -47,9 +37,8 @@ REQUESTS = 4
 """Most requests under way at once, over all threads of one client."""
 
 _PAUSE_SECONDS = 0.2
-_READY_HINT = "Is the inference server running?"
-_TLS_FAULTS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
-"""Words of the TLS library for what no retry heals."""
+_DOUBLINGS = 6
+"""How often a pause doubles at most; then it is as long as a circuit rests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +90,7 @@ class RemoteEngine:
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport = _transport(endpoint, compress=compress)
+        self._transport = open_transport(endpoint, compress=compress)
         self.endpoint = endpoint
         self.placement = placement
         self.is_loopback = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
@@ -117,11 +106,13 @@ class RemoteEngine:
     def open(self, cards: Sequence[ModelCard]) -> None:
         """Wait until the server has loaded models, before any image is prepared for it.
 
+        A server that says it is not ready is asked again until all tries' time is over.
+
         Raises:
             CatalogError, SettingsError, EngineUnavailableError, EngineTimeoutError: As `forward`.
         """
         for card in cards:
-            self._try(card, partial(self._describe, card))
+            self._try(card, partial(self._describe, card), patient=True)
 
     def forward(
         self, card: ModelCard, released: Sequence[Released], boxes: NDArray[np.float32] | None = None
@@ -151,22 +142,23 @@ class RemoteEngine:
         images = [one.payload for one in released]
         prompts = None if boxes is None else np.ascontiguousarray(boxes[None], dtype=np.float32)
 
-        def ask(seconds: float) -> Reply:
+        def ask(seconds: float) -> RemoteAnswer:
             started = self._clock()
             said = self._describe(card, seconds)
             names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if said.proves_digest else [])]
             tokens = [one.token for one in released] if said.wants_release else []
             left = max(0.001, seconds - (self._clock() - started))
-            return self._transport.infer(Question(card.id, images, prompts, names, tokens), left)
+            reply = self._transport.infer(Question(card.id, images, prompts, names, tokens), left)
+            raw = read_answer(card, reply, len(released), None if boxes is None else len(boxes))
+            return RemoteAnswer(raw, reply.sent_bytes, reply.received_bytes)
 
-        reply = self._try(card, ask)
-        raw = read_answer(card, reply, len(released), None if boxes is None else len(boxes))
-        return RemoteAnswer(raw, reply.sent_bytes, reply.received_bytes)
+        return self._try(card, ask)
 
     def ready(self) -> bool:
         """Ask whether the server answers; False when it does not."""
         try:
-            self._transport.ready(None, self._timeout_seconds)
+            with self._slots:
+                self._transport.ready(None, self._timeout_seconds)
         except (RefusedError, OSError, ValueError):
             return False
         return True
@@ -181,8 +173,14 @@ class RemoteEngine:
             return self._described[card.digest]
         said = self._asked(partial(self._transport.describe, card.id, seconds))
         described = check_description(card, said if isinstance(said, dict) else {})
-        # a server may load a model when it is asked for readiness, or at the first answer
-        self._asked(partial(self._transport.ready, card.id, seconds))
+        try:
+            # a server may load a model when it is asked for readiness, or at the first answer
+            self._asked(partial(self._transport.ready, card.id, seconds))
+        except RefusedError as error:
+            if error.kind != "not_ready" or said is not None:
+                raise
+            # one that is loading and one that nobody knows look alike, unless the server itself is still starting
+            self._asked(partial(self._transport.ready, None, seconds))
         self._described[card.digest] = described
         return described
 
@@ -191,98 +189,59 @@ class RemoteEngine:
         try:
             return call()
         except RefusedError as error:
-            if error.kind in {"busy", "not_admitted", "redirected"}:
-                raise
-            return None
+            if error.kind in {"not_served", "bad_input"}:
+                return None
+            if error.kind == "failed":
+                # no image was sent yet, so none is at fault
+                raise self._undescribed(f"(status {error.status}): {error.text}") from error
+            raise
+        except ValueError as error:
+            raise self._undescribed(f"readably: {error}") from error
 
-    def _try(self, card: ModelCard, call: Callable[[float], T]) -> T:
+    def _undescribed(self, why: str) -> EngineUnavailableError:
+        return EngineUnavailableError(f"The server at {self.endpoint} does not describe its models {why}.", hint=HINT)
+
+    def _try(self, card: ModelCard, call: Callable[[float], T], *, patient: bool = False) -> T:
+        """Ask until there is an answer; a patient caller waits for a server that is loading until the deadline."""
         where = f"Model {card.id} at {self.endpoint}"
         end = self._clock() + self._attempts * self._timeout_seconds
-        attempt = 0
+        attempt, loading = 0, False
         while True:
             attempt += 1
+            queued = self._clock()
             with self._slots:
-                self._breaker.enter(where)  # an open circuit is no try: it ends the request at once
+                end += self._clock() - queued  # whoever held the slot had that time, not this request
                 try:
-                    answered = self._once(where, call, min(self._timeout_seconds, max(0.001, end - self._clock())))
+                    return self._heard(where, call, min(self._timeout_seconds, max(0.001, end - self._clock())))
                 except EngineError as error:
-                    if not error.retryable:
-                        self._breaker.succeeded()
+                    closed = "circuit" in error.context
+                    loading = patient and ("loading" in error.context or (loading and closed))
+                    # an open circuit is no try: it ends the request at once
+                    if not error.retryable or (closed and not loading):
                         raise
-                    self._breaker.failed()
                     # full jitter: many workers that lost one server must not come back together
-                    pause = random.uniform(0, _PAUSE_SECONDS * 2**attempt)  # noqa: S311 - no secret
+                    pause = random.uniform(0, _PAUSE_SECONDS * 2 ** min(attempt, _DOUBLINGS))  # noqa: S311 - no secret
                     pause += error.context.get("after_seconds") or 0.0
-                    if attempt == self._attempts or self._clock() + pause >= end:
+                    if (attempt >= self._attempts and not loading) or self._clock() + pause >= end:
                         raise
-                except BaseException:
-                    # the server answered with a fault of the set-up, or this process is being stopped
-                    self._breaker.succeeded()
-                    raise
-                else:
-                    self._breaker.succeeded()
-                    return answered
             self._pause(pause)
 
-    def _once(self, where: str, call: Callable[[float], T], seconds: float) -> T:
+    def _heard(self, where: str, call: Callable[[float], T], seconds: float) -> T:
+        """Ask once, if the circuit lets it, and tell it how that went."""
+        self._breaker.enter(where)
         try:
-            return call(seconds)
-        except RefusedError as error:
-            raise _refusal(where, error) from error
-        except TimeoutError as error:
-            raise EngineTimeoutError(f"{where} did not answer within {self._timeout_seconds} seconds.") from error
-        except OSError as error:
-            if any(words in str(error) for words in _TLS_FAULTS):
-                raise SettingsError(
-                    f"{where} cannot be reached safely: {error}.",
-                    hint="Check the address in LABELOP_CLOUD_URL and the server's certificate.",
-                ) from error
-            raise EngineUnavailableError(f"{where} cannot be reached: {error}.", hint=_READY_HINT) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise EngineResponseError(f"{where} answered something unreadable: {error}.", code="BAD_ANSWER") from error
-
-
-def _transport(endpoint: str, *, compress: bool) -> Transport:
-    parts = urlsplit(endpoint)
-    if parts.hostname and parts.scheme in ("http", "https"):
-        from labelop.engines.over_http import HttpTransport  # noqa: PLC0415 - one of two libraries is needed
-
-        return HttpTransport(endpoint, compress=compress)
-    if parts.hostname and parts.scheme in ("grpc", "grpcs"):
-        try:
-            from labelop.engines.over_grpc import GrpcTransport  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise MissingExtraError(
-                f"Cloud endpoint {endpoint!r} needs gRPC, which is not installed: {error}.",
-                hint="Install labelop[grpc], or give the server's HTTP address.",
-            ) from error
-        return GrpcTransport(endpoint, compress=compress)
-    raise SettingsError(
-        f"Cloud endpoint {endpoint!r} is no address; http://host:port or grpc://host:port is expected.",
-        hint="Set LABELOP_CLOUD_URL, or leave it empty for the loopback server.",
-    )
-
-
-def _refusal(where: str, error: RefusedError) -> LabelopError:
-    said = f"(status {error.status}): {error.text}."
-    code = refusal_in(error.text)
-    facts = {"release_code": code, "refused": "refused_at_far_end"} if code else {}
-    match error.kind:
-        case "busy":
-            return EngineUnavailableError(
-                f"{where} is not ready {said}", hint=_READY_HINT, after_seconds=error.after_seconds
-            )
-        # faults of the set-up end the run: as failures of single images they would be landed for good
-        case "not_served":
-            return CatalogError(f"{where} is not served: {error.text}.", hint="Start the server with the same catalog.")
-        case "not_admitted":
-            return SettingsError(f"{where} does not admit this client {said}", **facts)
-        case "redirected":
-            return SettingsError(
-                f"{where} is said to be elsewhere {said}", hint="Images go to LABELOP_CLOUD_URL only; check it."
-            )
-        case "bad_input":
-            reason = f"RELEASE_{code}" if code else "BAD_INPUT"
-            return ModelInputError(f"{where} refused the request: {error.text}.", code=reason, **facts)
-        case "failed":
-            return EngineResponseError(f"{where} failed {said}", code="SERVER_FAILED")
+            with told(where, self._timeout_seconds):
+                answered = call(seconds)
+        except EngineError as error:
+            # a server that fails at everything is as good as none; one that refuses a request has answered it
+            if error.retryable or isinstance(error, EngineResponseError):
+                self._breaker.failed()
+            else:
+                self._breaker.succeeded()
+            raise
+        except BaseException:
+            # the server answered with a fault of the set-up, or this process is being stopped
+            self._breaker.succeeded()
+            raise
+        self._breaker.succeeded()
+        return answered

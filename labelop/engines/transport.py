@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 """Largest answer taken; a segmenter's of some hundred boxes is a fifth of it."""
 
-Kind = Literal["busy", "not_served", "not_admitted", "bad_input", "redirected", "failed"]
+Kind = Literal["busy", "not_ready", "not_served", "not_admitted", "bad_input", "redirected", "failed"]
 
 
 class RefusedError(Exception):
@@ -74,7 +74,7 @@ class Transport(Protocol):
     """
 
     def ready(self, model: str | None, timeout_seconds: float) -> None:
-        """Ask whether a model, or with None the server, can answer; returns when it can."""
+        """Ask whether a model, or with None the server, can answer; returns when it can, else raises `not_ready`."""
         ...
 
     def describe(self, model: str, timeout_seconds: float) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from labelop.engines.compose import FORWARD_IMAGES
+from labelop.engines.compose import FORWARD_IMAGES, require_an_answer
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError, kept_first
@@ -105,7 +105,7 @@ def run_batch(
         Rows for `prelabels` and `usage`; nothing has landed yet.
 
     Raises:
-        EngineUnavailableError: The engine could not be reached at all; nothing became of the batch.
+        EngineUnavailableError: The engine could not be reached, or failed at every image; nothing became of the batch.
         SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
         PlanOutdatedError: Its images would leave in another form than planned; nothing was read.
     """
@@ -120,6 +120,7 @@ def run_batch(
         items = attempt.usable(reader.take(wanted, _CHUNK_IMAGES, next_wanted))
         passes = groups(items, FORWARD_IMAGES, lambda item: item.pixels.nbytes)
         side_by_side(attempt.ask, passes, lanes, attempt.note)
+        require_an_answer(f"Batch {batch.batch_id}", attempt.answered)
     except BaseException as error:
         # who interrupts has paid for what was asked until then, too
         if attempt.asked and book is not None:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from labelop.catalog.cards import ModelCard
 from labelop.egress.audit import AuditLog
 from labelop.egress.gate import Gate, Released
+from labelop.engines.remote import RemoteEngine
 from labelop.engines.wire import HEADER
 from labelop.sensitivity.levels import Level
-from tests.unit.engines.models import QUERIES, picture
+from tests.unit.engines.models import QUERIES, detector, picture
 
 Shapes = dict[str, list[int]]
 Raw = tuple[int, dict[str, str], bytes]
@@ -39,6 +41,15 @@ class Open:
 def released(folder: Path, placement: str = "cloud") -> Released:
     """Release one picture."""
     return Gate(Open(), AuditLog(folder / "audit.jsonl"), placement).release(picture(), "i", "public", "r")
+
+
+def ask(url: str, folder: Path, card: ModelCard | None = None, *, boxes: Any = None, **options: Any) -> Any:
+    """Send one image, to a detector when no card is given; a pause between tries takes no time."""
+    engine = RemoteEngine(url, **({"pause": lambda _: None} | options))
+    try:
+        return engine.forward(card or detector(folder), [released(folder)], boxes)
+    finally:
+        engine.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +101,15 @@ def http_answer(shapes: Shapes, *, cut: int = 0, datatype: str = "FP32", **more:
 
 @contextmanager
 def http_server(infer: Callable[[], Raw], said: Any = None) -> Iterator[tuple[str, list[tuple[str | None, bytes]]]]:
-    """Serve metadata and answers; yields the address and the coding and body of each request."""
+    """Serve metadata, bytes as they are, and answers; yields the address and the coding and body of each request."""
     seen: list[tuple[str | None, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._send(404 if said is None else 200, {}, json.dumps(said or {"error": "none"}).encode())
+            body = said if isinstance(said, bytes) else json.dumps(said or {"error": "none"}).encode()
+            self._send(404 if said is None else 200, {}, body)
 
         def do_POST(self) -> None:
             seen.append((self.headers["Content-Encoding"], self.rfile.read(int(self.headers["Content-Length"]))))

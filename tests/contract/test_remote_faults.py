@@ -23,17 +23,8 @@ from labelop.errors import (
     EngineUnavailableError,
     LabelopError,
 )
-from tests.contract.doubles import GOOD, Shapes, http_answer, http_server, released
+from tests.contract.doubles import GOOD, Shapes, ask, http_answer, http_server, released
 from tests.unit.engines.models import QUERIES, classifier, detector, segmenter
-
-
-def ask(url: str, card: ModelCard, folder: Path, *, boxes: Any = None, **options: Any) -> Any:
-    """Send one image."""
-    engine = RemoteEngine(url, pause=lambda _: None, **options)
-    try:
-        return engine.forward(card, [released(folder)], boxes)
-    finally:
-        engine.close()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +47,7 @@ def test_another_models_shapes_are_an_error(make: Callable[[Path], ModelCard], s
     boxes = np.array([[1, 1, 9, 9], [2, 2, 8, 8]], dtype=np.float32) if card.task == "segmentation" else None
     serving = http_server(lambda: http_answer(shapes))
     with serving as (url, _), pytest.raises(EngineResponseError, match="shape") as caught:
-        ask(url, card, tmp_path, boxes=boxes)
+        ask(url, tmp_path, card, boxes=boxes)
     assert caught.value.context["code"] == "BAD_SHAPE"
 
 
@@ -64,7 +55,7 @@ def test_another_models_shapes_are_an_error(make: Callable[[Path], ModelCard], s
 def test_half_an_answer_is_an_error(tmp_path: Path, cut: int) -> None:
     """Tensors that end before their announced size are refused, wherever they end."""
     with http_server(lambda: http_answer(GOOD, cut=cut)) as (url, _), pytest.raises(EngineResponseError):
-        ask(url, detector(tmp_path), tmp_path)
+        ask(url, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +72,7 @@ def test_another_model_is_found_out_before_an_image_leaves(tmp_path: Path, said:
     """What a server says of a model is held against the card, and nothing is sent when they differ."""
     with http_server(lambda: http_answer(GOOD), said) as (url, seen):
         with pytest.raises(CatalogError, match="tiny-boxes"):
-            ask(url, detector(tmp_path), tmp_path)
+            ask(url, tmp_path)
         assert seen == []
 
 
@@ -89,7 +80,7 @@ def test_another_model_is_found_out_before_an_image_leaves(tmp_path: Path, said:
 def test_metadata_that_says_nothing_changes_nothing(tmp_path: Path, said: Any) -> None:
     """A server without usable metadata is used; its answers are checked all the same."""
     with http_server(lambda: http_answer(GOOD), said) as (url, seen):
-        assert ask(url, detector(tmp_path), tmp_path).raw["boxes"].shape == (1, QUERIES, 4)
+        assert ask(url, tmp_path).raw["boxes"].shape == (1, QUERIES, 4)
         assert len(seen) == 1
 
 
@@ -114,7 +105,6 @@ def test_an_answer_that_drips_is_too_late(tmp_path: Path) -> None:
         with pytest.raises(EngineTimeoutError, match="did not answer"):
             ask(
                 f"http://127.0.0.1:{listener.getsockname()[1]}",
-                detector(tmp_path),
                 tmp_path,
                 timeout_seconds=0.3,
                 attempts=1,
@@ -187,7 +177,7 @@ def test_no_more_requests_run_at_once_than_allowed(tmp_path: Path) -> None:
 def test_a_packed_request_is_booked_at_its_packed_size(tmp_path: Path) -> None:
     """With compression the body is gzip, and what is booked is what was sent."""
     with http_server(lambda: http_answer(GOOD)) as (url, seen):
-        found = ask(url, detector(tmp_path), tmp_path, compress=True)
+        found = ask(url, tmp_path, compress=True)
     [(coding, body)] = seen
     assert coding == "gzip"
     assert found.sent_bytes == len(body)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,7 @@ from labelop.errors import (
     ModelInputError,
     SettingsError,
 )
-from tests.contract.doubles import Says, double, http_server, released
+from tests.contract.doubles import Says, ask, double, http_server, released
 from tests.unit.engines.models import QUERIES, detector
 
 
@@ -33,15 +32,6 @@ def kind(request: pytest.FixtureRequest) -> str:
     if request.param == "grpc":
         pytest.importorskip("grpc")
     return str(request.param)
-
-
-def ask(url: str, folder: Path, **options: Any) -> Any:
-    """Send one image."""
-    engine = RemoteEngine(url, **({"pause": lambda _: None} | options))
-    try:
-        return engine.forward(detector(folder), [released(folder)])
-    finally:
-        engine.close()
 
 
 def test_bytes_are_booked(kind: str, tmp_path: Path) -> None:
