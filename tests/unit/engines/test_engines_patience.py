@@ -84,7 +84,7 @@ def test_a_server_that_never_gets_ready_is_given_up_at_the_deadline(tmp_path: Pa
     """The wait ends with all tries' time, and whoever comes next is told at once."""
     server = Server(ready=refusing("not_ready"))
     engine = server.engine()
-    with pytest.raises(EngineUnavailableError, match="not ready|was not asked"):
+    with pytest.raises(EngineUnavailableError, match=r"not ready|was not asked"):
         engine.open([detector(tmp_path)])
     assert 150 < server.now <= 180
     asked = len(server.asked)
