@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 
 from labelop.catalog.cards import ModelCard, load_card
-from labelop.catalog.files import PICKLED, sha256_of_file
+from labelop.catalog.files import PICKLED, appear, sha256_of_file
 from labelop.catalog.form import FAMILIES, FOLDER_FILES
 from labelop.errors import CatalogError
 
@@ -91,20 +92,43 @@ def describe_folder(folder: Path, wishes: CardWishes | None = None) -> dict[str,
 
 
 def write_card(content: Mapping[str, Any], path: Path) -> ModelCard:
-    """Write a card that is not there yet, and read it back.
+    """Write a card that is not there yet, whole or not at all, and read it back.
 
     Raises:
         CatalogError: A card is there already, or the content breaks the form; nothing is left behind.
     """
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            yaml.safe_dump(dict(content), file, sort_keys=False, allow_unicode=True)
-    except FileExistsError as error:
-        raise CatalogError(f"Card {path.name} is there already.", hint="Give another --id, or remove it.") from error
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".card-") as made:
+        half = Path(made) / path.name
+        half.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        appear(half, path)
     try:
         return load_card(path)
     except CatalogError:
         path.unlink()
+        raise
+
+
+def place(content: Mapping[str, Any], work: Path, output: Path) -> ModelCard:
+    """Move a model that was made into its folder: files and report first, then the card that names them.
+
+    Args:
+        content: What the card says; `id` names card and report.
+        work: Folder with its files and `<id>.parity.json`, on the same disk.
+        output: Folder of the card.
+
+    Raises:
+        CatalogError: A card or a file of one of these names is there, or the content breaks the form; what was there
+            stays as it was, and nothing is left behind.
+    """
+    placed: list[Path] = []
+    try:
+        for name in (*content["files"].values(), f"{content['id']}.parity.json"):
+            appear(work / name, output / name)
+            placed.append(output / name)
+        return write_card(content, output / f"{content['id']}.yaml")
+    except BaseException:
+        for file in placed:
+            file.unlink()
         raise
 
 

@@ -6,7 +6,6 @@ that knows torch; a segmenter becomes two graphs (`export_segmenter.py`). Nothin
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from labelop.catalog.cards import ModelCard
 from labelop.catalog.checkpoint import CardWishes, describe_folder, write_card
 from labelop.catalog.export_segmenter import export_segmenter
 from labelop.catalog.files import sha256_of_file
-from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, write_graph
+from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, workshop, write_graph
 from labelop.engines.base import OUTPUTS, ModelInputs, RawOutputs
 from labelop.errors import MissingExtraError
 from labelop.settings import forbid
@@ -53,12 +52,7 @@ def export_folder(
     if content["task"] == "segmentation":
         return export_segmenter(folder, output, wishes, target=target, threads=threads)
     name = content["id"]
-    output.mkdir(parents=True, exist_ok=True)
-    # on the same disk, so that moving is one step
-    with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as made:
-        work = Path(made)
-        (work / folder.name).symlink_to(folder.resolve())
-        source = write_card(content, work / "source.yaml")
+    with workshop(folder, output, content) as (work, source):
         graph = work / f"{name}.onnx"
         wanted = _trace(source, graph, threads)
         del content["folder"]

@@ -6,7 +6,6 @@ folder's, whose other half it is.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from labelop.catalog.cards import ModelCard
 from labelop.catalog.checkpoint import CardWishes, describe_folder, write_card
 from labelop.catalog.choice import EngineChoice
 from labelop.catalog.files import sha256_of_file
-from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, write_graph
+from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, workshop, write_graph
 from labelop.engines.base import OUTPUTS, Engine, RawOutputs, features_of, load_engine
 
 FEATURES = ("fine", "middle", "coarse")
@@ -55,12 +54,7 @@ def export_segmenter(
     require_torch()
     content = describe_folder(folder, wishes)
     name = content["id"]
-    output.mkdir(parents=True, exist_ok=True)
-    # on the same disk, so that moving is one step
-    with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as made:
-        work = Path(made)
-        (work / folder.name).symlink_to(folder.resolve())
-        source = write_card(content, work / "source.yaml")
+    with workshop(folder, output, content) as (work, source):
         files = {role: work / f"{name}-{role}.onnx" for role in ("encoder", "decoder")}
         wanted = _trace(source, files, threads)
         del content["folder"]

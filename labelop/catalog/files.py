@@ -6,6 +6,7 @@ Knows no engine, and no format but by its suffix.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from labelop.errors import CatalogError
@@ -51,3 +52,25 @@ def inside(folder: Path, name: str, card_name: str) -> Path:
             hint="Put the file beside the card.",
         )
     return path
+
+
+def appear(made: Path, target: Path) -> None:
+    """Move a finished file to its place in one step, and never over another.
+
+    Raises:
+        CatalogError: There is a file of this name.
+    """
+    try:
+        os.link(made, target)
+    except FileExistsError as error:
+        raise _taken(target) from error
+    except OSError as error:
+        # a disk without links: there the look and the move are two steps
+        if target.exists():
+            raise _taken(target) from error
+        made.rename(target)
+
+
+def _taken(target: Path) -> CatalogError:
+    what = "Card" if target.suffix == ".yaml" else "File"
+    return CatalogError(f"{what} {target.name} is there already.", hint="Give another --id, or remove it.")

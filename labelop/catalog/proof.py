@@ -5,11 +5,12 @@ Knows neither which graphs a model has nor what is inside them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
-import shutil
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelop.catalog.cards import ModelCard, load_card
-from labelop.catalog.checkpoint import write_card
+from labelop.catalog.cards import ModelCard
+from labelop.catalog.checkpoint import place, write_card
 from labelop.engines.base import RawOutputs
 from labelop.errors import CatalogError, MissingExtraError, ModelLoadError
 
@@ -51,6 +52,23 @@ class Parity:
     def holds(self) -> bool:
         """Whether the difference is within `TOLERANCE`."""
         return self.mean_difference <= TOLERANCE * self.spread + 1e-9
+
+
+@contextlib.contextmanager
+def workshop(folder: Path, output: Path, content: Mapping[str, Any]) -> Iterator[tuple[Path, ModelCard]]:
+    """Make the folder in which an export is made, with the source and its card in it; it is gone afterwards.
+
+    Args:
+        folder: Hugging Face folder.
+        output: Folder of the new card; made when it is not there.
+        content: What the source's card says.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    # on the same disk, so that moving is one step
+    with tempfile.TemporaryDirectory(dir=output, prefix=".export-") as made:
+        work = Path(made)
+        (work / folder.name).symlink_to(folder.resolve())
+        yield work, write_card(content, work / "source.yaml")
 
 
 def require_torch() -> None:
@@ -144,10 +162,10 @@ def _flat(parts: list[NDArray[np.float32]], *, ranked: bool) -> NDArray[np.float
 
 
 def keep(content: Mapping[str, Any], report: list[Parity], work: Path, output: Path) -> ModelCard:
-    """Write the card of an export whose report holds, and move its files from the folder it was made in.
+    """Put an export whose report holds into its folder, see `place`.
 
     Raises:
-        CatalogError: An output differs from torch's, or a card of this id is there; nothing is written.
+        CatalogError: An output differs from torch's, or a card or file of its names is there; nothing is written.
     """
     name = content["id"]
     bad = [row for row in report if not row.holds]
@@ -157,8 +175,5 @@ def keep(content: Mapping[str, Any], report: list[Parity], work: Path, output: P
             f"{bad[0].mean_difference:.2g} on average, allowed is {TOLERANCE} of its spread {bad[0].spread:.2g}.",
             hint="Nothing was written; run the folder as it is.",
         )
-    card = write_card(content, output / f"{name}.yaml")
-    for file in card.files.values():
-        shutil.move(work / file.name, file)
-    (output / f"{name}.parity.json").write_text(json.dumps([asdict(row) for row in report], indent=2) + "\n")
-    return load_card(card.path)
+    (work / f"{name}.parity.json").write_text(json.dumps([asdict(row) for row in report], indent=2) + "\n")
+    return place(content, work, output)

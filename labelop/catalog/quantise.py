@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import json
+import logging
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,23 +19,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from labelop.catalog.cards import ModelCard, load_card, verify
-from labelop.catalog.checkpoint import write_card
+from labelop.catalog.cards import ModelCard, verify
+from labelop.catalog.checkpoint import place, write_card
 from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
 from labelop.catalog.files import sha256_of_file
 from labelop.catalog.form import MODEL_ID, parse_card
+from labelop.catalog.int8_graph import write_int8
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, load_engine
 from labelop.engines.parity import combined, difference
-from labelop.errors import CatalogError, MissingExtraError
+from labelop.errors import CatalogError
 from labelop.ids import sha256_hex
+from labelop.ingest.decode import Frame, decode_for
 
 TOLERANCE = 0.05
 """Largest difference from the source (see `labelop.engines.parity`) with which a card is written."""
 SCOPES = ("convolutions", "layers")
 """convolutions: what a convolution depends on; layers: convolutions, matrix products, and what joins them."""
 
-_LAYERS = {"Conv", "MatMul", "Gemm", "MaxPool", "Add", "GlobalAveragePool"}
+LEAST_COMPARED = {"detection": 20, "classification": 8}
+"""Draft objects of both sides, or images, without which nothing is judged."""
+
+_LEAST_DEVIATION = 2.0
+"""Standard deviation of a picture's values, of 255, below which it shows nothing: agreeing on it proves nothing."""
+_QUALITY = 95
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ def quantise(
 ) -> tuple[ModelCard, list[Kept]]:
     """Write an int8 graph and its card, which names the source, the images and the tool.
 
+    Scaled decoding stays allowed only where the int8 model itself was seen to find the same with it.
+
     Args:
         card: A detector or classifier of format onnx.
         images: Photographs of the kind the model is for, by which ranges of values are set; RGB, upright.
@@ -75,13 +87,15 @@ def quantise(
         judged: Other photographs, by which it is compared with its source; `images` when empty.
         scope: One of `SCOPES`; convolutions for a detector and layers for a classifier when None.
         model_id: Name of the new model; that of the source with `-int8` when None.
-        refuse: Whether nothing is written when an engine's difference is above `TOLERANCE`.
+        refuse: Whether nothing is written when an engine's difference is above `TOLERANCE`, or there is too little to
+            tell.
 
     Returns:
         The new card, and one row per installed engine; also in `<id>.parity.json` beside the card.
 
     Raises:
-        CatalogError: The card is no such model, its name is taken, or it does not find what its source finds.
+        CatalogError: The card is no such model, its name is taken, there is too little to judge it by, or it does not
+            find what its source finds.
         DigestMismatchError: A file is not the one the card pins.
         MissingExtraError: onnx is not installed.
     """
@@ -102,89 +116,39 @@ def quantise(
     scope = scope or ("convolutions" if card.task == "detection" else "layers")
     output.mkdir(parents=True, exist_ok=True)
     # on the same disk, so that moving is one step
-    with tempfile.TemporaryDirectory(dir=output, prefix=".int8-") as made:
-        graph = Path(made) / f"{name}.onnx"
+    with tempfile.TemporaryDirectory(dir=output, prefix=".int8-") as folder:
+        graph = Path(folder) / f"{name}.onnx"
         frames = [_frame(card, image) for image in images]
-        _write_graph(card, frames, graph, scope)
+        write_int8(card, frames, graph, scope)
         content = _content(card, name, graph, frames, scope)
-        report = _compare(card, write_card(content, Path(made) / f"{name}.yaml"), judged or images)
-        bad = [row for row in report if not row.holds]
-        if bad and refuse:
-            raise CatalogError(
-                f"Model {name} on {bad[0].engine} differs from {card.id} by {bad[0].difference:.4f} "
-                f"({bad[0].compared_count} compared), allowed is {TOLERANCE}.",
-                hint="Nothing was written. Give more photographs of the kind the model is for, or a narrower --scope.",
-            )
-        target = write_card(content, output / f"{name}.yaml")
-        shutil.move(graph, target.files["model"])
-        (output / f"{name}.parity.json").write_text(json.dumps([asdict(row) for row in report], indent=2) + "\n")
-    return load_card(target.path), report
+        made = write_card(content, Path(folder) / f"{name}.yaml")
+        shown = [image for image in judged or images if _frame(card, image).std() >= _LEAST_DEVIATION]
+        report = _compare(card, made, shown)
+        if refuse:
+            _refuse(card, name, report, len(shown))
+        if card.scaled_decode and not _scales(card, made, shown):
+            _log.warning("model %s does without scaled decoding: it was not shown to find the same with it", name)
+            content["input"] = {key: value for key, value in content["input"].items() if key != "scaled_decode"}
+        (Path(folder) / f"{name}.parity.json").write_text(json.dumps([asdict(row) for row in report], indent=2) + "\n")
+        return place(content, Path(folder), output), report
 
 
-def _write_graph(card: ModelCard, frames: Sequence[ImageArray], path: Path, scope: str) -> None:
-    try:
-        import onnx  # noqa: PLC0415 - an extra
-        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415
-        from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Making {card.id} int8 needs {error.name}, which is not installed.",
-            hint="Install it with: pip install 'labelop[torch]'.",
-        ) from error
-    folded = path.with_suffix(".folded.onnx")
-    try:
-        quant_pre_process(str(card.files["model"]), str(folded), skip_symbolic_shape=True)
-        nodes = onnx.load(str(folded), load_external_data=False).graph.node
-        quantize_static(
-            str(folded),
-            str(path),
-            _Frames(frames),
-            quant_format=QuantFormat.QDQ,
-            # unsigned values and signed weights: signed values were half as fast on onnxruntime
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            nodes_to_quantize=_before_convolutions(nodes) if scope == "convolutions" else _layers(nodes),
+def _refuse(card: ModelCard, name: str, report: Sequence[Kept], shown_count: int) -> None:
+    least = LEAST_COMPARED[card.task]
+    poor = min(report, key=lambda row: row.compared_count)
+    if poor.compared_count < least:
+        raise CatalogError(
+            f"Model {name} cannot be judged: {shown_count} photographs that show something gave {poor.compared_count} "
+            f"draft objects or classes on {poor.engine}, expected are {least} or more.",
+            hint="Nothing was written. Give more photographs of the kind the model is for, with objects on them.",
         )
-    except Exception as error:
-        # the tool raises whatever its passes raise; all of it means that this graph cannot be made int8
-        raise CatalogError(f"Model {card.id} cannot be made int8: {' '.join(str(error).split())[:300]}") from error
-
-
-class _Frames:
-    """Hand out images one by one, as the tool asks for them."""
-
-    def __init__(self, frames: Sequence[ImageArray]) -> None:
-        self._left: Iterator[ImageArray] = iter(frames)
-
-    def get_next(self) -> dict[str, ImageArray] | None:
-        """Give the next feed, None after the last."""
-        frame = next(self._left, None)
-        return None if frame is None else {"images": frame[None]}
-
-
-def _layers(nodes: Any) -> list[str]:
-    made = {output for node in nodes for output in node.output}
-    # an Add of a constant is a shift of the pixels or a bias: it stays exact
-    return [
-        node.name
-        for node in nodes
-        if node.op_type in _LAYERS and (node.op_type != "Add" or all(name in made for name in node.input))
-    ]
-
-
-def _before_convolutions(nodes: Any) -> list[str]:
-    from onnxruntime.quantization.registry import QDQRegistry  # noqa: PLC0415 - beside onnx only
-
-    maker = {output: node for node in nodes for output in node.output}
-    waiting, found = [node for node in nodes if node.op_type == "Conv"], {}
-    while waiting:
-        node = waiting.pop()
-        if node.name not in found:
-            found[node.name] = node
-            waiting += [maker[name] for name in node.input if name in maker]
-    # arithmetic between them (Mul, Add, Concat) stays exact: OpenVINO read such a graph wrong
-    return [name for name, node in found.items() if node.op_type in QDQRegistry]
+    bad = [row for row in report if not row.holds]
+    if bad:
+        raise CatalogError(
+            f"Model {name} on {bad[0].engine} differs from {card.id} by {bad[0].difference:.4f} "
+            f"({bad[0].compared_count} compared), allowed is {TOLERANCE}.",
+            hint="Nothing was written. Give more photographs of the kind the model is for, or a narrower --scope.",
+        )
 
 
 def _content(card: ModelCard, name: str, graph: Path, frames: Sequence[ImageArray], scope: str) -> dict[str, Any]:
@@ -208,7 +172,10 @@ def _content(card: ModelCard, name: str, graph: Path, frames: Sequence[ImageArra
     }
 
 
-def _compare(source: ModelCard, made: ModelCard, images: Sequence[ImageArray]) -> list[Kept]:
+def _compare(
+    source: ModelCard, made: ModelCard, images: Sequence[ImageArray], seen: Sequence[ImageArray] | None = None
+) -> list[Kept]:
+    """Compare a model on every installed engine with its source; `seen` is what it sees where that is not the same."""
     default = EngineChoice(ENGINES["onnx"][0], most_images=1)
     with _opened(source, default) as engine:
         wanted = [dict(_ask(engine, image)) for image in images]
@@ -217,11 +184,27 @@ def _compare(source: ModelCard, made: ModelCard, images: Sequence[ImageArray]) -
     for name in (name for name in ENGINES["onnx"] if installed_version(name) is not None):
         with _opened(made, EngineChoice(name, most_images=1)) as engine:
             parts = [
-                difference(source, before, _ask(engine, image), 0, width_px=image.shape[1], height_px=image.shape[0])
-                for before, image in zip(wanted, images, strict=True)
+                difference(source, before, _ask(engine, pixels), 0, width_px=image.shape[1], height_px=image.shape[0])
+                for before, image, pixels in zip(wanted, images, seen or images, strict=True)
             ]
         report.append(Kept(name, *combined(source, parts), TOLERANCE))
     return report
+
+
+def _scales(source: ModelCard, made: ModelCard, images: Sequence[ImageArray]) -> bool:
+    """Tell whether the model finds in JPEGs decoded at a smaller scale what its source finds in all pixels."""
+    frame = Frame(source.width_px, source.height_px, scaled=True, stretched=True)
+    large = [i for i in images if min(i.shape[0] // source.height_px, i.shape[1] // source.width_px) > 1]
+    if not large:
+        return False
+    report = _compare(source, made, large, [decode_for(_jpeg(image), frame)[0] for image in large])
+    return all(row.holds and row.compared_count >= LEAST_COMPARED[source.task] for row in report)
+
+
+def _jpeg(image: ImageArray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from labelop.catalog.cards import ModelCard, load_catalog, verify
 from labelop.catalog.checkpoint import CardWishes, describe_folder
 from labelop.catalog.export import export_folder
 from labelop.catalog.export_segmenter import FEATURES
+from labelop.catalog.files import appear
 from labelop.catalog.proof import Parity
 from labelop.catalog.pull import pull
 from labelop.engines.base import Engine, ModelInputs, features_of
@@ -194,6 +195,46 @@ def test_an_export_replaces_no_card(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(CatalogError, match="already"):
         export_folder(folder, tmp_path / "out", SIZE)
     verify(card)
+
+
+def test_an_export_leaves_the_files_of_others(tmp_path: Path, folder: Path) -> None:
+    """Weights of another card that have the same name stay as they are, and no card is written: it overwrote them."""
+    (tmp_path / "out").mkdir()
+    other = tmp_path / "out" / f"{folder.name}.onnx"
+    other.write_bytes(b"weights of another card")
+    with pytest.raises(CatalogError, match=rf"File {other.name} is there already"):
+        export_folder(folder, tmp_path / "out", SIZE)
+    assert list((tmp_path / "out").iterdir()) == [other]
+    assert other.read_bytes() == b"weights of another card"
+
+
+def test_a_card_comes_after_its_files(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is cut between the two leaves no card without weights; it did before."""
+    seen: list[str] = []
+
+    def watched(made: Path, target: Path) -> None:
+        if target.parent.name == "out":
+            seen.append(target.suffix)
+        appear(made, target)
+
+    monkeypatch.setattr("labelop.catalog.checkpoint.appear", watched)
+    export_folder(folder, tmp_path / "out", SIZE)
+    assert seen == [".onnx", ".json", ".yaml"]
+
+
+def test_a_disk_without_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is moved there all the same, and still not over another."""
+
+    def link(*_: object) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr("os.link", link)
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    appear(tmp_path / "a", tmp_path / "c")
+    with pytest.raises(CatalogError, match="c is there already"):
+        appear(tmp_path / "b", tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "a"
 
 
 def test_an_exported_segmenter_says_what_torch_says(tmp_path: Path) -> None:
