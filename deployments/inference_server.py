@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -33,11 +34,15 @@ def main() -> int:
     """Serve the catalog of the settings until stopped."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
-    parser.add_argument("--port", type=int, default=8700, help="HTTP port")
-    parser.add_argument("--grpc-port", type=int, help="gRPC port; the one after the HTTP port by default")
+    parser.add_argument("--port", type=int, default=8700, help="HTTP port; 0 takes a free one")
+    parser.add_argument(
+        "--grpc-port", type=int, help="gRPC port; 0 takes a free one; the one after a given HTTP port by default"
+    )
     parser.add_argument("--wait-microseconds", type=int, default=2000, help="longest wait for a fuller batch")
     given = parser.parse_args()
-    grpc_port = given.grpc_port or given.port + 1
+    port = given.port or _free_port(given.host)
+    after = port + 1 if given.port else 0
+    grpc_port = (after if given.grpc_port is None else given.grpc_port) or _free_port(given.host)
     logging.basicConfig(level=logging.WARNING)
     settings = load_settings()
     try:
@@ -49,7 +54,7 @@ def main() -> int:
         return 1
     config = TritonConfig(
         http_address=given.host,
-        http_port=given.port,
+        http_port=port,
         grpc_address=given.host,
         grpc_port=grpc_port,
         allow_metrics=False,
@@ -60,10 +65,16 @@ def main() -> int:
         for name, engine in engines.items():
             _bind(triton, name, engine, far_end, given.wait_microseconds)
         triton.run()
-        where = f"http://{given.host}:{given.port} and grpc://{given.host}:{grpc_port}"
+        where = f"http://{given.host}:{port} and grpc://{given.host}:{grpc_port}"
         print(f"serving {', '.join(engines)} on {where}", file=sys.stderr, flush=True)
         triton.serve()
     return 0
+
+
+def _free_port(host: str) -> int:
+    """Find a port, since Triton takes none of its own choice; it may be gone when Triton asks for it, which it says."""
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _open(card: ModelCard, threads: int) -> Engine:

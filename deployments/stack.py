@@ -48,12 +48,16 @@ def up(
     state_file = folder / "stack.json"
     if state_file.exists():
         sys.exit(f"error: a stack is recorded in {state_file}. Hint: `make down` stops it.")
-    for option, port in (("--port", ui_port), ("--model-port", model_port)):
+    serving, extra = model_command(model_server)
+    has_grpc = model_server == "pytriton"
+    wanted = [("--port", ui_port), ("--model-port", model_port)]
+    if has_grpc and model_port:
+        wanted.append(("--model-port", model_port + 1))  # its gRPC port is the one after
+    for option, port in wanted:
         if port and _taken(port):
             sys.exit(
                 f"error: port {port} is taken. Hint: stop what listens there, or give another {option}; 0 finds one."
             )
-    serving, extra = model_command(model_server)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     ui, model = ui_port or free_port(), model_port or free_port()
     api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
@@ -87,7 +91,8 @@ def up(
     told = models_log.stat().st_size if models_log.exists() else 0
     # the far end gets public keys only, and takes nothing without a release that they verify
     checks = base | extra | {"LABELOP_PUBLIC_KEYS": str(public)}
-    start("models", [*serving, "--port", str(model)], child_environment(FAR_END, os.environ, checks))
+    ports = ["--port", str(model), *(["--grpc-port", "0"] if has_grpc and not model_port else [])]
+    start("models", [*serving, *ports], child_environment(FAR_END, os.environ, checks))
     _wait_for(f"{api}/health", folder / "logs/server.log", pids["server"])
     _wait_for(f"{models}/v2/health/ready", folder / "logs/models.log", pids["models"])
     # a Triton core is ready before it has any model

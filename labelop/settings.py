@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from labelop.egress.address import read_address, shown
 from labelop.egress.environment import QUIET
 from labelop.errors import SettingsError
 
@@ -80,6 +81,13 @@ class Settings(BaseSettings):
     s3_secret: SecretStr | None = Field(default=None, description="Secret of that store; never shown.")
     s3_region: str = Field(default="us-east-1", description="Region of that store.")
 
+    @field_validator("cloud_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value:
+            read_address(value)
+        return value
+
     @property
     def local_root(self) -> Path:
         """Folder for what must be a local file: the store itself, or `labelop-local` where the store is remote."""
@@ -144,6 +152,6 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors(include_url=False, include_input=True)[0]
         name = "LABELOP_" + str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise SettingsError(
-            f"Setting {name} has the value {first.get('input')!r}: {first['msg']}.",
+            f"Setting {name} has the value {shown(str(first.get('input')))!r}: {first['msg']}.",
             hint="`labelop doctor` lists every setting with its value.",
         ) from error

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
+from labelop.egress.address import read_address
 from labelop.egress.release_token import refusal_in
 from labelop.engines.transport import RefusedError, Transport
 from labelop.errors import (
@@ -35,24 +35,24 @@ def open_transport(endpoint: str, *, compress: bool) -> Transport:
         SettingsError: The endpoint is no URL.
         MissingExtraError: The endpoint is gRPC, whose library is not installed.
     """
-    parts = urlsplit(endpoint)
-    if parts.hostname and parts.scheme in ("http", "https"):
+    try:
+        parts = read_address(endpoint)
+    except ValueError as error:
+        raise SettingsError(
+            f"Cloud endpoint {error}.", hint="Set LABELOP_CLOUD_URL, or leave it empty for the loopback server."
+        ) from error
+    if parts.scheme in ("http", "https"):
         from labelop.engines.over_http import HttpTransport  # noqa: PLC0415 - one of two libraries is needed
 
         return HttpTransport(endpoint, compress=compress)
-    if parts.hostname and parts.scheme in ("grpc", "grpcs"):
-        try:
-            from labelop.engines.over_grpc import GrpcTransport  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise MissingExtraError(
-                f"Cloud endpoint {endpoint!r} needs gRPC, which is not installed: {error}.",
-                hint="Install labelop[grpc], or give the server's HTTP address.",
-            ) from error
-        return GrpcTransport(endpoint, compress=compress)
-    raise SettingsError(
-        f"Cloud endpoint {endpoint!r} is no address; http://host:port or grpc://host:port is expected.",
-        hint="Set LABELOP_CLOUD_URL, or leave it empty for the loopback server.",
-    )
+    try:
+        from labelop.engines.over_grpc import GrpcTransport  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Cloud endpoint {endpoint!r} needs gRPC, which is not installed: {error}.",
+            hint="Install labelop[grpc], or give the server's HTTP address.",
+        ) from error
+    return GrpcTransport(endpoint, compress=compress)
 
 
 @contextmanager

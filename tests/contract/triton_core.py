@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -37,22 +37,24 @@ def triton_core(catalog: Path, **environment: str) -> Iterator[dict[str, str]]:
     if made.returncode:
         pytest.skip(f"PyTriton's environment cannot be made: {(made.stderr.strip().splitlines() or ['?'])[-1]}")
     command, extra = stack().model_command("pytriton")
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        port, grpc_port = one.getsockname()[1], other.getsockname()[1]
     log = catalog / "triton.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--grpc-port", str(grpc_port)],
+            [*command, "--port", "0", "--grpc-port", "0"],
             env=os.environ | extra | {"LABELOP_CATALOG": str(catalog)} | environment,
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
-    found = {"http": f"http://127.0.0.1:{port}", "grpc": f"grpc://127.0.0.1:{grpc_port}"}
+    found: dict[str, str] = {}
     try:
         deadline = time.monotonic() + START_SECONDS
-        # the line is written when every model is bound
-        while f"{found['grpc']}\n" not in log.read_text(errors="replace") or not ready(port):
+        # the line is written when every model is bound, and says which ports were free
+        while not found or not ready(found["http"]):
+            said = re.search(
+                r"^serving .* on (http://\S+) and (grpc://\S+)\n", log.read_text(errors="replace"), re.MULTILINE
+            )
+            found = dict(zip(("http", "grpc"), said.groups(), strict=True)) if said else {}
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the Triton server did not start:\n{log.read_text(errors='replace')[-3000:]}")
             threading.Event().wait(0.2)
@@ -66,10 +68,10 @@ def triton_core(catalog: Path, **environment: str) -> Iterator[dict[str, str]]:
         process.wait()
 
 
-def ready(port: int) -> bool:
+def ready(url: str) -> bool:
     """Ask a server whether all of its models can answer."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/tiny-masks/ready", timeout=2):
+        with urllib.request.urlopen(f"{url}/v2/models/tiny-masks/ready", timeout=2):
             return True
     except (urllib.error.URLError, OSError):
         return False

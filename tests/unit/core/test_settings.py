@@ -12,7 +12,7 @@ from labelop.settings import load_settings
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STORE", "AUDIT", "ENGINE_THREADS", "S3_SECRET", "DATA_DOCS", "REPORT"):
+    for name in ("STORE", "AUDIT", "ENGINE_THREADS", "S3_SECRET", "DATA_DOCS", "REPORT", "CLOUD_URL"):
         monkeypatch.delenv(f"LABELOP_{name}", raising=False)
 
 
@@ -64,3 +64,39 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in " ".join(str(value) for _, value in settings)
     assert settings.s3_secret is not None
     assert settings.s3_secret.get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1",
+        "http://host:99999",
+        "http://host:0",
+        "http://host:port",
+        "ftp://host",
+        "host:80",
+        "http://",
+        "http://ho st",
+        "http://host/?key=hunter2",
+        "http://user:hunter2@host",
+        "http://user:hun/ter2@host",
+        "grpcs://hunter2@host:1",
+        "user:hunter2@host:80",
+        "http://user:hunter2@[::1",
+        "http://user:hunter2@host:99999",
+    ],
+)
+def test_an_address_that_is_none_is_found_when_it_is_read(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """It names its setting and shows no secret; it was found out at the first shard, or was a traceback there."""
+    monkeypatch.setenv("LABELOP_CLOUD_URL", address)
+    with pytest.raises(SettingsError, match="LABELOP_CLOUD_URL") as caught:
+        load_settings()
+    assert "hun" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "http://host", "https://host:443/models/v1", "grpc://[::1]:8001", "grpcs://a.b:1"]
+)
+def test_addresses_of_both_transports_are_taken(address: str) -> None:
+    """HTTP and gRPC with and without TLS, a path of a proxy, and nothing at all."""
+    assert load_settings(cloud_url=address).cloud_url == address

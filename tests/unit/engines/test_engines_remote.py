@@ -207,7 +207,7 @@ def test_only_releases_for_this_placement_are_sent(tmp_path: Path, thing: str) -
 @pytest.mark.parametrize("address", ["", "host:80", "ftp://host", "http://"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     """The message says which form is expected."""
-    with pytest.raises(SettingsError, match="http://host:port"):
+    with pytest.raises(SettingsError, match="http, https, grpc, grpcs://host:port"):
         RemoteEngine(address)
 
 
