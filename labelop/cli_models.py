@@ -59,7 +59,10 @@ class Device(StrEnum):
 def profile(
     model: Annotated[list[str] | None, typer.Option("--model", help="Model id; all of the catalog when empty.")] = None,
     engine: Annotated[list[Engine] | None, typer.Option("--engine", help="Engine to measure; all when empty.")] = None,
-    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Images of one pass: 1 and 8.")] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Images of one pass; 1 and up to 8 when empty."),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option("--images", exists=True, file_okay=False, help="Folder of pictures the models are for."),
@@ -71,7 +74,7 @@ def profile(
     """Measure each engine's speed, memory and agreement on this machine; `engine: auto` reads the newest."""
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
     from labelop.catalog.profile import land_profile  # noqa: PLC0415
-    from labelop.engines.measure import BATCHES, load_samples, measure  # noqa: PLC0415
+    from labelop.engines.measure import load_samples, measure  # noqa: PLC0415
 
     with running(store, quiet=True) as (settings, tables):
         catalog = load_catalog(settings.catalog)
@@ -82,7 +85,7 @@ def profile(
         for card in catalog.values():
             if model and card.id not in model:
                 continue
-            found = measure(card, pictures, settings, engines=engine or (), batches=batch or BATCHES, rounds=rounds)
+            found = measure(card, pictures, settings, engines=engine or (), batches=batch or (), rounds=rounds)
             rows += land_profile(tables, card.id, card.digest, settings.engine_threads, found)
         for row in rows:
             row["images_per_second"] = 1 / row["image_seconds"] if row["image_seconds"] else None
@@ -100,7 +103,7 @@ def engines(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
             {
                 "model_id": card.id,
                 "engine": "none" if choice is None else choice.label,
-                "images_count": None if choice is None else choice.most_images,
+                "images_count": None if choice is None else choice.images_of(card),
                 "threads_count": settings.engine_threads,
                 "reason": reason,
             }

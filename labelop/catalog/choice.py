@@ -20,7 +20,12 @@ ENGINES: dict[str, tuple[str, ...]] = {"onnx": ("onnxruntime", "openvino"), "hug
 """Engines that run a card's format, the default first."""
 
 _DISTRIBUTIONS = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",), "torch": ("torch",)}
-_MOST_IMAGES = 8
+MOST_IMAGES = 8
+"""Most images of one pass where no profile says otherwise."""
+_PASS_PIXELS = MOST_IMAGES * 320 * 256
+"""Most input pixels of such a pass: more leave a processor's cache and are slower than image by image."""
+_GPU_PASS_PIXELS = MOST_IMAGES * 640 * 640
+"""The same on a GPU, which wants full passes; never of a segmenter, whose encoder may take GiB an image."""
 _COMPANIONS = "LABELOP_ENGINE, LABELOP_ENGINE_PRECISION and LABELOP_ENGINE_DEVICE have to fit; each may be `auto`."
 _log = logging.getLogger(__name__)
 
@@ -37,8 +42,8 @@ class EngineChoice:
     """cpu | cuda | tensorrt."""
     compiled: bool = False
     """Whether torch compiles the model."""
-    most_images: int = _MOST_IMAGES
-    """Most images of one pass."""
+    most_images: int | None = None
+    """Most images of one pass; what `pass_images` says when None."""
     reason: str = ""
     """Why it was chosen, one sentence."""
 
@@ -47,10 +52,25 @@ class EngineChoice:
         """All that makes two loaded engines different."""
         return (self.engine, self.precision, self.device, self.compiled, self.most_images)
 
+    def images_of(self, card: ModelCard) -> int:
+        """Say how many images of a card one pass takes."""
+        return self.most_images or pass_images(card, self.device)
+
     @property
     def label(self) -> str:
         """Write it for people, for example `openvino bf16 cpu`."""
         return " ".join((self.engine, self.precision, self.device, *(["compiled"] if self.compiled else [])))
+
+
+def pass_images(card: ModelCard, device: str = "cpu") -> int:
+    """Say how many images one pass takes at most where nothing was measured; fewer the larger the inputs are.
+
+    Args:
+        card: The model; a segmenter of 1024 px gets one image on every device.
+        device: cpu | cuda | tensorrt.
+    """
+    most = _PASS_PIXELS if device == "cpu" or card.task == "segmentation" else _GPU_PASS_PIXELS
+    return max(1, min(MOST_IMAGES, most // (card.width_px * card.height_px)))
 
 
 def choose_engine(card: ModelCard, settings: Settings) -> EngineChoice:

@@ -62,6 +62,11 @@ class Engine(Protocol):
         """Kind of engine, for the `engine` column."""
         ...
 
+    @property
+    def most_images(self) -> int:
+        """Most images of one pass: as was measured, else by the size of its inputs; fewer once memory ran out."""
+        ...
+
     def preprocess(self, image: ImageArray) -> ImageArray:
         """Bring one image into the model's frame."""
         ...

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
 from labelop.engines.answers import SERVER_FAULTS
+from labelop.engines.base import RawOutputs
 from labelop.engines.columns import PredictionColumns
-from labelop.engines.lanes import ImageItem, Lane, LaneAnswer, Ready
+from labelop.engines.lanes import ImageItem, Lane, Ready
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
 from labelop.engines.segment import Prompted, segment
 from labelop.engines.spent import Spent
@@ -24,12 +25,6 @@ from labelop.errors import EngineError, EngineUnavailableError, ModelInputError,
 from labelop.ids import numbered_ids
 from labelop.ingest.decode import Frame
 from labelop.labels import Prediction
-
-FORWARD_IMAGES = 8
-"""Most images in one forward pass: larger batches gain nothing on a CPU and cost memory."""
-
-_PASS_PIXELS = FORWARD_IMAGES * 320 * 256
-"""Most input pixels in one pass: a batch of large inputs leaves the processor's cache and is slower than one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +113,11 @@ class ComposedArm:
         self.frame = arm.frame(stretched=lane.takes_stretched)
         self.parameters = {**arm_parameters(arm), **lane.parameters()}
 
+    @property
+    def most_images(self) -> int:
+        """Most images that one of the models takes in a pass; see `Prelabeller.most_images`."""
+        return max(self._lane.most_images(card) for card in self._arm.cards)
+
     def open(self) -> None:
         """Wait until every model can answer; see `Prelabeller.open`."""
         self._lane.open(self._arm.cards)
@@ -125,7 +125,7 @@ class ComposedArm:
     def prelabel(self, items: Sequence[ImageItem]) -> list[ImageResult]:
         """Make draft labels; see `Prelabeller.prelabel`."""
         results: list[ImageResult] = []
-        most = _pass_images(self._arm.detector)
+        most = self.most_images
         for start in range(0, len(items), most):
             results += self._chunk(items[start : start + most])
         return results
@@ -191,7 +191,7 @@ class ComposedArm:
             for index, one in enumerate(detected)
             if not isinstance(one, EngineError) and one.drafts.any()
         ]
-        return segment(self._lane, self._arm.segmenter, prompted, spent, _pass_images(self._arm.segmenter))
+        return segment(self._lane, self._arm.segmenter, prompted, spent, self._lane.most_images(self._arm.segmenter))
 
     def _predictions(
         self,
@@ -199,7 +199,7 @@ class ComposedArm:
         index: int,
         detected: _Detected | EngineError,
         drawn: list[str | None] | EngineError | None,
-        classes: LaneAnswer | None,
+        classes: RawOutputs | None,
     ) -> PredictionColumns:
         if isinstance(detected, EngineError):
             raise detected
@@ -233,17 +233,13 @@ class _Detected:
     """Which of them a reviewer is shown."""
 
 
-def _detected(card: ModelCard, one: Ready, index: int, found: LaneAnswer) -> _Detected | EngineError:
+def _detected(card: ModelCard, one: Ready, index: int, found: RawOutputs) -> _Detected | EngineError:
     width, height = one.item.width_px, one.item.height_px
     try:
-        objects = read_detections(card, found.raw, index, width, height)
+        objects = read_detections(card, found, index, width, height)
     except EngineError as error:
         return error
     return _Detected(objects, _drafts(card, objects))
-
-
-def _pass_images(card: ModelCard) -> int:
-    return max(1, min(FORWARD_IMAGES, _PASS_PIXELS // (card.width_px * card.height_px)))
 
 
 def _is_image(item: ImageItem) -> bool:
@@ -257,8 +253,8 @@ def _drafts(card: ModelCard, detections: Detections) -> NDArray[np.bool_]:
     return np.asarray(detections.scores >= least[detections.class_index], dtype=np.bool_)
 
 
-def _image_labels(card: ModelCard, answer: LaneAnswer, index: int, image_id: str) -> PredictionColumns:
-    scores = read_class_scores(card, answer.raw, index)
+def _image_labels(card: ModelCard, raw: RawOutputs, index: int, image_id: str) -> PredictionColumns:
+    scores = read_class_scores(card, raw, index)
     order = np.lexsort((np.arange(len(scores)), -scores))
     return PredictionColumns(
         numbered_ids("p", image_id, card.digest, count=len(order)),

@@ -74,7 +74,7 @@ class FolderEngine(ModelEngine):
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
         choice = choice or EngineChoice("torch")
-        super().__init__(card, choice.most_images)
+        super().__init__(card, choice.images_of(card))
         assert card.folder is not None
         self._torch, transformers = _libraries(card)
         self._torch.set_num_threads(threads)

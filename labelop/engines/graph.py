@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
 from labelop.engines.base import OUTPUTS, Features, ModelInputs, RawOutputs
-from labelop.engines.model import MOST_IMAGES, ModelEngine, failed
+from labelop.engines.model import ModelEngine, failed
 from labelop.engines.signature import Tensor, check_signature
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
 
@@ -43,7 +43,7 @@ class GraphEngine(ModelEngine):
     name = "graph"
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
-        super().__init__(card, MOST_IMAGES if choice is None else choice.most_images)
+        super().__init__(card, None if choice is None else choice.images_of(card))
         device = "cpu" if choice is None else choice.device
         if device not in devices():
             raise MissingExtraError(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
+from labelop.catalog.choice import pass_images
 from labelop.egress.gate import PAYLOAD_FORMAT, Gate, ReleaseRequest
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, features_of
 from labelop.engines.remote import RemoteEngine
@@ -87,6 +88,10 @@ class Lane(Protocol):
         """Bring images into the lane's form; a refused one is answered by its error."""
         ...
 
+    def most_images(self, card: ModelCard) -> int:
+        """Say how many images of a model one pass takes at most."""
+        ...
+
     def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
         """Run one forward pass."""
         ...
@@ -129,6 +134,10 @@ class LocalLane:
     def prepare(self, items: Sequence[ImageItem]) -> list[Ready | PlacementForbiddenError]:
         """Take the pixels as they are."""
         return [Ready(item, item.pixels) for item in items]
+
+    def most_images(self, card: ModelCard) -> int:
+        """Ask the engine, which knows its profile."""
+        return self._engines[card.id].most_images
 
     def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
         """Run one forward pass on this machine."""
@@ -189,6 +198,10 @@ class CloudLane:
             answer if isinstance(answer, PlacementForbiddenError) else Ready(item, answer)
             for item, answer in zip(items, answers, strict=True)
         ]
+
+    def most_images(self, card: ModelCard) -> int:
+        """Bound a request by its inputs; the server cuts it into the passes of its own engine."""
+        return pass_images(card)
 
     def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
         """Run one forward pass on the server."""

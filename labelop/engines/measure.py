@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.catalog.cards import ModelCard, verify
-from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
+from labelop.catalog.choice import ENGINES, EngineChoice, installed_version, pass_images
 from labelop.catalog.profile import Measured
 from labelop.engines.base import Engine, ImageArray, ModelInputs, features_of, load_engine
 from labelop.engines.energy import Meter, open_meter
@@ -28,8 +28,6 @@ from labelop.engines.ways import ways_here
 from labelop.errors import EngineError, MissingExtraError
 from labelop.settings import Settings
 
-BATCHES = (1, 8)
-"""Batch sizes that are measured."""
 _WARM_ROUNDS = 2
 _PASSES = 2
 """Passes of each lane in a round."""
@@ -42,6 +40,7 @@ class _Trial:
     """One engine with one batch size, while it is measured."""
 
     choice: EngineChoice
+    images: int
     lanes: int
     engine: Engine | None = None
     growth_bytes: int | None = None
@@ -57,7 +56,7 @@ def measure(
     settings: Settings,
     *,
     engines: Sequence[str] = (),
-    batches: Sequence[int] = BATCHES,
+    batches: Sequence[int] = (),
     rounds: int = 5,
 ) -> list[Measured]:
     """Measure every engine this machine has for a model.
@@ -67,7 +66,8 @@ def measure(
         images: Pictures of the kind it is for, at least one; they are repeated to fill a batch.
         settings: Threads of a pass; whether compiled models are measured too.
         engines: Engines to measure beside the reference; all that are installed when empty.
-        batches: Images of one pass; a segmenter encodes them together and prompts each with its boxes.
+        batches: Images of one pass; a segmenter encodes them together and prompts each with its boxes. One, and the
+            most that any device is given unmeasured, when empty: larger passes may need more memory than there is.
         rounds: Timed rounds of each engine and batch size, after two that are not timed; in each, as many lanes as a
             worker has run a few passes side by side.
 
@@ -81,11 +81,11 @@ def measure(
         DigestMismatchError: A file is not the one its card pins.
     """
     verify(card)
-    sizes = sorted(set(batches))
+    sizes = sorted(set(batches) or {1, pass_images(card, "cuda")})
     reference = EngineChoice(ENGINES[card.format][0])
     ways = [reference, *(way for way in _ways(card, settings, engines) if way.key != reference.key)]
     lanes = lanes_of(settings.engine_threads)
-    trials = [_Trial(replace(way, most_images=size), lanes) for way in ways for size in sizes]
+    trials = [_Trial(replace(way, most_images=size), size, lanes) for way in ways for size in sizes]
     meters = {way.device: open_meter(way.device) for way in ways}
     frames = np.stack([_frame(card, image) for image in images])
     answers = _reference(card, settings, reference, frames)
@@ -99,7 +99,7 @@ def measure(
         trial.seconds.append(_timed(trial, frames))
         after = meter.joules()
         if before is not None and after is not None:
-            trial.joules.append((after - before) / (_PASSES * lanes * trial.choice.most_images))
+            trial.joules.append((after - before) / (_PASSES * lanes * trial.images))
 
     for trial in trials:
         _guarded(trial, warm)
@@ -188,7 +188,7 @@ def _open(
         _timed(trial, frames)
     peak = _status("VmHWM")
     trial.growth_bytes = None if peak is None or before is None else max(0, peak - before)
-    size, parts = trial.choice.most_images, []
+    size, parts = trial.images, []
     for start in range(0, len(frames), size):
         raw = _pass(trial.engine, frames, size, start)
         for index in range(min(size, len(frames) - start)):
@@ -206,9 +206,9 @@ def _timed(trial: _Trial, frames: ImageArray) -> float:
     count = _PASSES * trial.lanes
     with ThreadPoolExecutor(trial.lanes) as pool:
         started = time.perf_counter()
-        for _ in pool.map(lambda _: _pass(engine, frames, trial.choice.most_images), range(count)):
+        for _ in pool.map(lambda _: _pass(engine, frames, trial.images), range(count)):
             pass
-        return (time.perf_counter() - started) / (count * trial.choice.most_images)
+        return (time.perf_counter() - started) / (count * trial.images)
 
 
 def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
@@ -235,7 +235,7 @@ def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int, meter:
         device=trial.choice.device,
         compiled=trial.choice.compiled,
         reference=reference,
-        images_count=trial.choice.most_images,
+        images_count=trial.images,
         rounds_count=rounds,
         image_seconds=statistics.median(trial.seconds) if good and trial.seconds else None,
         lanes_count=trial.lanes,

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.catalog.cards import ModelCard
+from labelop.catalog.choice import pass_images
 from labelop.engines.base import Features, ImageArray, ModelInputs, RawOutputs
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
 from labelop.errors import EngineResponseError, ModelInputError
 
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
 """Reason code of a pass that did not fit into memory."""
-MOST_IMAGES = 8
-"""Most images of one pass unless a profile says otherwise: larger batches gain nothing on a CPU and cost memory."""
 
 _CHANNELS = 3
 _EDGES = 4
@@ -35,14 +34,20 @@ class ModelEngine:
 
     Args:
         card: The model.
-        most_images: Most images of one pass, at least 1; larger inputs are run in pieces.
+        most_images: Most images of one pass, at least 1; larger inputs are run in pieces. What `pass_images` says of
+            the card when None.
     """
 
     name = "model"
 
-    def __init__(self, card: ModelCard, most_images: int = MOST_IMAGES) -> None:
+    def __init__(self, card: ModelCard, most_images: int | None = None) -> None:
         self.card = card
-        self._most = most_images
+        self._most = most_images or pass_images(card)
+
+    @property
+    def most_images(self) -> int:
+        """Most images of one pass; see `Engine.most_images`."""
+        return self._most
 
     def forward(self, inputs: ModelInputs) -> RawOutputs:
         """Run the model, in pieces of at most `most_images`; see `Engine.forward`."""
@@ -80,9 +85,10 @@ class ModelEngine:
             except EngineResponseError as error:
                 if size == 1 or error.context.get("code") != OUT_OF_MEMORY:
                     raise
-                self._most = size // 2
+                # another pass beside this one may have met the same and gone further
+                self._most = min(self._most, size // 2)
                 _log.warning(
-                    "model %s ran out of memory with %d images; going on with %d", self.card.id, size, size // 2
+                    "model %s ran out of memory with %d images; going on with %d", self.card.id, size, self._most
                 )
                 continue
             at += size

@@ -62,6 +62,11 @@ class Prelabeller(Protocol):
         ...
 
     @property
+    def most_images(self) -> int:
+        """Images that are worth handing over in one call: as many as one of its models takes in a pass."""
+        ...
+
+    @property
     def frame(self) -> Frame:
         """What pixels the models take."""
         ...

@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+
 from labelop.catalog.cards import ModelCard
+from labelop.engines.base import RawOutputs
 from labelop.engines.lanes import Lane, LaneAnswer, Ready
 
 
@@ -30,12 +33,20 @@ class Spent:
         """Remember what has been spent until now as the detector's part."""
         self._detector = list(self._seconds)
 
-    def shared(self, lane: Lane, card: ModelCard, ready: list[Ready]) -> LaneAnswer:
-        """Run one pass for all images; each bears an equal share."""
-        with self.timed(range(len(ready))):
-            answer = lane.run(card, ready)
-        self.add_bytes(range(len(ready)), answer)
-        return answer
+    def shared(self, lane: Lane, card: ModelCard, ready: list[Ready]) -> RawOutputs:
+        """Run all images, in passes of as many as the model takes; those of one pass bear equal shares of it."""
+        parts = []
+        most = lane.most_images(card)
+        for start in range(0, len(ready), most):
+            part = ready[start : start + most]
+            indices = range(start, start + len(part))
+            with self.timed(indices):
+                answer = lane.run(card, part)
+            self.add_bytes(indices, answer)
+            parts.append(answer.raw)
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
     @contextmanager
     def timed(self, indices: Sequence[int]) -> Iterator[None]:

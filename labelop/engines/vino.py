@@ -42,7 +42,7 @@ class VinoEngine(ModelEngine):
     """
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice) -> None:
-        super().__init__(card, choice.most_images)
+        super().__init__(card, choice.images_of(card))
         self._core = _library(card).Core()
         precision = choice.precision if choice.precision in _precisions(self._core) else "f32"
         self.name = f"openvino-{precision}"

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from labelop.engines.compose import FORWARD_IMAGES, require_an_answer
+from labelop.engines.compose import require_an_answer
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError, kept_first
@@ -118,7 +118,7 @@ def run_batch(
         if following is not None and (following.arm, following.role) == (batch.arm, batch.role):
             next_wanted = _wanted(following, prelabeller.frame)  # other models may take other pixels
         items = attempt.usable(reader.take(wanted, _CHUNK_IMAGES, next_wanted))
-        passes = groups(items, FORWARD_IMAGES, lambda item: item.pixels.nbytes)
+        passes = groups(items, prelabeller.most_images, lambda item: item.pixels.nbytes)
         side_by_side(attempt.ask, passes, lanes, attempt.note)
         require_an_answer(f"Batch {batch.batch_id}", attempt.answered)
     except BaseException as error:

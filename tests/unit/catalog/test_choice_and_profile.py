@@ -64,6 +64,24 @@ def test_without_a_profile_the_default_runs(settings: Settings) -> None:
     assert "no profile of this host with 1 thread(s)" in choice.reason
 
 
+@pytest.mark.parametrize(
+    ("side_px", "task", "device", "count"),
+    [
+        (224, "classification", "cpu", 8),
+        (640, "detection", "cpu", 1),
+        (640, "detection", "cuda", 8),
+        (1024, "segmentation", "cpu", 1),
+        (1024, "segmentation", "cuda", 1),
+        (4096, "detection", "cuda", 1),
+    ],
+)
+def test_unmeasured_passes_are_smaller_the_larger_the_inputs(side_px: int, task: str, device: str, count: int) -> None:
+    """Memory is bounded where no profile says what fits; an encoder of a megapixel takes GiB an image anywhere."""
+    card = replace(CARD, width_px=side_px, height_px=side_px, task=task)
+    assert EngineChoice("onnxruntime", device=device).images_of(card) == count
+    assert EngineChoice("onnxruntime", device=device, most_images=3).images_of(card) == 3
+
+
 def test_the_fastest_measured_way_is_taken(store: Store, settings: Settings) -> None:
     """Batch size and device come from the profile, with figures in the reason."""
     land_figures(store, measured(), measured(images_count=1, image_seconds=0.03), fast(images_count=4))

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
-from labelop.engines.base import ModelInputs, RawOutputs
-from labelop.engines.model import MOST_IMAGES, OUT_OF_MEMORY, ModelEngine, failed
+from labelop.catalog.choice import MOST_IMAGES
+from labelop.engines.base import Features, ModelInputs, RawOutputs
+from labelop.engines.model import OUT_OF_MEMORY, ModelEngine, failed
 from labelop.errors import EngineResponseError
-from tests.unit.engines.models import detector
+from tests.unit.engines.models import detector, segmenter
 
 
 class Small(ModelEngine):
@@ -29,6 +31,9 @@ class Small(ModelEngine):
         if len(inputs.images) > self.room:
             raise failed(self.card, "", self.problem)
         return {"logits": inputs.images[:, 0, :1, 0].astype(np.float32)}
+
+    def _encode(self, images: NDArray[np.uint8]) -> Features:
+        return self._pass(ModelInputs(images))
 
 
 def images(card: ModelCard, count: int = MOST_IMAGES) -> ModelInputs:
@@ -51,6 +56,13 @@ def test_a_batch_is_halved_until_it_fits(tmp_path: Path, caplog: pytest.LogCaptu
     engine.tried.clear()
     engine.forward(images(engine.card, 3))
     assert engine.tried == [2, 1]
+
+
+def test_an_encoder_that_runs_out_of_memory_is_halved_too(tmp_path: Path) -> None:
+    """A segmenter's features come in order from smaller passes, and whoever asks next is told of the smaller size."""
+    engine = Small(segmenter(tmp_path), 3, RuntimeError("bad allocation"))
+    assert engine.encode(images(engine.card).images)["logits"][:, 0].tolist() == [*range(MOST_IMAGES)]
+    assert (engine.tried, engine.most_images) == ([8, 4, 2, 2, 2, 2], 2)
 
 
 def test_one_image_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
