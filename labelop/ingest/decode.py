@@ -1,6 +1,7 @@
 """The one rim where hostile bytes become pixels, or a reason code.
 
-Pure functions of bytes and limits, so that they can move into a child process unchanged. Knows no path and no table.
+Pure functions of bytes and limits; `decoders` runs them in child processes, and nothing else decodes an original. Knows
+no path and no table.
 Every conversion is explicit: orientation applied, 16 bits scaled (not cut), transparency laid over white, the first
 frame of an animation.
 """
@@ -20,15 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.errors import UnreadableImageError
+from labelop.ingest.signatures import MAX_HEAD_BYTES, is_opened, is_other_raster
 
 ImageArray: TypeAlias = NDArray[np.uint8]
 """uint8 RGB, shape (height, width, 3), upright."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Formats that are opened at all; the others have a history of bombs and interpreters."""
-
-MAX_HEAD_BYTES = 16
-"""Bytes that are enough to tell a signature."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -41,17 +40,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
-_KNOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
-_OTHER_RASTER = (
-    b"\xff\x0a",
-    b"\0\0\0\x0cJXL ",
-    b"\0\0\0\x0cjP  ",
-    b"\xff\x4f\xff\x51",
-    b"8BPS",
-    b"SIMPLE  =",
-    b"\0\0\1\0",
-)
-_ISO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _FULL_16_BITS = 65535.0
 _SCALES = (8, 4, 2)
 """Scales at which the JPEG decoder gives pixels for less work than all of them."""
@@ -111,7 +99,7 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageFacts:
     Raises:
         UnreadableImageError: `code` is EMPTY, TOO_LARGE, NOT_RASTER, UNSUPPORTED_FORMAT or CORRUPT.
     """
-    facts, _ = _decoded(data, limits)
+    facts, _ = load_image(data, limits)
     return facts
 
 
@@ -124,7 +112,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageArray:
     Raises:
         UnreadableImageError: `code` is EMPTY, TOO_LARGE, NOT_RASTER, UNSUPPORTED_FORMAT or CORRUPT.
     """
-    _, image = _decoded(data, limits)
+    _, image = load_image(data, limits)
     return np.array(image, dtype=np.uint8)
 
 
@@ -138,15 +126,8 @@ def decode_for(data: bytes, frame: Frame, limits: Limits = DEFAULT_LIMITS) -> tu
     Raises:
         UnreadableImageError: As `decode`.
     """
-    facts, image = _decoded(data, limits, frame)
+    facts, image = load_image(data, limits, frame)
     return np.asarray(image), facts
-
-
-def looks_like_image(head: bytes) -> bool:
-    """Say whether a file's first bytes are those of a raster image, readable here or not."""
-    # two letters are too little evidence for a bitmap; its reserved bytes are zero besides
-    bitmap = head[:2] == b"BM" and head[6:10] == bytes(4)
-    return bitmap or (_is_known(head) and head[:2] != b"BM") or _is_other_raster(head)
 
 
 _quiet_lock = threading.Lock()
@@ -177,15 +158,16 @@ def quiet() -> Iterator[None]:
                 _quiet_stack.close()
 
 
-def _decoded(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple[ImageFacts, Image.Image]:
+def load_image(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple[ImageFacts, Image.Image]:
+    """Decode the first frame to the library's own upright RGB image; as `decode_for`, all pixels without a frame."""
     if not data:
-        raise _refused("EMPTY", "no bytes")
+        raise refused("EMPTY", "no bytes")
     if len(data) > limits.max_bytes:
-        raise _refused("TOO_LARGE", f"{len(data)} bytes, allowed are {limits.max_bytes}")
+        raise refused("TOO_LARGE", f"{len(data)} bytes, allowed are {limits.max_bytes}")
     head = data[:MAX_HEAD_BYTES]
-    if not _is_known(head):
-        code = "UNSUPPORTED_FORMAT" if _is_other_raster(head) else "NOT_RASTER"
-        raise _refused(code, "the content is none of " + ", ".join(FORMATS))
+    if not is_opened(head):
+        code = "UNSUPPORTED_FORMAT" if is_other_raster(head) else "NOT_RASTER"
+        raise refused(code, "the content is none of " + ", ".join(FORMATS))
     with quiet():
         try:
             # some faults (a wrong checksum inside a PNG) show in verify only, and verify spoils the image
@@ -197,17 +179,17 @@ def _decoded(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple[I
         except UnreadableImageError:
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
-            raise _refused("TOO_LARGE", str(error) or type(error).__name__) from error
+            raise refused("TOO_LARGE", str(error) or type(error).__name__) from error
         except Exception as error:
             # hostile files make Pillow raise nine unrelated classes; this is the one place that may catch them all
-            raise _refused("CORRUPT", f"the decoder gave up before the last pixel ({type(error).__name__})") from error
+            raise refused("CORRUPT", f"the decoder gave up before the last pixel ({type(error).__name__})") from error
 
 
 def _loaded(image: Image.Image, limits: Limits, frame: Frame | None) -> tuple[ImageFacts, Image.Image]:
     _check_size(image, limits)
     frames = int(getattr(image, "n_frames", 1))
     if frames > limits.max_frames:
-        raise _refused("TOO_LARGE", f"{frames} frames, allowed are {limits.max_frames}")
+        raise refused("TOO_LARGE", f"{frames} frames, allowed are {limits.max_frames}")
     image.seek(0)
     kind, mode, orientation, (width, height) = str(image.format), image.mode, _orientation(image), image.size
     scale = 1 if frame is None else _scale(image, orientation, frame)
@@ -243,9 +225,9 @@ def _scale(image: Image.Image, orientation: int, frame: Frame) -> int:
 
 def _check_size(image: Image.Image, limits: Limits) -> None:
     if image.width * image.height > limits.max_pixels:
-        raise _refused("TOO_LARGE", f"{image.width} x {image.height} pixels, allowed are {limits.max_pixels}")
+        raise refused("TOO_LARGE", f"{image.width} x {image.height} pixels, allowed are {limits.max_pixels}")
     if image.width < 1 or image.height < 1:
-        raise _refused("CORRUPT", f"{image.width} x {image.height} pixels")
+        raise refused("CORRUPT", f"{image.width} x {image.height} pixels")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -260,7 +242,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_scaled(np.asarray(image), image.mode)).convert("RGB")
     if image.mode == "LAB":
-        raise _refused("UNSUPPORTED_FORMAT", "LAB colours")
+        raise refused("UNSUPPORTED_FORMAT", "LAB colours")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         front = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
@@ -278,13 +260,6 @@ def _scaled(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
     return np.rint((deep - low) * scale).astype(np.uint8)
 
 
-def _is_known(head: bytes) -> bool:
-    return head.startswith(_KNOWN) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-
-
-def _is_other_raster(head: bytes) -> bool:
-    return head.startswith(_OTHER_RASTER) or (head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS)
-
-
-def _refused(code: str, detail: str) -> UnreadableImageError:
+def refused(code: str, detail: str) -> UnreadableImageError:
+    """Make the error by which a file is refused as an image."""
     return UnreadableImageError(f"The image is not usable: {code}, {detail}.", code=code, detail=detail)

@@ -16,7 +16,8 @@ from labelop import ids
 from labelop.errors import ManifestError, UnreadableImageError
 from labelop.ingest.coco import read_coco
 from labelop.ingest.declared import declared_levels
-from labelop.ingest.decode import DEFAULT_LIMITS, ImageFacts, Limits, inspect
+from labelop.ingest.decode import DEFAULT_LIMITS, ImageFacts, Limits
+from labelop.ingest.decoders import decoders
 from labelop.ingest.sources import FoundFile, Source, open_source
 from labelop.ingest.truth import NO_ANNOTATIONS, Annotations, Fault, ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
@@ -140,6 +141,7 @@ def _read_all(
     source: Source, files: list[FoundFile], limits: Limits, progress: Callable[[int, int], None] | None
 ) -> list[_Read]:
     reads = []
+    decoders().start()
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="ingest") as pool:
         for read in pool.map(lambda file: _read_one(source, file, limits), files):
             reads.append(read)
@@ -160,7 +162,7 @@ def _read_one(source: Source, file: FoundFile, limits: Limits) -> _Read:
         return _Read(file, None, file.size_bytes, None, "UNREADABLE", type(error).__name__)
     image_id = ids.sha256_hex(data)
     try:
-        return _Read(file, image_id, len(data), inspect(data, limits), None, "")
+        return _Read(file, image_id, len(data), decoders().inspect(data, limits), None, "")
     except UnreadableImageError as error:
         return _Read(file, image_id, len(data), None, error.code, str(error.context["detail"]))
 

@@ -12,7 +12,8 @@ import os
 from labelop import ids
 from labelop.errors import ManifestError, SourceUnavailableError, UnreadableImageError
 from labelop.ingest import names
-from labelop.ingest.decode import ImageArray, decode
+from labelop.ingest.decode import Frame, ImageArray, ImageFacts
+from labelop.ingest.decoders import decoders
 from labelop.ingest.places import LocalPlace, open_place
 from labelop.ingest.sources import read_original
 from labelop.settings import Settings
@@ -37,7 +38,14 @@ def read_pixels(image_id: str, source_uri: str, path: str, settings: Settings) -
         UnreadableImageError: For good: as `read_bytes`, or the bytes cannot be decoded.
         SourceUnavailableError: For now: the source, or the way to the file, is away.
     """
-    return decode(read_bytes(image_id, source_uri, path, settings))
+    return decoders().decode(read_bytes(image_id, source_uri, path, settings))
+
+
+def read_frame(
+    image_id: str, source_uri: str, path: str, settings: Settings, frame: Frame
+) -> tuple[ImageArray, ImageFacts]:
+    """Read one original and decode no more of its pixels than the models take; as `read_pixels` besides."""
+    return decoders().decode_for(read_bytes(image_id, source_uri, path, settings), frame)
 
 
 def read_bytes(image_id: str, source_uri: str, path: str, settings: Settings) -> bytes:

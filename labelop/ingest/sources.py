@@ -18,8 +18,9 @@ from typing import Literal
 
 from labelop.errors import ManifestError
 from labelop.ingest import names
-from labelop.ingest.decode import DEFAULT_LIMITS, MAX_HEAD_BYTES, looks_like_image
+from labelop.ingest.decode import DEFAULT_LIMITS
 from labelop.ingest.places import Entry, Place, open_place
+from labelop.ingest.signatures import MAX_HEAD_BYTES, looks_like_image
 from labelop.settings import Settings
 
 SourceFormat = Literal["folder", "coco", "voc", "yolo"]

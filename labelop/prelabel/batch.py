@@ -19,8 +19,9 @@ from labelop.engines.compose import require_an_answer
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError, kept_first
-from labelop.ingest.decode import Frame, decode_for
-from labelop.ingest.originals import read_bytes
+from labelop.ingest.decode import Frame
+from labelop.ingest.decoders import decoders
+from labelop.ingest.originals import read_frame
 from labelop.landing.store import Store, land_many
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
@@ -63,8 +64,7 @@ class BatchResult:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The same rows as dicts, for who looks at one."""
-        found: list[dict[str, Any]] = self.table.to_pylist()
-        return found
+        return list(self.table.to_pylist())
 
 
 def open_originals(context: BatchContext) -> Originals:
@@ -77,6 +77,7 @@ def open_originals(context: BatchContext) -> Originals:
         ref = context.refs.get(wanted[0])
         return 0 if ref is None else ref.width_px * ref.height_px * _CHANNELS
 
+    decoders().start()
     return Reader(load, size)
 
 
@@ -232,7 +233,7 @@ def _load(context: BatchContext, image_id: str, placement: str, frame: Frame) ->
     if not context.may_be_at(ref, placement):
         return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
     try:
-        pixels, facts = decode_for(read_bytes(image_id, ref.source_uri, ref.path, context.settings), frame)
+        pixels, facts = read_frame(image_id, ref.source_uri, ref.path, context.settings, frame)
     except UnreadableImageError as error:
         # one lost file costs one row, not its batch; a source that is away is raised and costs no row
         return _without_predictions(image_id, "unreadable", error.code)

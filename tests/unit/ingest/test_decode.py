@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from labelop.errors import UnreadableImageError
-from labelop.ingest.decode import DEFAULT_LIMITS, Limits, decode, inspect, looks_like_image
+from labelop.ingest.decode import DEFAULT_LIMITS, Limits, decode, inspect
+from labelop.ingest.signatures import looks_like_image
 
 Encoder = Callable[..., bytes]
 

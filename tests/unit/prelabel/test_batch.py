@@ -19,7 +19,8 @@ from labelop.errors import (
     UnreadableImageError,
 )
 from labelop.ingest import originals
-from labelop.ingest.originals import read_bytes
+from labelop.ingest.decode import ImageArray, ImageFacts
+from labelop.ingest.originals import read_frame
 from labelop.ingest.sources import read_original
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import land, read_rows
@@ -303,11 +304,11 @@ def test_the_next_batch_is_read_ahead_for_the_same_models_only(house: House, mon
     first, second = whole(plan, keys[:2]), whole(plan, keys[2:])
     asked: list[str] = []
 
-    def read(image_id: str, *rest: Any) -> bytes:
+    def read(image_id: str, *rest: Any) -> tuple[ImageArray, ImageFacts]:
         asked.append(image_id)
-        return read_bytes(image_id, *rest)
+        return read_frame(image_id, *rest)
 
-    monkeypatch.setattr(batching, "read_bytes", read)
+    monkeypatch.setattr(batching, "read_frame", read)
     for following, wanted in ((second, keys), (replace(second, arm="cloud"), keys[:2])):
         asked.clear()
         with batching.open_originals(context) as reader:
