@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from labelop.egress.environment import QUIET
 from labelop.errors import ChildCrashedError, ChildFaultError, ChildTimeoutError
 
 _HEAD = struct.Struct("<II")
@@ -134,7 +135,8 @@ class Child:
         self.close()
         # an environment of its own: no credential of the caller is in reach, and one thread per native library
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS"), "1")
-        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LANG": "C.UTF-8", **threads, **_KEPT}
+        found = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LANG": "C.UTF-8"}
+        environment = {**found, **QUIET, **threads, **_KEPT}
         self._channel, far = socket.socketpair()
         with far:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this module

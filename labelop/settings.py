@@ -125,13 +125,16 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def be_quiet() -> None:
+def be_quiet(*names: str) -> None:
     """Switch off what libraries would send or fetch by themselves, wherever nobody has said otherwise.
 
     To be called before they are imported: most of them look once.
+
+    Args:
+        names: Variables of `QUIET` to set; all when none is named.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    for name in names or QUIET:
+        os.environ.setdefault(name, QUIET[name])
 
 
 def forbid(module: str) -> None:

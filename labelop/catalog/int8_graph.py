@@ -15,6 +15,7 @@ from typing import Any
 from labelop.catalog.cards import ModelCard
 from labelop.engines.base import ImageArray
 from labelop.errors import CatalogError, MissingExtraError
+from labelop.settings import be_quiet
 
 _LAYERS = {"Conv", "MatMul", "Gemm", "MaxPool", "Add", "GlobalAveragePool"}
 _MOST_WORDS = 2000
@@ -36,6 +37,7 @@ def write_int8(card: ModelCard, frames: Sequence[ImageArray], path: Path, scope:
         CatalogError: The graph has no node of the scope, or the tool cannot make it int8.
         MissingExtraError: onnx is not installed.
     """
+    be_quiet("ORT_DISABLE_TELEMETRY")
     try:
         import onnx  # noqa: PLC0415 - an extra
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415

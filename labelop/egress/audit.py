@@ -18,6 +18,7 @@ from typing import Any
 
 from labelop.egress.audit_check import FIRST_HASH, Verification, entries, verify
 from labelop.egress.heads import SignedHeads
+from labelop.egress.keys import sync_folder
 from labelop.ids import canonical_json, sha256_hex
 
 __all__ = ["FIRST_HASH", "AuditLog", "Moment", "Verification", "entries", "verify"]
@@ -128,7 +129,7 @@ class AuditLog:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if fresh:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
             yield file
         finally:
             os.close(file)
@@ -170,11 +171,3 @@ def _line(end: _End, moment: Moment, record: Mapping[str, Any], now: datetime) -
     if len(line) > _TAIL_BYTES:
         raise ValueError(f"audit record of {len(line)} bytes, expected at most {_TAIL_BYTES}")
     return _End(end.seq + 1, digest, moment.at), line
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

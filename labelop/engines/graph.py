@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
@@ -19,6 +18,11 @@ from labelop.engines.base import OUTPUTS, Features, ModelInputs, RawOutputs
 from labelop.engines.model import ModelEngine, failed
 from labelop.engines.signature import Tensor, check_signature
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
+from labelop.settings import be_quiet
+
+be_quiet("ORT_DISABLE_TELEMETRY")  # its import alone tells its maker about this machine
+
+import onnxruntime  # noqa: E402
 
 _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],

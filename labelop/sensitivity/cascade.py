@@ -21,10 +21,9 @@ from labelop.sensitivity.signals.base import (
     Observation,
     SignalResult,
 )
-from labelop.sensitivity.signals.looking import PIXEL_SIGNALS, Look
+from labelop.sensitivity.signals.looking import HINT, PIXEL_SIGNALS, Look
 
 _FAULT_OF = {"error": SIGNAL_ERROR, "timeout": SIGNAL_TIMEOUT, "missing": SIGNAL_MISSING}
-_HINT = "pip install 'labelop[sensitivity]'"
 
 
 def classify_image(
@@ -109,7 +108,7 @@ def _from_notes(data: bytes, policy: SensitivityPolicy, key: str) -> list[Findin
     try:
         seen = module.observe(data, key)
     except MissingExtraError:
-        return [_fault(module.NAME, module.VERSION, "missing", _HINT)]
+        return [_fault(module.NAME, module.VERSION, "missing", HINT)]
     except LabelopError as error:
         return [_fault(module.NAME, module.VERSION, "error", type(error).__name__)]
     return [judged(one, module.NAME, module.VERSION, policy) for one in seen]
@@ -126,12 +125,11 @@ def _from_pixels(
         if dicom.is_dicom(data):
             found.append(_fault(name, module.VERSION, "error", "pixels of a DICOM file are not looked at"))
             continue
-        result = SignalResult(name, module.VERSION, "missing") if look is None else look(name, data)
+        result = SignalResult(name, module.VERSION, "missing", reason=HINT) if look is None else look(name, data)
         if result.outcome == "ok":
             found += [judged(one, name, result.signal_version, policy) for one in result.observations]
         else:
-            said = f"{result.reason}; {_HINT}" if result.outcome == "missing" else result.reason
-            found.append(_fault(name, result.signal_version, result.outcome, said))
+            found.append(_fault(name, result.signal_version, result.outcome, result.reason))
     return found
 
 

@@ -7,6 +7,7 @@ placement.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from labelop.catalog.cards import load_catalog
-from labelop.errors import ManifestError, PolicyError
+from labelop.catalog.cards import ModelCard, load_catalog
+from labelop.errors import ManifestError
 from labelop.ids import digest_of
 from labelop.ingest.originals import read_bytes
 from labelop.landing.filters import equal
@@ -33,6 +34,8 @@ from labelop.sensitivity.signals.looking import PIXEL_SIGNALS, Looker
 from labelop.settings import Settings
 
 __all__ = ["Finding", "classify_dataset", "classify_image", "pixel_looks"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_THREADS = 8
 _PASSING = frozenset({SIGNAL_MISSING, SIGNAL_TIMEOUT})
@@ -65,23 +68,26 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
 
     Raises:
         ManifestError: The dataset version has not landed.
-        PolicyError: The policy names a detector of faces that the catalog does not have.
+        CatalogError: The policy names a detector of faces, and the catalog cannot be read.
         SourceUnavailableError: The originals cannot be read now; nothing landed.
         LandingError: The store did not take the rows.
     """
-    key = f"{dataset}:{dataset_version}:{policy.digest}"
+    detector = face_detector(policy, settings)
+    # another model sees other faces: what the one before it let pass is looked at again
+    key = ":".join([dataset, dataset_version, policy.digest, *([detector.digest] if detector else [])])
     if not is_landed(store, "levels", key):
         where = {"dataset": dataset, "dataset_version": dataset_version}
         copies = _copies(store, where)
         # the same content may lie elsewhere by now; its rows still name the place of its first ingest
         root = source_uri or source_root(store, dataset, dataset_version)
         threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        secret = token_key(settings)
         with (
-            pixel_looks(policy, settings, threads) as looker,
+            pixel_looks(policy, settings, threads, key=secret) as looker,
             ThreadPoolExecutor(threads, thread_name_prefix="classify") as pool,
         ):
             cache = ResultCache(store, looker, list(copies) if looker else [])
-            one = partial(_classify_copies, policy=policy, settings=settings, root=root, cache=cache)
+            one = partial(_classify_copies, policy=policy, settings=settings, root=root, key=secret, cache=cache)
             results = dict(zip(copies, pool.map(one, copies.values()), strict=True))
         cache.land_new(run_id)
         provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": utc_now()}
@@ -101,27 +107,45 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
 
 
 @contextmanager
-def pixel_looks(policy: SensitivityPolicy, settings: Settings, children: int) -> Iterator[Looker | None]:
+def pixel_looks(
+    policy: SensitivityPolicy, settings: Settings, children: int, *, key: str = ""
+) -> Iterator[Looker | None]:
     """Give the way to look at pixels that a policy asks for; None where it asks for none.
 
+    Args:
+        policy: The rules.
+        settings: Where the catalog is; nothing is written.
+        children: Processes that look, at least 1.
+        key: The store's key for tokens, hex; no tokens without one.
+
     Raises:
-        PolicyError: The policy names a detector of faces that the catalog does not have.
+        CatalogError: The policy names a detector of faces, and the catalog cannot be read.
     """
     if all(policy.signals[name] == "never" for name in PIXEL_SIGNALS):
         yield None
         return
-    options, versions = {}, {}
-    if policy.faces_model is not None:
-        card = load_catalog(settings.catalog).get(policy.faces_model)
-        if card is None or card.task != "detection" or faces.CLASS_NAME not in card.classes:
-            raise PolicyError(
-                f"key signals.faces_model has the value {policy.faces_model!r}; allowed is the id of a detector in "
-                f"{settings.catalog} with a class `{faces.CLASS_NAME}`."
-            )
+    options, versions, absent = {}, {}, {}
+    card = face_detector(policy, settings)
+    if card is not None:
         options[faces.NAME] = {"card": str(card.path.resolve()), "threads": settings.engine_threads}
         versions[faces.NAME] = f"{faces.VERSION}+{card.digest[:12]}"
-    with Looker(children, key=token_key(settings), options=options, versions=versions) as looker:
+    elif policy.faces_model is not None:
+        absent[faces.NAME] = f"no detector {policy.faces_model!r} with a class `{faces.CLASS_NAME}` in the catalog"
+        _log.warning("%s: images that it would look at are restricted (signals.faces_model)", absent[faces.NAME])
+    with Looker(children, key=key, options=options, versions=versions, absent=absent) as looker:
         yield looker
+
+
+def face_detector(policy: SensitivityPolicy, settings: Settings) -> ModelCard | None:
+    """Find the detector of faces that a policy asks for; None where it names none, or none that is here.
+
+    Raises:
+        CatalogError: The policy names one, and the catalog cannot be read.
+    """
+    if policy.faces_model is None or policy.signals[faces.NAME] == "never":
+        return None
+    card = load_catalog(settings.catalog).get(policy.faces_model)
+    return card if card is not None and card.task == "detection" and faces.CLASS_NAME in card.classes else None
 
 
 def _counts(store: Store, dataset: str, dataset_version: str, policy_digest: str) -> dict[str, int]:
@@ -152,6 +176,7 @@ def _classify_copies(
     policy: SensitivityPolicy,
     settings: Settings,
     root: str | None,
+    key: str,
     cache: ResultCache,
 ) -> tuple[list[Finding], Level, str]:
     first = copies[0]
@@ -163,5 +188,6 @@ def _classify_copies(
         policy=policy,
         dataset=str(first["dataset"]),
         source=place,
+        key=key,
         look=cache.look_at(str(first["image_id"])),
     )

@@ -144,6 +144,7 @@ def test_libraries_are_made_quiet_before_they_are_asked(monkeypatch: pytest.Monk
         "GX_ANALYTICS_ENABLED": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "RAY_USAGE_STATS_ENABLED": "0",
         "TRANSFORMERS_OFFLINE": "0",
@@ -197,6 +198,13 @@ def test_openvino_and_onnxruntime_bring_no_telemetry_that_we_start() -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["[]"], done.stderr[-800:]
+
+
+def test_onnxruntime_tells_nobody_that_it_is_here(tmp_path: Path) -> None:
+    """Its import makes an id of this machine and a queue of events to send, unless it is told not to before."""
+    bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "import labelop.engines.graph"], env=bare, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize("way", ["expired", "used up", "other run"])

@@ -18,7 +18,7 @@ _SHARP = 90.0  # steeper than this a reader would have read it
 _LEAST_PX, _MOST_PX = 7, 60  # height of a line, or of a few
 _LEAST_WIDTH_PX, _LONG = 40, 2.5  # a line is longer than this, and than high by this
 _RING_PX, _RIM_PX = 12, 4  # what is around a line, without its own soft rim
-_QUIET = 3.0  # how much more there is inside than around
+_QUIET = 5.0  # how much more there is inside than around
 _TURNS = 12  # light and dark take turns along a line: two for each stroke of the pen
 _LEAST_SWING = 5.0  # standard deviation of the grey values along it
 _CLEAR = 0.35  # a swing below this share of it is no turn
@@ -67,7 +67,8 @@ def _is_writing(grey: NDArray[np.uint8], slopes: NDArray[np.uint8], box: Box, *,
     near = slopes[top : y1 + _RING_PX, left : x1 + _RING_PX]
     around = np.ones(near.shape, dtype=np.bool_)
     around[max(0, y0 - top - _RIM_PX) : y1 - top + _RIM_PX, max(0, x0 - left - _RIM_PX) : x1 - left + _RIM_PX] = False
-    if around.any() and np.percentile(near[around], 75) * _QUIET >= inside.mean():
+    # the median: the rim of a strip and the next line are around a line as well, and leave most of the ground quiet
+    if around.any() and np.median(near[around]) * _QUIET >= inside.mean():
         return False
     line = grey[y0:y1, x0:x1] if lies else grey[y0:y1, x0:x1].T
     return _turns(line) >= _TURNS

@@ -22,6 +22,9 @@ PIXEL_SIGNALS = {codes.NAME: codes, faces.NAME: faces, text.NAME: text}
 Look = Callable[[str, bytes], SignalResult]
 """Runs the named signal on the bytes of a file."""
 
+HINT = "pip install 'labelop[sensitivity]'"
+"""What helps where a library is missing."""
+
 _FUNCTION = f"{__name__}:look_in_child"
 _DEADLINE_SECONDS = 60.0  # of one signal on one image; the first call also imports its libraries
 _MISSING = ("ImportError", "ModuleNotFoundError")
@@ -40,6 +43,7 @@ class Looker:
         key: The store's key for tokens, hex.
         options: Further arguments by signal.
         versions: Version by signal where an option changes it.
+        absent: Why a signal cannot look here at all, by signal; it counts as missing.
         timeout_seconds: Deadline of one signal on one image.
         function: What the child runs; tests put a faulty one here.
     """
@@ -51,12 +55,14 @@ class Looker:
         key: str = "",
         options: Mapping[str, Mapping[str, Any]] | None = None,
         versions: Mapping[str, str] | None = None,
+        absent: Mapping[str, str] | None = None,
         timeout_seconds: float = _DEADLINE_SECONDS,
         function: str = _FUNCTION,
     ) -> None:
         self.versions = {name: module.VERSION for name, module in PIXEL_SIGNALS.items()} | dict(versions or {})
         self._key = key
         self._options = {name: dict(given) for name, given in (options or {}).items()}
+        self._absent = dict(absent or {})
         self._timeout_seconds = timeout_seconds
         self._function = function
         self._children = [Child() for _ in range(children)]
@@ -68,6 +74,8 @@ class Looker:
     def look(self, signal: str, data: bytes) -> SignalResult:
         """Run a signal on the bytes of a file; a fault of it is an outcome."""
         version = self.versions[signal]
+        if signal in self._absent:
+            return SignalResult(signal, version, "missing", reason=self._absent[signal])
         child = self._free.get()
         try:
             rows = child.call(
@@ -85,7 +93,8 @@ class Looker:
             return SignalResult(signal, version, "error", reason="crash")
         except ChildFaultError as error:
             kind = str(error.context["kind"])
-            return SignalResult(signal, version, "missing" if kind in _MISSING else "error", reason=kind)
+            ended, more = ("missing", f"; {HINT}") if kind in _MISSING else ("error", "")
+            return SignalResult(signal, version, ended, reason=kind + more)
         except (TypeError, ValueError, AttributeError) as error:
             # an answer that is no list of observations, or a score that is no share
             return SignalResult(signal, version, "error", reason=f"answer: {type(error).__name__}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-VERSION = "1"
+VERSION = "2"
 
 _DATE = r"(?:\d{1,4}\s?[./\-\u2013\u2014\s]\s?(?:\d{1,2}|[A-Za-z]{3,9})\s?[./\-\u2013\u2014\s,]\s?\d{2,4})"
 _PATTERNS: tuple[tuple[str, str], ...] = (
@@ -39,6 +39,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("person_name", r"\b(?:DR|MR|MRS|MS|PROF|HERR|FRAU)\b[.,]?\s+[A-Z][\w'\u2019\-]{2,}"),
     ("email", r"[\w.+\-]+\s?[@\u00a9\u00ae]\s?[\w\-]+\s?[.,]\s?[A-Za-z]{2,}"),
     ("phone", r"(?:\b(?:TEL|PHONE|FON|FAX|MOB(?:ILE)?|CELL|CALL)\b[\s.:;]*\+?|\+\s?)\(?\d[\d\s()/.\-]{6,}"),
+    # after its name a number is one, whichever of its signs was read as another
+    ("phone", r"\b(?:TEL|PHONE|FON|FAX|MOB(?:ILE)?|CELL|CALL)\b[\W_]*(?:\d[\W_]*){6,}"),
     ("iban", r"\b[A-Z]{2}\s?[\dOQIlBS]{2}(?:\s?[A-Z0-9]{4}){3,}(?:\s?[A-Z0-9]{1,4})?\b"),
     ("iban", r"\b[A-Z]{2}[\dOQIlBS]{2}\s?(?:\d\s?){14,}"),
     ("card_number", r"\b(?:\d[\s\-]?){13,19}\b"),

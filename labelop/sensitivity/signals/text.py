@@ -22,7 +22,7 @@ from labelop.sensitivity.signals.base import Observation, Region, keyed_token
 from labelop.sensitivity.signals.blurred import blurred_lines
 
 NAME = "text"
-VERSION = "2"
+VERSION = "3"
 CATEGORIES = (*patterns.all_categories(), "text_unreadable")
 
 _SIDE = 1600  # larger pictures are looked at on this side

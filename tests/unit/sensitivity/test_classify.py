@@ -16,7 +16,9 @@ from labelop.ingest.manifest import build_manifest, land_manifest
 from labelop.landing.store import Store, open_store, read_rows
 from labelop.runs import INGESTED, RunEvent, record
 from labelop.sensitivity.classify import classify_dataset, classify_image
+from labelop.sensitivity.keys import token_key
 from labelop.sensitivity.policy import Level, SensitivityPolicy, load_policy
+from labelop.sensitivity.signals.base import keyed_token
 from labelop.settings import Settings
 
 TODAY = date(2026, 11, 20)
@@ -231,3 +233,21 @@ def test_an_unknown_dataset_is_an_error(tmp_path: Path, policy: SensitivityPolic
     settings = Settings(store=str(tmp_path))
     with pytest.raises(ManifestError, match="labelop ingest"):
         classify_dataset(open_store(settings), "set", "v-0", policy, settings, "run-1")
+
+
+def test_notes_have_the_tokens_of_their_store(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """Equal names in two images are told by equal tokens, never by the name; notes had no token in tables before."""
+    settings = Settings(store=str(tmp_path / "store"))
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, colour in (("a.jpg", "red"), ("b.jpg", "blue")):
+        exif = Image.Exif()
+        exif[0x013B] = "A. Miller"
+        Image.new("RGB", (4, 4), colour).save(source / name, exif=exif)
+    manifest = build_manifest(str(source), "set", "folder", settings=settings)
+    land_manifest(open_store(settings), manifest, "run-1")
+    classify_dataset(open_store(settings), "set", manifest.dataset_version, policy, settings, "run-1")
+    tokens = [row["token"] for row in read_rows(open_store(settings), "findings") if row["category"] == "owner"]
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+    assert tokens[0] == keyed_token(token_key(settings), "owner", "A. Miller")

@@ -55,7 +55,7 @@ def classify(
     """Classify the image as a run of its own does; its level."""
 
     @contextmanager
-    def looks(*_: object) -> Iterator[Looking]:
+    def looks(*_: object, **__: object) -> Iterator[Looking]:
         yield looking
 
     settings, store, version = place
