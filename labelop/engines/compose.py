@@ -142,7 +142,7 @@ class ComposedArm:
             results[i] = _refused(items[i], "failed", "BAD_INPUT")
         for i, answer in zip(usable, self._lane.prepare([items[i] for i in usable]), strict=True):
             if isinstance(answer, PlacementForbiddenError):
-                results[i] = _refused(items[i], "withheld", "PLACEMENT_FORBIDDEN")
+                results[i] = _refused(items[i], "withheld", str(answer.context.get("code", "PLACEMENT_FORBIDDEN")))
             else:
                 ready.append((i, answer))
         for (i, _), result in zip(ready, self._attempt([one for _, one in ready]), strict=True):

@@ -26,6 +26,7 @@ from labelop.landing.store import Store, land_many
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
+from labelop.prelabel.refusals import refusal_rows
 from labelop.prelabel.rows import prelabel_rows, worker_name
 from labelop.schemas import utc_now
 
@@ -60,6 +61,8 @@ class BatchResult:
     """`prelabels` rows, one per image, in the batch's order."""
     usage: dict[str, Any]
     """The attempt's `usage` row."""
+    refusals: Sequence[dict[str, Any]] = ()
+    """Rows of `decisions` about images that were refused on the way."""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -135,7 +138,10 @@ def run_batch(
     outcomes = {result.image_id: result for result in (*attempt.refused, *attempt.answered)}
     results = [outcomes[image_id] for image_id in batch.image_ids]
     return BatchResult(
-        batch, prelabel_rows(context, batch, results, prelabeller), attempt.usage("finished", len(batch.image_ids))
+        batch,
+        prelabel_rows(context, batch, results, prelabeller),
+        attempt.usage("finished", len(batch.image_ids)),
+        refusal_rows(context, batch, results),
     )
 
 
@@ -210,7 +216,7 @@ class _Attempt:
 
 
 def land_batches(store: Store, results: Sequence[BatchResult]) -> list[bool]:
-    """Book the attempts, then land their rows exactly once; one commit each where nobody interferes.
+    """Book attempts and refusals, then land their rows exactly once; one commit each where nobody interferes.
 
     The attempts come first: a crash in between leaves a cost without a result, which is what happened.
 
@@ -218,6 +224,9 @@ def land_batches(store: Store, results: Sequence[BatchResult]) -> list[bool]:
         For each batch, True when the rows are new, False when another attempt had landed them.
     """
     land_many(store, "usage", [(str(result.usage["attempt_id"]), [result.usage]) for result in results])
+    refused = [(str(rows[0]["decision_set"]), list(rows)) for rows in (result.refusals for result in results) if rows]
+    if refused:
+        land_many(store, "decisions", refused)
     return land_many(store, "prelabels", [(result.batch.batch_id, result.table) for result in results])
 
 

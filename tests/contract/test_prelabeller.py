@@ -270,7 +270,8 @@ def test_a_forbidden_image_is_withheld_and_written_down(tmp_path: Path, level: s
         results = cloud.prelabel([item(0), item(1, level=level)])
         assert cloud.simulated
     assert [r.outcome for r in results] == ["ok", "withheld"]
-    assert (results[1].reason, results[1].sent_bytes) == ("PLACEMENT_FORBIDDEN", 0)
+    code = "NOT_ALLOWED" if level == "restricted" else "UNKNOWN_LEVEL"
+    assert (results[1].reason, results[1].sent_bytes) == (code, 0)
     log = (tmp_path / "audit.jsonl").read_text()
     assert (log.count('"answer":"allow"'), log.count('"answer":"deny"')) == (1, 1)
     assert verify(tmp_path / "audit.jsonl").bad_line is None

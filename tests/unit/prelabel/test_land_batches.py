@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,3 +43,17 @@ def test_two_attempts_land_once_and_cost_twice(house: House) -> None:
     assert [*land_batches(house.store, [first]), *land_batches(house.store, [second])] == [True, False]
     assert len(read_rows(house.store, "prelabels")) == len(keys)
     assert len(read_rows(house.store, "usage")) == 2
+
+
+def test_what_was_refused_on_the_way_is_decided_where_people_look(house: House) -> None:
+    """An image whose level was raised after routing is a refusal in `decisions`, once, and no routing reads it."""
+    keys = house.fill(("public", "restricted"))
+    plan = house.plan()
+    batch = replace(plan.batches[0], image_ids=tuple(keys), arm="cloud", placement="cloud")
+    for _ in range(2):
+        land_batches(house.store, [run_batch(house.context(plan), batch, house.prelabeller("cloud"))])
+    (row,) = [row for row in read_rows(house.store, "decisions") if row["decision_set"].startswith("refused-")]
+    told = (row["level"], row["placement"], row["allowed"], row["rule_id"], row["images_count"], row["role"])
+    assert told == ("restricted", "cloud", False, "level-not-allowed", 1, None)
+    assert keys[1] not in row["reason"]
+    assert "level restricted may not be at cloud" in row["reason"]
