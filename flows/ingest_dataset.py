@@ -12,6 +12,7 @@ from labelop.catalog.cards import load_catalog
 from labelop.ingest.register import find_ontology
 from labelop.jobs import parse_job
 from labelop.landing.expectations import require, write_data_docs
+from labelop.landing.probe import require_safe
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import open_store
 from labelop.routing.policy import load_routing
@@ -42,6 +43,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
     """
     wanted, settings = parse_job(job), load_settings(store=store)
     tables, run = open_store(settings), run_id or new_run_id("ingest")
+    require_safe(tables, settings)
     policy = load_policy(settings.config / "policy.yaml")
     routing, catalog = load_routing(settings.config / "routing.yaml"), load_catalog(settings.catalog)
     classes_of = {arm.ontology: catalog[arm.detector].classes for arm in routing.arms if arm.detector in catalog}

@@ -13,6 +13,7 @@ from prefect import flow
 from labelop.configuration import load_configuration
 from labelop.errors import LabelopError, RunFailedError
 from labelop.jobs import DatasetJob, check_night, check_ontologies, parse_job
+from labelop.landing.probe import require_safe
 from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
 from labelop.runs import FINISHED, RunEvent, dataset_version_of, new_run_id, record
@@ -62,7 +63,8 @@ def nightly(
         shard_batches: Batches in a shard; by their predicted time when None.
 
     Raises:
-        ConfigurationError: A job or a file of the configuration has a fault; then nothing was done.
+        ConfigurationError: A job or a file of the configuration has a fault, or the store lets two writers win; then
+            nothing was done.
         RunFailedError: A dataset did not get through, a check failed or the report could not be written; everything
             else did its work.
     """
@@ -72,6 +74,7 @@ def nightly(
     check_night(jobs)
     files = load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
     check_ontologies(jobs, (arm.ontology for arm in files.routing.arms))
+    require_safe(tables, settings)
     troubles = _Troubles()
     with progress_shown():
         for job in jobs:

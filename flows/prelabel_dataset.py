@@ -14,6 +14,7 @@ from labelop.configuration import check_engines
 from labelop.cost.prices import load_prices
 from labelop.errors import RunFailedError
 from labelop.ingest.register import ontology_of
+from labelop.landing.probe import require_safe
 from labelop.landing.store import open_store
 from labelop.prelabel.pace import Pace, paces
 from labelop.prelabel.plan import PlannedBatch, pending
@@ -62,6 +63,7 @@ def prelabel_dataset(
     """
     settings = load_settings(store=store)
     tables, run = open_store(settings), run_id or new_run_id("prelabel")
+    require_safe(tables, settings)
     version = dataset_version or current_version(tables, dataset)
     policy = load_policy(settings.config / "policy.yaml")
     routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")

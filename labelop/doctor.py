@@ -13,6 +13,7 @@ from labelop.cost.prices import load_prices
 from labelop.egress.heads import heads_file
 from labelop.egress.set_up import verify_log
 from labelop.errors import KeysError, LabelopError, PolicyError
+from labelop.landing.probe import WRITERS, require_safe
 from labelop.landing.store import open_store, read_rows
 from labelop.prelabel.shard import check_arms
 from labelop.queries import list_queries
@@ -52,6 +53,7 @@ def examine(store: str | None) -> list[Finding]:
         _checked("models", lambda: _models(settings)),
         _checked("sql", lambda: f"{len(list_queries())} queries"),
         _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
+        _checked("store probe", lambda: _probe(settings)),
         _audit(settings),
         _free_space(settings),
     ]
@@ -78,6 +80,14 @@ def _routing(settings: Settings) -> str:
     routing = load_routing(settings.config / "routing.yaml")
     check_arms(settings, routing)
     return f"{routing.digest[:12]}, {len(routing.arms)} arms"
+
+
+def _probe(settings: Settings) -> str:
+    found = require_safe(open_store(settings), settings)
+    if found is None:
+        return "not asked: LABELOP_STORE_SINGLE_WRITER is set, so only this machine may write"
+    when = f"on {found.asked_at:%Y-%m-%d}" if found.remembered else f"in {found.seconds} s"
+    return f"of {WRITERS} racing writers one won, {found.rounds_count} times ({when})"
 
 
 def _audit(settings: Settings) -> Finding:

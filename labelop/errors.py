@@ -1,7 +1,8 @@
 """The one tree of errors, so that every failure carries ids, a hint, and whether a retry can help.
 
 LabelopError                       hint, context, retryable = False
-  ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError, KeysError
+  ConfigurationError               SettingsError, PolicyError, CatalogError, MissingExtraError, KeysError,
+                                   UnsafeStoreError
   ManifestError                    UnreadableImageError, DigestMismatchError, AnnotationError,
                                    SourceUnavailableError (retryable)
   RoutingError                     NoEligiblePlacementError, PlacementForbiddenError, ReleaseRefusedError,
@@ -9,7 +10,8 @@ LabelopError                       hint, context, retryable = False
   EngineError                      ModelLoadError, ModelInputError, EngineResponseError,
                                    EngineUnavailableError (retryable), EngineTimeoutError (retryable)
   ChildError                       ChildTimeoutError, ChildCrashedError, ChildFaultError
-  LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError, SealedDataError
+  LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError, SealedDataError,
+                                   StoreUnavailableError (retryable)
   ReviewError                      ReviewFormatError, ReviewRecordError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
   RunFailedError                   a run ended without doing all of its work
@@ -97,6 +99,10 @@ class MissingExtraError(ConfigurationError):
 
 class KeysError(ConfigurationError):
     """A key is missing, unsafe where it lies, or not the one it claims to be."""
+
+
+class UnsafeStoreError(ConfigurationError):
+    """The place of the tables lets two racing writers both win, so that rows would be lost."""
 
 
 class ManifestError(LabelopError):
@@ -214,6 +220,12 @@ class UnknownTableError(LandingError):
 
 class SchemaMismatchError(LandingError):
     """Rows do not have the columns or types of their table."""
+
+
+class StoreUnavailableError(LandingError):
+    """An object store, or the way to it, does not answer as it should; the same call may succeed later."""
+
+    retryable = True
 
 
 class ExpectationsFailedError(LandingError):

@@ -80,6 +80,13 @@ class Settings(BaseSettings):
     s3_key: str | None = Field(default=None, description="Access key id of that store.")
     s3_secret: SecretStr | None = Field(default=None, description="Secret of that store; never shown.")
     s3_region: str = Field(default="us-east-1", description="Region of that store.")
+    store_single_writer: bool = Field(
+        default=False,
+        description="Use a store that cannot refuse the second of two writers; then write from one machine only.",
+    )
+    store_retention_hours: int = Field(
+        default=168, ge=1, description="How long files of old table versions are kept: longer than the longest reader."
+    )
 
     @field_validator("cloud_url")
     @classmethod

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from labelop.errors import ManifestError, UnreadableImageError
 from labelop.ingest import names
+from labelop.object_store import file_options
 from labelop.settings import Settings
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -224,15 +225,7 @@ class RemotePlace:
 def _open_remote(uri: str, scheme: str, settings: Settings, *, probe: bool) -> RemotePlace:
     import fsspec  # noqa: PLC0415 - a second of import that local sources do not need
 
-    options: dict[str, Any] = {}
-    if scheme in ("s3", "s3a"):
-        client = {"region_name": settings.s3_region, "endpoint_url": settings.s3_endpoint}
-        options = {
-            "key": settings.s3_key,
-            "secret": settings.s3_secret.get_secret_value() if settings.s3_secret else None,
-            "client_kwargs": {name: value for name, value in client.items() if value},
-            "use_listings_cache": False,  # a file may have changed since the listing
-        }
+    options = file_options(settings) if scheme in ("s3", "s3a") else {}
     try:
         files, prefix = fsspec.core.url_to_fs(uri.rstrip("/"), **options)
         there = not probe or files.isdir(prefix)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labelop.errors import SettingsError
+from labelop.object_store import table_options
 from labelop.settings import Settings
 
 # the table library percent-decodes local paths and ends the process' thread on brackets
@@ -24,6 +25,8 @@ class Store:
     """Absolute folder, or `s3://bucket/prefix`, without a slash at the end."""
     storage_options: dict[str, str] = field(default_factory=dict, repr=False)
     """Options of the object store by the names deltalake uses; holds a secret, so it is never shown."""
+    single_writer: bool = False
+    """Whether the store cannot refuse the second of two writers, so that the processes of this machine take turns."""
 
     @property
     def is_local(self) -> bool:
@@ -48,7 +51,7 @@ def open_store(settings: Settings) -> Store:
             hint="Choose a place without [ ] \\ control characters or % followed by two hex digits.",
         )
     if root.startswith("s3://") and root.strip("/") != "s3:":
-        return Store(root.rstrip("/"), _object_store_options(settings))
+        return Store(root.rstrip("/"), table_options(settings), single_writer=settings.store_single_writer)
     if "://" in root or not root:
         raise SettingsError(
             f"Setting LABELOP_STORE has the value {settings.store!r}, expected a folder or s3://bucket/prefix."
@@ -58,16 +61,4 @@ def open_store(settings: Settings) -> Store:
         raise SettingsError(
             f"Setting LABELOP_STORE has the value {settings.store!r}, which is a file; expected a folder."
         )
-    return Store(str(folder))
-
-
-def _object_store_options(settings: Settings) -> dict[str, str]:
-    # conditional put: the log's next entry is written only if nobody else wrote it
-    options = {"AWS_REGION": settings.s3_region, "AWS_CONDITIONAL_PUT": "etag"}
-    if settings.s3_endpoint:
-        options["AWS_ENDPOINT_URL"] = settings.s3_endpoint
-        options["AWS_ALLOW_HTTP"] = str(settings.s3_endpoint.startswith("http://")).lower()
-    if settings.s3_key and settings.s3_secret:
-        options["AWS_ACCESS_KEY_ID"] = settings.s3_key
-        options["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret.get_secret_value()
-    return options
+    return Store(str(folder), single_writer=settings.store_single_writer)

@@ -6,27 +6,19 @@ transaction; the log refuses a second commit of the same key, also from another 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import ColumnProperties, CommitProperties, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from labelop import schemas
-from labelop.errors import LandingError, SchemaMismatchError
+from labelop.errors import LandingError
 from labelop.landing.address import Store, open_store
 from labelop.landing.rows import conform, empty_table, rows_to_table
+from labelop.landing.tables import create_table, open_table, said, steadily, taking_turns
 
 __all__ = [
     "Store",
@@ -42,14 +34,9 @@ __all__ = [
     "rows_to_table",
 ]
 
-_VERSION_PROPERTY = "labelop.schema_version"
-_SUMMED_UP = {"delta.checkpointInterval": "20"}
-"""Whoever opens a table reads every entry of the log since it was last summed up: that was most of a late commit."""
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
 _ATTEMPTS = 5
 _ZSTD_LEVEL = 1
-_SAID = 400
-_FRAMES = re.compile(r"\n\s*(?:\d+: |stack backtrace)", re.IGNORECASE)  # frames of foreign code help no operator
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """Rows of one table: Arrow, or one mapping per row with every column."""
@@ -110,7 +97,7 @@ def is_landed(store: Store, name: str, key: str) -> bool:
 
 def landed_keys(store: Store, name: str, keys: Iterable[str]) -> set[str]:
     """Say which of the keys are landed, with one look at the table."""
-    table = _open(store, name)
+    table = open_table(store, name)
     return set() if table is None else {key for key in keys if table.transaction_version(key) is not None}
 
 
@@ -136,10 +123,11 @@ def read(
         UnknownTableError: There is no such table.
         LandingError: The store cannot be read, or a column does not exist.
     """
-    try:
-        return dataset_of(store, name).to_table(columns=columns, filter=filters)
-    except (OSError, DeltaError, pa.ArrowException) as error:
-        raise LandingError(f"Table {name!r} in {store.root} cannot be read: {_said(error)}.") from error
+    return steadily(
+        store,
+        f"Table {name!r} in {store.root} cannot be read",
+        lambda: dataset_of(store, name).to_table(columns=columns, filter=filters),
+    )
 
 
 def read_rows(
@@ -163,7 +151,7 @@ def dataset_of(store: Store, name: str) -> ds.Dataset:
         UnknownTableError: There is no such table.
         LandingError: The store cannot be read.
     """
-    table = _open(store, name)
+    table = open_table(store, name)
     if table is None or not table.file_uris():
         return ds.dataset(empty_table(name))
     return table.to_pyarrow_dataset(schema=schemas.table(name).schema)
@@ -175,7 +163,7 @@ def is_empty(store: Store) -> bool:
     Raises:
         LandingError: The store cannot be read.
     """
-    return all(_open(store, name) is None for name in schemas.TABLES)
+    return all(open_table(store, name) is None for name in schemas.TABLES)
 
 
 def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
@@ -193,19 +181,24 @@ def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
                 # mostly the winner landed this very key, which the next look shows
                 if attempt == _ATTEMPTS:
                     raise LandingError(
-                        f"Table {name!r} in {store.root} refused {key!r} {_ATTEMPTS} times: {_said(error)}.",
+                        f"Table {name!r} in {store.root} refused {key!r} {_ATTEMPTS} times: {said(error)}.",
                         hint="Too many writers at once; run again, what is landed stays landed.",
                     ) from error
     return landed
 
 
 def _attempt(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
-    table = _open(store, name) or _create(store, name)
-    # look and write share one version of the log, so a key that somebody lands in between makes the commit fail
-    keys = [key for key in waiting if table.transaction_version(key) is None]
-    if not keys:
-        return set()
-    try:
+    """Write what is not landed yet; a try that broke off after its commit counts as landed here."""
+    written: set[str] = set()
+
+    def write() -> set[str]:
+        table = open_table(store, name) or create_table(store, name)
+        # look and write share one version of the log, so a key that somebody lands in between makes the commit fail
+        landed = {key for key in waiting if table.transaction_version(key) is not None}
+        keys = [key for key in waiting if key not in landed]
+        if not keys:
+            return landed & written
+        written.update(keys)
         write_deltalake(
             table,
             pa.concat_tables([waiting[key] for key in keys]),
@@ -216,56 +209,11 @@ def _attempt(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
                 max_commit_retries=_COMMIT_RETRIES,
             ),
         )
-    except CommitFailedError:
-        raise
-    except (DeltaError, OSError) as error:
-        raise LandingError(
-            f"Table {name!r} in {store.root} did not take {keys[0]!r} and {len(keys) - 1} more: {_said(error)}."
-        ) from error
-    return set(keys)
+        return (landed & written) | set(keys)
 
-
-def _open(store: Store, name: str) -> DeltaTable | None:
-    declared = schemas.table(name)
-    try:
-        table = DeltaTable(store.uri(name), storage_options=store.storage_options or None)
-    except TableNotFoundError:
-        return None
-    except (DeltaError, OSError) as error:
-        raise LandingError(f"Table {name!r} in {store.root} cannot be opened: {_said(error)}.") from error
-    stored = table.metadata().configuration.get(_VERSION_PROPERTY)
-    if stored != str(declared.version):
-        raise SchemaMismatchError(
-            f"Table {name!r} in {store.root} has schema version {stored}, expected {declared.version}.",
-            hint="Use a new store root, or the release that wrote this one.",
-        )
-    return table
-
-
-def _create(store: Store, name: str) -> DeltaTable:
-    declared = schemas.table(name)
-    try:
-        if store.is_local:
-            Path(store.uri(name)).mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(
-            store.uri(name),
-            declared.schema,
-            mode="ignore",
-            configuration={_VERSION_PROPERTY: str(declared.version), **_SUMMED_UP},
-            storage_options=store.storage_options or None,
-            raise_if_key_not_exists=False,
-        )
-    except (DeltaError, OSError) as error:
-        # another writer may have created it between our look and our try
-        if (table := _open(store, name)) is not None:
-            return table
-        raise LandingError(f"Table {name!r} in {store.root} cannot be created: {_said(error)}.") from error
-
-
-def _said(error: Exception) -> str:
-    """Make one plain line of what the table library said; it writes colours, several lines and its own stack."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return " ".join(_FRAMES.split(text)[0].split()).rstrip(".")[:_SAID]
+    first, *more = waiting or [""]
+    with taking_turns(store):
+        return steadily(store, f"Table {name!r} in {store.root} did not take {first!r} and {len(more)} more", write)
 
 
 def _writer_properties(name: str) -> WriterProperties:

@@ -14,12 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import duckdb
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
-from moto.server import ThreadedMotoServer
 
 from labelop import schemas
 from labelop.errors import LandingError, SchemaMismatchError, UnknownTableError
@@ -36,6 +34,7 @@ from labelop.landing.store import (
     read_rows,
 )
 from labelop.settings import load_settings
+from tests.faults.proxy import s3_server
 
 NOON = dt.datetime(2025, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -55,17 +54,8 @@ def images_of(store: Store) -> list[str]:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """Run an S3-compatible server with one bucket on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    client = botocore.session.get_session().create_client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
-    )
-    client.create_bucket(Bucket="tables")
-    yield address
-    client.close()
-    server.stop()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture(params=["folder", "s3"])
