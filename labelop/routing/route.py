@@ -6,7 +6,7 @@ mind half way. Knows no engine and no orchestrator.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -22,13 +22,16 @@ from labelop.queries import open_session, run_query, sql_root
 from labelop.routing.decide import Decision, decide, explain
 from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy
-from labelop.routing.rules import LevelPolicy
+from labelop.routing.rules import LEVEL_NOT_ALLOWED, LevelPolicy
 from labelop.schemas import utc_now
 from labelop.sensitivity.clearance import CLOUD, cloud_rule, group_of, standings
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
 
 __all__ = ["Decision", "explain", "route_dataset"]
+
+_REASONS = 5
+"""Most kinds of evidence that the reason of a refusal names."""
 
 
 def route_dataset(
@@ -72,6 +75,7 @@ def route_dataset(
     if not is_landed(store, "decisions", key):
         work = Workload(dataset, sum(counts.values()), size_bytes, routing.labels_per_image.get(ontology, 1.0))
         evidence = _evidence(store, settings, dataset, dataset_version)
+        held = _held_because(store, where, policy)
         rows: list[dict[str, Any]] = []
         for (level, rule), images_count in sorted(counts.items()):
             made = decide(
@@ -87,7 +91,7 @@ def route_dataset(
             )
             rows += [
                 {
-                    **_told(option, rule, policy),
+                    **_told(option, rule, policy, held.get(level, "")),
                     "decision_id": row_id("d", key, group_of(level.text, rule), option["arm"]),
                     "decision_set": row_id("ds", key),
                     "dataset": dataset,
@@ -131,8 +135,24 @@ def _images(
     return dict(counts), sum(size_of.values())
 
 
-def _told(option: Mapping[str, Any], rule: str, policy: LevelPolicy) -> dict[str, Any]:
-    """Say in the reason of what goes to the cloud by a release rule how it goes there."""
+def _held_because(store: Store, where: Mapping[str, str], policy: LevelPolicy) -> dict[Level, str]:
+    """Say for each level what this dataset's images have it for, the most frequent first."""
+    wanted = equal(**where, policy_digest=policy.digest)
+    found = read_rows(store, "levels", columns=["image_id", "level", "reason", "landed_at"], filters=wanted)
+    newest = {row["image_id"]: row for row in sorted(found, key=lambda row: row["landed_at"])}
+    counts: dict[Level, Counter[str]] = defaultdict(Counter)
+    for row in newest.values():
+        counts[Level.from_text(row["level"])][row["reason"] or "unknown"] += 1
+    order = {
+        level: sorted(said.items(), key=lambda one: (-one[1], one[0]))[:_REASONS] for level, said in counts.items()
+    }
+    return {level: ", ".join(f"{why} ({count})" for why, count in said) for level, said in order.items()}
+
+
+def _told(option: Mapping[str, Any], rule: str, policy: LevelPolicy, held: str) -> dict[str, Any]:
+    """Say in the reason why images that stay have their level, and how others go to the cloud by a release rule."""
+    if held and option["rule_id"] == LEVEL_NOT_ALLOWED:
+        return {**option, "reason": f"{option['reason']} Found: {held}."}
     if not (rule and option["allowed"] and option["placement"] == CLOUD):
         return dict(option)
     found = next(one for one in policy.release_rules if one.rule_id == rule)

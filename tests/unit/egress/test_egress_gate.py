@@ -16,20 +16,8 @@ from labelop.egress.gate import Gate, Released, ReleaseRequest, encode_payload
 from labelop.errors import PlacementForbiddenError, PolicyError
 from labelop.ids import sha256_hex
 from labelop.sensitivity.levels import Level
+from tests.unit.egress.egress_values import Policy
 from tests.unit.engines.models import picture
-
-
-class Policy:
-    """Answers from a table by level; a missing level has no answer."""
-
-    digest = "p" * 64
-
-    def __init__(self, **placements: set[str]) -> None:
-        self.placements = placements
-
-    def allowed_placements(self, level: Level) -> frozenset[str]:
-        """Answer by level."""
-        return frozenset(self.placements[level.text])
 
 
 def gate(folder: Path, **placements: set[str]) -> Gate:

@@ -18,6 +18,7 @@ from labelop.sensitivity.signals.base import Finding
 from labelop.settings import load_settings
 from tests.unit.routing.routing_values import STRICT, Policy, card, catalog, prices, routing
 
+REASON = "faces:signal_timeout"
 LEVELS = ("public", "public", "internal", "restricted")
 
 
@@ -30,7 +31,8 @@ def fill(store: Store, version: str = "v1", dataset: str = "d", digest: str = "p
             {"path": f"{n}.jpg", "image_id": f"{version}{n}", "size_bytes": 100, "outcome": "ok"} for n in range(4)
         ],
         "levels": [
-            {"image_id": f"{version}{n}", "level": level, "policy_digest": digest} for n, level in enumerate(LEVELS)
+            {"image_id": f"{version}{n}", "level": level, "policy_digest": digest, "reason": REASON}
+            for n, level in enumerate(LEVELS)
         ],
     }
     for name, given in rows.items():
@@ -165,6 +167,8 @@ def test_explain_tells_every_option(tmp_path: Path) -> None:
     assert lines[0] == "d public: 2 images"
     assert [line.split()[0] for line in lines] == ["d", "chosen", "compare"] * 2 + ["d", "chosen", "refused"]
     assert "[level-not-allowed]: Images of level restricted may be at onprem, not at cloud." in lines[-1]
+    # a signal that could not speak is told where the refusal is, not only among the findings
+    assert lines[-1].endswith("Found: faces:signal_timeout (1).")
     assert explain([]).startswith("No decisions")
 
 
