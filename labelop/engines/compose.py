@@ -145,25 +145,24 @@ class ComposedArm:
                 results[i] = _refused(items[i], "withheld", str(answer.context.get("code", "PLACEMENT_FORBIDDEN")))
             else:
                 ready.append((i, answer))
-        for (i, _), result in zip(ready, self._attempt([one for _, one in ready]), strict=True):
+        for (i, _), result in zip(ready, self._attempt([one for _, one in ready], Spent(len(ready))), strict=True):
             results[i] = result
         return [results[i] for i in range(len(items))]
 
-    def _attempt(self, ready: list[Ready]) -> list[ImageResult]:
+    def _attempt(self, ready: list[Ready], spent: Spent) -> list[ImageResult]:
         if not ready:
             return []
         try:
-            return self._run(ready)
+            return self._run(ready, spent)
         except EngineError as error:
             if error.retryable:
                 raise
             if len(ready) == 1:
-                return [_refused(ready[0].item, "failed", _code(error))]
-        # one image may have spoiled the pass for all: each gets its own
-        return [result for one in ready for result in self._attempt([one])]
+                return [ImageResult(ready[0].item.image_id, "failed", _code(error), (), *spent.of(0))]
+        # one image may have spoiled the pass for all: each gets its own, and bears its share of the one that failed
+        return [result for index, one in enumerate(ready) for result in self._attempt([one], spent.alone(index))]
 
-    def _run(self, ready: list[Ready]) -> list[ImageResult]:
-        spent = Spent(len(ready))
+    def _run(self, ready: list[Ready], spent: Spent) -> list[ImageResult]:
         found = spent.shared(self._lane, self._arm.detector, ready)
         spent.note_detector()
         classes = None if self._arm.classifier is None else spent.shared(self._lane, self._arm.classifier, ready)

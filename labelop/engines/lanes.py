@@ -17,6 +17,7 @@ from labelop.catalog.choice import pass_images
 from labelop.egress.gate import PAYLOAD_FORMAT, Gate, ReleaseRequest
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, features_of
 from labelop.engines.remote import RemoteEngine
+from labelop.engines.transport import Travelled
 from labelop.errors import ConfigurationError, LabelopError, PlacementForbiddenError
 
 
@@ -54,18 +55,6 @@ class Ready:
     """Pixels on this machine, features once `encode` was there, or a release for a server."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneAnswer:
-    """Raw outputs of one forward pass and what travelled for it."""
-
-    raw: RawOutputs
-    """The raw tensors of the model's task."""
-    sent_bytes: int = 0
-    """Bytes sent over the network."""
-    received_bytes: int = 0
-    """Bytes received over the network."""
-
-
 class Lane(Protocol):
     """How images reach models."""
 
@@ -92,15 +81,15 @@ class Lane(Protocol):
         """Say how many images of a model one pass takes at most."""
         ...
 
-    def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
-        """Run one forward pass."""
+    def run(self, card: ModelCard, ready: Sequence[Ready], travelled: Travelled) -> RawOutputs:
+        """Run one forward pass; what travels for it is added up, whether it ends well or not."""
         ...
 
     def encode(self, card: ModelCard, ready: Sequence[Ready]) -> list[Ready]:
         """Bring images into the form in which this lane prompts them."""
         ...
 
-    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32]) -> LaneAnswer:
+    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32], travelled: Travelled) -> RawOutputs:
         """Ask a segmenter for all boxes of one image, shape (b, 4), xyxy pixels of the model's frame."""
         ...
 
@@ -139,10 +128,10 @@ class LocalLane:
         """Ask the engine, which knows its profile."""
         return self._engines[card.id].most_images
 
-    def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
+    def run(self, card: ModelCard, ready: Sequence[Ready], travelled: Travelled) -> RawOutputs:  # noqa: ARG002 - nothing travels
         """Run one forward pass on this machine."""
         engine = self._engines[card.id]
-        return LaneAnswer(engine.forward(ModelInputs(_frames(engine, ready))))
+        return engine.forward(ModelInputs(_frames(engine, ready)))
 
     def encode(self, card: ModelCard, ready: Sequence[Ready]) -> list[Ready]:
         """Run the encoder once for all images."""
@@ -150,9 +139,15 @@ class LocalLane:
         features = engine.encode(_frames(engine, ready))
         return [Ready(one.item, features_of(features, index)) for index, one in enumerate(ready)]
 
-    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32]) -> LaneAnswer:
+    def prompt(
+        self,
+        card: ModelCard,
+        encoded: Ready,
+        boxes: NDArray[np.float32],
+        travelled: Travelled,  # noqa: ARG002
+    ) -> RawOutputs:
         """Run the decoder on features made here."""
-        return LaneAnswer(self._engines[card.id].prompt(encoded.handle, boxes))
+        return self._engines[card.id].prompt(encoded.handle, boxes)
 
     def close(self) -> None:
         """Keep the engines: the process shares them, see `close_engines`."""
@@ -203,34 +198,35 @@ class CloudLane:
         """Bound a request by its inputs; the server cuts it into the passes of its own engine."""
         return pass_images(card)
 
-    def run(self, card: ModelCard, ready: Sequence[Ready]) -> LaneAnswer:
+    def run(self, card: ModelCard, ready: Sequence[Ready], travelled: Travelled) -> RawOutputs:
         """Run one forward pass on the server."""
-        return self._ask(card, ready)
+        return self._ask(card, ready, None, travelled)
 
     def encode(self, card: ModelCard, ready: Sequence[Ready]) -> list[Ready]:  # noqa: ARG002 - the protocol's form
         """Leave the images as they are: features are larger than an image, and the server encodes when it is asked."""
         return list(ready)
 
-    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32]) -> LaneAnswer:
+    def prompt(self, card: ModelCard, encoded: Ready, boxes: NDArray[np.float32], travelled: Travelled) -> RawOutputs:
         """Send the image with its boxes."""
-        return self._ask(card, [encoded], boxes)
+        return self._ask(card, [encoded], boxes, travelled)
 
     def close(self) -> None:
         """Close the connections, and vouch for what the audit log says."""
         self._engine.close()
         self._gate.close()
 
-    def _ask(self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None = None) -> LaneAnswer:
+    def _ask(
+        self, card: ModelCard, ready: Sequence[Ready], boxes: NDArray[np.float32] | None, travelled: Travelled
+    ) -> RawOutputs:
         handles = [one.handle for one in ready]
         try:
-            answer = self._engine.forward(card, handles, boxes)
+            return self._engine.forward(card, handles, boxes, travelled).raw
         except LabelopError as error:
             refused, code = error.context.get("refused"), error.context.get("release_code")
             # of several images nobody knows yet whose fault it is: each is asked again alone
             if refused and (len(ready) == 1 or isinstance(error, ConfigurationError)):
                 self._gate.note_refusal(handles, refused, str(code), self._run_id)
             raise
-        return LaneAnswer(answer.raw, answer.sent_bytes, answer.received_bytes)
 
 
 def _frames(engine: Engine, ready: Sequence[Ready]) -> ImageArray:

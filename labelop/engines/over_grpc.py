@@ -14,7 +14,7 @@ import numpy as np
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 from tritonclient.utils import serialize_byte_tensor
 
-from labelop.engines.transport import MAX_ANSWER_BYTES, Kind, Question, RefusedError, Reply
+from labelop.engines.transport import MAX_ANSWER_BYTES, Kind, Question, RefusedError, Reply, Travelled
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class GrpcTransport:
         said = _ask(lambda: self._stub.ModelMetadata(asked, timeout=timeout_seconds))
         return {"inputs": _tensors(said.inputs), "outputs": _tensors(said.outputs)}
 
-    def infer(self, question: Question, timeout_seconds: float) -> Reply:
+    def infer(self, question: Question, timeout_seconds: float, travelled: Travelled) -> Reply:
         """Run a model; see `Transport.infer`."""
         asked = service_pb2.ModelInferRequest(model_name=question.model)
         texts = {"image": question.images, "release": [one.encode() for one in question.releases]}
@@ -86,12 +86,19 @@ class GrpcTransport:
             asked.raw_input_contents.append(question.boxes.astype("<f4").tobytes())
         for name in question.outputs:
             asked.outputs.add(name=name)
-        said = _ask(lambda: self._stub.ModelInfer(asked, timeout=timeout_seconds, compression=self._packing))
+        travelled.sent_bytes += asked.ByteSize()
+        try:
+            said = _ask(lambda: self._stub.ModelInfer(asked, timeout=timeout_seconds, compression=self._packing))
+        except ConnectionError as error:
+            if "failed to connect" in str(error):
+                travelled.sent_bytes -= asked.ByteSize()
+            raise
+        travelled.received_bytes += said.ByteSize()
         message = {
             "parameters": {name: value.string_param for name, value in said.parameters.items()},
             "outputs": _tensors(said.outputs),
         }
-        return Reply(message, InferResult(said).as_numpy, asked.ByteSize(), said.ByteSize())
+        return Reply(message, InferResult(said).as_numpy)
 
     def close(self) -> None:
         """Close the channel."""

@@ -17,6 +17,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException
 from queue import Empty, LifoQueue
+from socket import gaierror
+from ssl import SSLError
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -26,13 +28,15 @@ from geventhttpclient import HTTPClient
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
-from labelop.engines.transport import MAX_ANSWER_BYTES, Kind, Question, RefusedError, Reply
+from labelop.engines.transport import MAX_ANSWER_BYTES, Kind, Question, RefusedError, Reply, Travelled
 
 _LENGTH = "Inference-Header-Content-Length"
 _CONNECT_SECONDS = 5.0
 _BLOCK_BYTES = 1 << 16
 MAX_TEXT_BYTES = 1 << 20
 """Largest description of a model taken."""
+_UNREACHED = (ConnectionRefusedError, gaierror, SSLError)
+"""What ends a request before its body is sent."""
 _KINDS: dict[int, Kind] = {
     400: "bad_input",
     401: "not_admitted",
@@ -77,7 +81,7 @@ class HttpTransport:
         except RecursionError as error:
             raise ValueError("JSON that is nested too deeply") from error
 
-    def infer(self, question: Question, timeout_seconds: float) -> Reply:
+    def infer(self, question: Question, timeout_seconds: float, travelled: Travelled) -> Reply:
         """Run a model; see `Transport.infer`."""
         inputs = [_input("image", np.array([[one] for one in question.images], dtype=np.object_), "BYTES")]
         if question.releases:
@@ -91,7 +95,7 @@ class HttpTransport:
         if self._compress:
             body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
         asked = _Asked("POST", self._at(f"{_path(question.model)}/infer"), body, headers, MAX_ANSWER_BYTES)
-        length, answer = self._call(asked, timeout_seconds)
+        length, answer = self._call(asked, timeout_seconds, travelled)
         try:
             found = InferenceServerClient.parse_response_body(
                 answer, header_length=None if length is None else int(length)
@@ -100,7 +104,7 @@ class HttpTransport:
         except Exception as error:
             # the client raises its own class, RecursionError and several others of Python's for what is no answer
             raise ValueError(str(error) or type(error).__name__) from error
-        return Reply(message, found.as_numpy, len(body), len(answer))
+        return Reply(message, found.as_numpy)
 
     def close(self) -> None:
         """Close every connection."""
@@ -109,19 +113,19 @@ class HttpTransport:
                 self._idle.get_nowait().close()
 
     def _get(self, path: str, timeout_seconds: float) -> bytes:
-        return self._call(_Asked("GET", self._at(path), b"", {}, MAX_TEXT_BYTES), timeout_seconds)[1]
+        return self._call(_Asked("GET", self._at(path), b"", {}, MAX_TEXT_BYTES), timeout_seconds, Travelled())[1]
 
     def _at(self, path: str) -> str:
         return self._parts.path.rstrip("/") + path
 
-    def _call(self, asked: _Asked, timeout_seconds: float) -> tuple[Any, bytes]:
+    def _call(self, asked: _Asked, timeout_seconds: float, travelled: Travelled) -> tuple[Any, bytes]:
         """Send one request; answers the length of the answer's JSON part, where it says so, and its body."""
         try:
             line = self._idle.get_nowait()
         except Empty:
             line = _Line(self._parts)
         try:
-            return line.ask(asked, timeout_seconds)
+            return line.ask(asked, timeout_seconds, travelled)
         finally:
             self._idle.put(line)
 
@@ -149,9 +153,9 @@ class _Line:
         self._client: Any = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="http")
 
-    def ask(self, asked: _Asked, timeout_seconds: float) -> tuple[Any, bytes]:
+    def ask(self, asked: _Asked, timeout_seconds: float, travelled: Travelled) -> tuple[Any, bytes]:
         """Send one request; see `HttpTransport`."""
-        return self._thread.submit(self._ask, asked, timeout_seconds).result()
+        return self._thread.submit(self._ask, asked, timeout_seconds, travelled).result()
 
     def close(self) -> None:
         """Close the connection and end the thread."""
@@ -162,21 +166,24 @@ class _Line:
         self._drop()
         gevent.get_hub().destroy(destroy_loop=True)
 
-    def _ask(self, asked: _Asked, timeout_seconds: float) -> tuple[Any, bytes]:
+    def _ask(self, asked: _Asked, timeout_seconds: float, travelled: Travelled) -> tuple[Any, bytes]:
         response: Any = None
+        travelled.sent_bytes += len(asked.body)
         try:
             # the client's own timeout starts anew with each byte: a server that drips would never be late
             with gevent.Timeout(timeout_seconds, TimeoutError("too late")):
                 client = self._open(timeout_seconds)
                 response = client.request(asked.method, asked.path, asked.body, dict(asked.headers))
-                return _answer(response, asked.most_bytes)
+                return _answer(response, asked.most_bytes, travelled)
         except HTTPException as error:
             # a connection that broke off inside an answer, or bytes that are no HTTP
             self._drop()
             raise ConnectionError(str(error) or type(error).__name__) from error
         except RefusedError:
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, _UNREACHED):
+                travelled.sent_bytes -= len(asked.body)
             self._drop()
             raise
         finally:
@@ -210,12 +217,15 @@ def _input(name: str, value: NDArray[Any], datatype: str) -> Any:
     return tensor
 
 
-def _answer(response: Any, most_bytes: int) -> tuple[Any, bytes]:
+def _answer(response: Any, most_bytes: int, travelled: Travelled) -> tuple[Any, bytes]:
     if response.status_code != HTTPStatus.OK:
-        raise _refusal(response, response.read(_BLOCK_BYTES))
+        text = response.read(_BLOCK_BYTES)
+        travelled.received_bytes += len(text)
+        raise _refusal(response, text)
     blocks, size = [], 0
     while block := response.read(_BLOCK_BYTES):
         size += len(block)
+        travelled.received_bytes += len(block)
         if max(size, response.content_length or 0) > most_bytes:
             raise ValueError(f"an answer of more than {most_bytes} bytes")
         blocks.append(block)

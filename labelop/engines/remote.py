@@ -24,7 +24,7 @@ from labelop.engines.answers import DIGEST_OUTPUT, Description, check_descriptio
 from labelop.engines.base import OUTPUTS, RawOutputs
 from labelop.engines.breaker import CircuitBreaker
 from labelop.engines.reach import HINT, open_transport, told
-from labelop.engines.transport import Question, RefusedError
+from labelop.engines.transport import Question, RefusedError, Travelled
 from labelop.errors import EngineError, EngineResponseError, EngineUnavailableError
 
 T = TypeVar("T")
@@ -48,9 +48,9 @@ class RemoteAnswer:
     raw: RawOutputs
     """The raw tensors of the model's task."""
     sent_bytes: int
-    """Size of the request's body or message."""
+    """Sizes of the request's bodies or messages, one for each try."""
     received_bytes: int
-    """Size of the answer's body or message."""
+    """Sizes of the answers' bodies or messages."""
 
 
 class RemoteEngine:
@@ -115,7 +115,11 @@ class RemoteEngine:
             self._try(card, partial(self._describe, card), patient=True)
 
     def forward(
-        self, card: ModelCard, released: Sequence[Released], boxes: NDArray[np.float32] | None = None
+        self,
+        card: ModelCard,
+        released: Sequence[Released],
+        boxes: NDArray[np.float32] | None = None,
+        travelled: Travelled | None = None,
     ) -> RemoteAnswer:
         """Send released images through a model.
 
@@ -123,6 +127,7 @@ class RemoteEngine:
             card: The model; the server must run the same digest when it names one.
             released: Images, one for a segmenter.
             boxes: Prompts of a segmenter, shape (b, 4), xyxy pixels of the model's frame.
+            travelled: Where the bytes of every try are added up, also when none of them succeeds.
 
         Raises:
             PlacementForbiddenError: An image was released for another placement.
@@ -142,17 +147,19 @@ class RemoteEngine:
         images = [one.payload for one in released]
         prompts = None if boxes is None else np.ascontiguousarray(boxes[None], dtype=np.float32)
 
-        def ask(seconds: float) -> RemoteAnswer:
+        moved = Travelled() if travelled is None else travelled
+
+        def ask(seconds: float) -> RawOutputs:
             started = self._clock()
             said = self._describe(card, seconds)
             names = [*OUTPUTS[card.task], *([DIGEST_OUTPUT] if said.proves_digest else [])]
             tokens = [one.token for one in released] if said.wants_release else []
             left = max(0.001, seconds - (self._clock() - started))
-            reply = self._transport.infer(Question(card.id, images, prompts, names, tokens), left)
-            raw = read_answer(card, reply, len(released), None if boxes is None else len(boxes))
-            return RemoteAnswer(raw, reply.sent_bytes, reply.received_bytes)
+            reply = self._transport.infer(Question(card.id, images, prompts, names, tokens), left, moved)
+            return read_answer(card, reply, len(released), None if boxes is None else len(boxes))
 
-        return self._try(card, ask)
+        raw = self._try(card, ask)
+        return RemoteAnswer(raw, moved.sent_bytes, moved.received_bytes)
 
     def ready(self) -> bool:
         """Ask whether the server answers; False when it does not."""

@@ -64,7 +64,7 @@ def segment(
 
 def _encoded(lane: Lane, card: ModelCard, part: Sequence[Prompted], spent: Spent) -> list[Ready | EngineError]:
     try:
-        with spent.timed([one.index for one in part]):
+        with spent.booked([one.index for one in part]):
             return [*lane.encode(card, [one.ready for one in part])]
     except EngineError as error:
         if error.retryable:
@@ -78,7 +78,6 @@ def _encoded(lane: Lane, card: ModelCard, part: Sequence[Prompted], spent: Spent
 def _masks(lane: Lane, card: ModelCard, one: Prompted, encoded: Ready, spent: Spent) -> list[str | None]:
     width, height = encoded.item.width_px, encoded.item.height_px
     prompts = to_model_frame(one.boxes, (width, height), (card.width_px, card.height_px))
-    with spent.timed([one.index]):
-        answer = lane.prompt(card, encoded, prompts)
-    spent.add_bytes([one.index], answer)
-    return read_masks(answer.raw, len(prompts), width, height)
+    with spent.booked([one.index]) as travelled:
+        raw = lane.prompt(card, encoded, prompts, travelled)
+    return read_masks(raw, len(prompts), width, height)

@@ -13,7 +13,8 @@ import numpy as np
 
 from labelop.catalog.cards import ModelCard
 from labelop.engines.base import RawOutputs
-from labelop.engines.lanes import Lane, LaneAnswer, Ready
+from labelop.engines.lanes import Lane, Ready
+from labelop.engines.transport import Travelled
 
 
 class Spent:
@@ -39,31 +40,31 @@ class Spent:
         most = lane.most_images(card)
         for start in range(0, len(ready), most):
             part = ready[start : start + most]
-            indices = range(start, start + len(part))
-            with self.timed(indices):
-                answer = lane.run(card, part)
-            self.add_bytes(indices, answer)
-            parts.append(answer.raw)
+            with self.booked(range(start, start + len(part))) as travelled:
+                parts.append(lane.run(card, part, travelled))
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
     @contextmanager
-    def timed(self, indices: Sequence[int]) -> Iterator[None]:
-        """Share the time of the block among images, whether it ends well or not."""
-        started = time.perf_counter()
+    def booked(self, indices: Sequence[int]) -> Iterator[Travelled]:
+        """Share the time of the block and what travels in it among images, whether it ends well or not."""
+        travelled, started = Travelled(), time.perf_counter()
         try:
-            yield
+            yield travelled
         finally:
             seconds = time.perf_counter() - started
-            for index in indices:
+            for place, index in enumerate(indices):
                 self._seconds[index] += seconds / len(indices)
+                self._sent[index] += _share(travelled.sent_bytes, len(indices), place)
+                self._received[index] += _share(travelled.received_bytes, len(indices), place)
 
-    def add_bytes(self, indices: Sequence[int], answer: LaneAnswer) -> None:
-        """Share what travelled for an answer among images."""
-        for place, index in enumerate(indices):
-            self._sent[index] += _share(answer.sent_bytes, len(indices), place)
-            self._received[index] += _share(answer.received_bytes, len(indices), place)
+    def alone(self, index: int) -> Spent:
+        """Give one image's account, to be gone on with alone."""
+        one = Spent(1)
+        one._seconds, one._detector = [self._seconds[index]], [self._detector[index]]
+        one._sent, one._received = [self._sent[index]], [self._received[index]]
+        return one
 
     def of(self, index: int) -> tuple[float, int, int, float]:
         """Give one image's seconds, bytes sent and received, and the detector's part of the seconds."""

@@ -52,6 +52,16 @@ class Question:
     """Signed release of each image, as the input `release`; empty for a server that does not ask for them."""
 
 
+@dataclass(slots=True)
+class Travelled:
+    """Bytes on the wire, counted as they go: a try that fails has cost them too."""
+
+    sent_bytes: int = 0
+    """Bodies or messages of requests that may have reached the server; with gRPC before packing."""
+    received_bytes: int = 0
+    """Bodies or messages of answers, refusals included."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One answer, not yet checked."""
@@ -60,10 +70,6 @@ class Reply:
     """`parameters` and `outputs` (name, datatype, shape) as the protocol's JSON writes them."""
     tensor: Callable[[str], Any]
     """Gives an output as an array, None when it is not there; raises anything when it does not fit its shape."""
-    sent_bytes: int
-    """Size of the request's body or message; with gRPC before packing."""
-    received_bytes: int
-    """Size of the answer's body or message."""
 
 
 class Transport(Protocol):
@@ -81,8 +87,8 @@ class Transport(Protocol):
         """Ask for a model's metadata in the protocol's JSON form."""
         ...
 
-    def infer(self, question: Question, timeout_seconds: float) -> Reply:
-        """Run a model."""
+    def infer(self, question: Question, timeout_seconds: float, travelled: Travelled) -> Reply:
+        """Run a model; what travels for it is added up, whether it ends well or not."""
         ...
 
     def close(self) -> None:

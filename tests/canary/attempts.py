@@ -31,6 +31,7 @@ from labelop.egress.gate import Gate, Released, ReleaseRequest
 from labelop.egress.keys import ensure_key
 from labelop.engines.lanes import CloudLane, ImageItem, Ready
 from labelop.engines.remote import RemoteEngine
+from labelop.engines.transport import Travelled
 from labelop.errors import LabelopError
 from labelop.ids import canonical_json, sha256_hex
 from labelop.landing.store import land, read_rows
@@ -120,7 +121,7 @@ class Battery:
             lane._gate.policy = self._old
             self.counts["policy swapped"] += count
             for one in ready:
-                self._noted(lane.run, self._card, [one])
+                self._noted(lane.run, self._card, [one], Travelled())
 
     def other_placement(self, count: int) -> None:
         """Take a good release for the premises and hand it to the cloud's client."""
@@ -155,7 +156,7 @@ class Battery:
         with self.lane("run-1") as first, self.lane("run-2") as second:
             self.counts["other run"] += count
             for one in filter(_is_ready, first.prepare(items)):
-                self._noted(second.run, self._card, [one])
+                self._noted(second.run, self._card, [one], Travelled())
 
     def copied(self, count: int) -> None:
         """Copy and change releases of public images so that they hold restricted bytes."""
@@ -242,7 +243,7 @@ class Battery:
         self.counts[way] += len(items)
         ready = [one for one in lane.prepare(items) if _is_ready(one)]
         for start in range(0, len(ready), 8):
-            self._noted(lane.run, self._card, ready[start : start + 8])
+            self._noted(lane.run, self._card, ready[start : start + 8], Travelled())
 
     def _noted(self, attempt: Callable[..., Any], *given: Any) -> None:
         try:

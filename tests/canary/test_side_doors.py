@@ -20,6 +20,7 @@ from labelop.egress.keys import SigningKey
 from labelop.egress.public_keys import Keyring
 from labelop.engines.lanes import CloudLane, ImageItem, Ready
 from labelop.engines.remote import RemoteEngine
+from labelop.engines.transport import Travelled
 from labelop.errors import (
     AnalysisError,
     AnnotationError,
@@ -226,11 +227,11 @@ def test_a_refusal_on_the_way_is_in_the_audit_and_fails_its_image_alone(tmp_path
         for _ in range(USES if way == "used up" else 0):
             far_end.check(first.handle.payload, first.handle.token)
         with pytest.raises(ModelInputError) as caught:
-            lane.run(card, [first])
+            lane.run(card, [first], Travelled())
         code = {"expired": "EXPIRED", "used up": "REPLAYED", "other run": "OTHER_RUN"}[way]
         assert caught.value.context["code"] == f"RELEASE_{code}"
         if way == "used up":
-            assert np.isfinite(lane.run(card, [second]).raw["boxes"]).all()
+            assert np.isfinite(lane.run(card, [second], Travelled())["boxes"]).all()
         lane.close()
     lines = [line for line in entries(audit.path) if line["event"] == "refused_at_far_end"]
     assert [(line["image_id"], line["reason"], line["answer"]) for line in lines] == [(items[0].image_id, code, "deny")]
@@ -245,7 +246,7 @@ def test_a_release_of_another_run_is_not_sent_at_all(tmp_path: Path) -> None:
     lane = CloudLane(engine, gate, "run-2", simulated=True)
     made = gate.release(picture(), "a" * 64, "public", "run-1")
     with pytest.raises(ModelInputError, match="OTHER_RUN"):
-        lane.run(card, [Ready(ImageItem("a" * 64, picture(), "public"), made)])
+        lane.run(card, [Ready(ImageItem("a" * 64, picture(), "public"), made)], Travelled())
     (line,) = [one for one in entries(gate.audit.path) if one["event"] == "refused_before_send"]
     assert line["reason"] == "OTHER_RUN"
     lane.close()

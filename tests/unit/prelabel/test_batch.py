@@ -148,28 +148,6 @@ def test_a_dead_engine_decides_nothing(house: House) -> None:
         run_batch(house.context(plan), whole(plan, keys), prelabeller)
 
 
-@pytest.mark.parametrize("reason", ["SERVER_FAILED", "BAD_ANSWER", "BAD_SHAPE"])
-def test_a_batch_that_fails_by_its_server_alone_lands_nothing(house: House, reason: str) -> None:
-    """Where the server failed at every image no row says so: such rows landed for good, and nobody asked again."""
-    keys = house.fill(("public", "public", "restricted"))
-    plan, prelabeller, booked = house.plan(), house.prelabeller(), list[dict[str, Any]]()
-    answer = prelabeller.prelabel
-
-    def failing(items: Any, good: int = 0) -> Any:
-        return [
-            one if index < good else replace(one, outcome="failed", reason=reason, predictions=(), sent_bytes=100)
-            for index, one in enumerate(answer(items))
-        ]
-
-    prelabeller.prelabel = failing  # type: ignore[method-assign]
-    with pytest.raises(EngineUnavailableError, match=f"b-1: the engine failed at all of 2 images .{reason}"):
-        run_batch(house.context(plan), whole(plan, keys, "cloud"), prelabeller, booked.append)
-    assert [(usage["outcome"], usage["sent_bytes"]) for usage in booked] == [("failed", 200)]
-    prelabeller.prelabel = lambda items: failing(items, 1)  # type: ignore[method-assign]
-    rows = run_batch(house.context(plan), whole(plan, keys, "cloud"), prelabeller).rows
-    assert [row["outcome"] for row in rows][1:] == ["failed", "withheld"]
-
-
 @pytest.mark.parametrize("away", ["folder", "mount"])
 def test_a_source_that_is_away_decides_nothing(house: House, away: str) -> None:
     """With the root gone, or the folder of its mount empty, no image gets a row and a later run does the batch."""

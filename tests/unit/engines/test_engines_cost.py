@@ -1,0 +1,89 @@
+"""What a far end costs when it fails: every try's bytes and every pass's seconds are somebody's."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelop.engines.compose import ArmModels, ComposedArm
+from labelop.engines.lanes import ImageItem, LocalLane, Ready
+from labelop.engines.remote import RemoteEngine
+from labelop.engines.transport import Travelled
+from labelop.errors import EngineResponseError, EngineUnavailableError
+from tests.contract.doubles import GOOD, Raw, Says, ask, double, http_answer, http_server, released
+from tests.unit.engines.models import detector, picture
+
+
+def test_every_try_is_booked(tmp_path: Path) -> None:
+    """Two refusals before an answer send the image three times; only the last was counted before."""
+    said: list[Raw] = [(503, {}, b'{"error": "busy"}')] * 2
+    with http_server(lambda: said.pop() if said else http_answer(GOOD)) as (url, seen):
+        found = ask(url, tmp_path)
+    assert len(seen) == 3
+    assert found.sent_bytes == sum(len(body) for _, body in seen)
+    assert found.received_bytes == len(http_answer(GOOD)[2]) + 2 * len(b'{"error": "busy"}')
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_a_request_that_fails_is_booked(tmp_path: Path, kind: str) -> None:
+    """A server that fails has been sent the image all the same."""
+    if kind == "grpc":
+        pytest.importorskip("grpc")
+    moved = Travelled()
+    with double(kind, Says(refusal="failed")) as (url, _):
+        engine = RemoteEngine(url)
+        with pytest.raises(EngineResponseError):
+            engine.forward(detector(tmp_path), [released(tmp_path)], None, moved)
+        engine.close()
+    assert moved.sent_bytes > len(released(tmp_path).payload)
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_nothing_is_booked_where_nobody_was_reached(tmp_path: Path, kind: str) -> None:
+    """A refused connection has carried nothing, however often it was tried."""
+    if kind == "grpc":
+        pytest.importorskip("grpc")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    engine, moved = RemoteEngine(f"{kind}://127.0.0.1:{port}", pause=lambda _: None), Travelled()
+    card = detector(tmp_path)
+    engine._describe = lambda *_: type("Said", (), {"proves_digest": False, "wants_release": False})  # type: ignore[assignment,method-assign]
+    with pytest.raises(EngineUnavailableError):
+        engine.forward(card, [released(tmp_path)], None, moved)
+    engine.close()
+    assert (moved.sent_bytes, moved.received_bytes) == (0, 0)
+
+
+class FailingLane(LocalLane):
+    """A lane whose passes all fail, after 100 bytes went out and 7 came back."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.passes: list[int] = []
+
+    def run(self, card: Any, ready: Sequence[Ready], travelled: Travelled) -> Any:
+        """Count the pass and fail."""
+        self.passes.append(len(ready))
+        travelled.sent_bytes += 100
+        travelled.received_bytes += 7
+        raise EngineResponseError(f"Model {card.id} failed", code="SERVER_FAILED")
+
+    def most_images(self, card: Any) -> int:  # noqa: ARG002
+        """Take any number."""
+        return 8
+
+
+def test_a_pass_that_fails_is_paid_by_its_images(tmp_path: Path) -> None:
+    """Each image bears its share of the pass for all and its own: such images cost nothing before."""
+    lane = FailingLane()
+    items = [ImageItem(str(number), picture(number), "public") for number in range(3)]
+    results = ComposedArm(ArmModels(detector(tmp_path)), lane).prelabel(items)
+    assert lane.passes == [3, 1, 1, 1]
+    assert [(one.outcome, one.reason) for one in results] == [("failed", "SERVER_FAILED")] * 3
+    assert sum(one.sent_bytes for one in results) == 400
+    assert sum(one.received_bytes for one in results) == 28
+    assert all(one.infer_seconds > 0 for one in results)
