@@ -21,7 +21,7 @@ from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.ranges import split_shards
 from labelop.prelabel.shard import arm_models
 from labelop.routing.policy import load_routing
-from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, new_run_id, record
+from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, new_run_id, record, under_way
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
@@ -106,6 +106,14 @@ def prelabel_dataset(
             plan_id=plan.plan_id,
         )
         record(tables, in_force)
+        beside = under_way(tables, dataset, version, run)
+        if beside:
+            _log.warning(
+                "%s has planned %s %s and not ended: if it still runs, both do the same work; what lands is right",
+                " and ".join(beside),
+                dataset,
+                version,
+            )
         todo = waiting = pending(tables, plan.batches)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
@@ -146,6 +154,7 @@ def prelabel_dataset(
         "landed_before_count": skipped,
         "missing_count": len(waiting),
         "shards_sized_by": sized_by,
+        "beside_runs": beside,
     }
     state = "partial" if waiting else "complete"
     record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary=summary))

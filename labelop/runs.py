@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from labelop import ids
@@ -21,6 +21,10 @@ INGESTED, CLASSIFIED, PLANNED, PRELABELLED, FINISHED = "ingested", "classified",
 Tables are keyed by content, so doing again what was done before lands nothing new. What is in force is therefore read
 from the newest event, never from the newest row: an owner who goes back to an earlier word must be heard.
 """
+
+
+_LATELY = timedelta(days=1)
+"""A run that planned longer ago is over, whatever became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,25 @@ def plan_in_force(store: Store, dataset: str, dataset_version: str) -> str | Non
     rows = read_rows(store, "runs", filters=equal(dataset=dataset, dataset_version=dataset_version, event=PLANNED))
     newest = max(rows, key=lambda row: row["landed_at"], default=None)
     return None if newest is None else newest["plan_id"]
+
+
+def under_way(store: Store, dataset: str, dataset_version: str, but: str) -> list[str]:
+    """Name the other runs that planned a dataset version lately and have not said how it ended: running, or broken off.
+
+    Nothing is locked by it: what has landed decides what is done, and two runs at once are right, only paid for twice.
+
+    Args:
+        store: Where the tables are.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+        but: The run that asks.
+    """
+    where = equal(dataset=dataset, dataset_version=dataset_version)
+    rows = read_rows(store, "runs", columns=["run_id", "event", "landed_at"], filters=where)
+    ended = {row["run_id"] for row in rows if row["event"] in (PRELABELLED, FINISHED)}
+    lately = utc_now() - _LATELY
+    planned = {row["run_id"] for row in rows if row["event"] == PLANNED and row["landed_at"] > lately}
+    return sorted(planned - ended - {but})
 
 
 def _current(store: Store) -> list[dict[str, Any]]:

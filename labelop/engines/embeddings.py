@@ -1,7 +1,7 @@
 """Keeps what a segmenter's encoder said of images, so that the next prompt on an image costs the decoder only.
 
-Features show the image about as well as its pixels do: they stay in memory unless a folder is given, restricted images
-stay there even then unless the caller may write them, and what is written only its owner can read. Knows no engine.
+Features show the image about as well as its pixels do: they stay in memory unless a folder is given, restricted ones
+even then unless they are sealed, and what is written only its owner can read. Knows no engine.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import struct
 import tempfile
 import threading
 import zipfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelop.engines.base import Features
 from labelop.errors import SealedDataError
@@ -27,6 +29,8 @@ from labelop.sensitivity.levels import Level
 MOST_BYTES = 256 * 1024 * 1024
 """Most bytes of features in memory unless told otherwise: 15 megapixel images of a SAM2, 1,300 of the sample's."""
 
+# beside a torn end: an archive that says it is packed or encrypted in a way nobody wrote here, and one without members
+_DAMAGED = (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, struct.error, SealedDataError)
 _log = logging.getLogger(__name__)
 
 
@@ -59,9 +63,10 @@ class EmbeddingCache:
 
     Args:
         most_bytes: Most bytes held in memory; features larger than that are not held.
-        folder: Where features are written too, set to mode 0700; nowhere when None. Whoever gives it empties it.
-        write_restricted: Whether features of restricted images may be written there as they are.
-        sealer: Encrypts every file; features of restricted images are then written as well. None for plain files.
+        folder: Where features of one dataset are written too, set to mode 0700; nowhere when None. Several processes
+            may share it. Whoever gives it empties it.
+        sealer: Encrypts every file under the key of the dataset. Without one, files are plain, and features of
+            restricted images are not written at all.
     """
 
     def __init__(
@@ -69,12 +74,10 @@ class EmbeddingCache:
         most_bytes: int = MOST_BYTES,
         folder: Path | None = None,
         *,
-        write_restricted: bool = False,
         sealer: Sealer | None = None,
     ) -> None:
         self._most = most_bytes
         self._folder = folder
-        self._write_restricted = write_restricted or sealer is not None
         self._sealer = sealer
         self._held: OrderedDict[EmbeddingKey, Features] = OrderedDict()
         self._bytes = 0
@@ -106,13 +109,11 @@ class EmbeddingCache:
         Args:
             key: Image, model and engine.
             features: What `Engine.encode` said of this one image; copied, since it may be a part of a pass.
-            level: Sensitivity of the image; restricted features are not written to disk unless that is allowed.
+            level: Sensitivity of the image; restricted features are written to disk sealed or not at all.
         """
-        own = {name: value.copy() for name, value in features.items()}
-        for value in own.values():
-            value.flags.writeable = False  # shared by whoever asks
+        own = _frozen({name: value.copy() for name, value in features.items()})
         self._hold(key, own)
-        if self._folder is not None and (level is not Level.RESTRICTED or self._write_restricted):
+        if self._folder is not None and (level is not Level.RESTRICTED or self._sealer is not None):
             self._write(self._folder, key, own)
 
     def _hold(self, key: EmbeddingKey, features: Features) -> None:
@@ -129,16 +130,18 @@ class EmbeddingCache:
     def _read(self, key: EmbeddingKey) -> Features | None:
         if self._folder is None:
             return None
+        path = self._folder / _name(key)
         try:
-            data = (self._folder / _name(key)).read_bytes()
+            data = path.read_bytes()
             if self._sealer is not None:
                 data = self._sealer.open(data, key.image_id)
             with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-                return {name: np.asarray(stored[name], dtype=np.float32) for name in stored.files}
+                return _frozen({name: np.asarray(stored[name], dtype=np.float32) for name in stored.files})
         except FileNotFoundError:
             return None
-        except (ValueError, EOFError, zipfile.BadZipFile, SealedDataError) as error:
+        except _DAMAGED as error:
             _log.warning("features of image %s on disk are not readable and are made again: %s", key.image_id, error)
+            path.unlink(missing_ok=True)
             return None
 
     def _write(self, folder: Path, key: EmbeddingKey, features: Features) -> None:
@@ -146,10 +149,20 @@ class EmbeddingCache:
         np.savez(packed, allow_pickle=False, **dict(features))
         # mode 0600 from the start, and whole or not there
         handle, made = tempfile.mkstemp(dir=folder, prefix=".")
-        with os.fdopen(handle, "wb") as file:
-            plain = packed.getvalue()
-            file.write(plain if self._sealer is None else self._sealer.seal(plain, key.image_id))
-        Path(made).replace(folder / _name(key))
+        try:
+            with os.fdopen(handle, "wb") as file:
+                plain = packed.getvalue()
+                file.write(plain if self._sealer is None else self._sealer.seal(plain, key.image_id))
+            Path(made).replace(folder / _name(key))
+        except BaseException:
+            Path(made).unlink(missing_ok=True)
+            raise
+
+
+def _frozen(features: dict[str, NDArray[np.float32]]) -> Features:
+    for value in features.values():
+        value.flags.writeable = False  # shared by whoever asks
+    return features
 
 
 def _size(features: Features) -> int:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labelop import runs
 from labelop.errors import RunFailedError
 from labelop.landing.store import Store, read_rows
-from labelop.runs import INGESTED, RunEvent, current_version, dataset_version_of, new_run_id, record, source_root
+from labelop.runs import (
+    INGESTED,
+    PLANNED,
+    PRELABELLED,
+    RunEvent,
+    current_version,
+    dataset_version_of,
+    new_run_id,
+    record,
+    source_root,
+    under_way,
+)
 
 
 def event(**given: Any) -> RunEvent:
     """Make an event of ingesting toys."""
     return RunEvent(
-        **({"run_id": "night-1", "dataset": "toys", "dataset_version": "v-1"} | given),
-        event=INGESTED,
+        **({"run_id": "night-1", "dataset": "toys", "dataset_version": "v-1", "event": INGESTED} | given),
         summary={"b": 1, "a": 2},
     )
 
@@ -68,3 +80,19 @@ def test_an_unknown_dataset_names_the_known_ones(store: Store) -> None:
     record(store, event())
     with pytest.raises(RunFailedError, match=r"holds \['toys'\]"):
         current_version(store, "toy")
+
+
+def test_a_run_beside_this_one_is_seen_until_it_says_how_it_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run that planned the same version is named: not this one, not one that ended, not one of days ago."""
+    for run_id in ("mine", "other", "done"):
+        record(store, event(run_id=run_id))
+        record(store, event(run_id=run_id, event=PLANNED))
+    record(store, event(run_id="elsewhere", event=PLANNED, dataset="tools"))
+    record(store, event(run_id="before", event=PLANNED, dataset_version="v-0"))
+    record(store, event(run_id="done", event=PRELABELLED, state="partial"))
+    assert under_way(store, "toys", "v-1", but="mine") == ["other"]
+    assert under_way(store, "toys", "v-1", but="other") == ["mine"]
+    monkeypatch.setattr(runs, "_LATELY", timedelta(0))
+    assert under_way(store, "toys", "v-1", but="mine") == []

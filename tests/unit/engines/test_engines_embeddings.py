@@ -12,6 +12,7 @@ from labelop.egress.vault import Sealer, Vault
 from labelop.engines.base import Features, features_of
 from labelop.engines.embeddings import EmbeddingCache, EmbeddingKey
 from labelop.engines.fixed import FixedEngine
+from labelop.errors import KeysError
 from labelop.sensitivity.levels import Level
 from tests.unit.engines.models import picture, segmenter
 
@@ -94,24 +95,34 @@ def test_a_folder_outlives_the_process_and_is_the_owners(tmp_path: Path) -> None
     }
 
 
-def test_restricted_features_are_written_only_with_permission(tmp_path: Path) -> None:
-    """Without it they stay in memory, where they are found all the same."""
-    careful = EmbeddingCache(folder=tmp_path / "a")
-    careful.put(key(), features(), Level.RESTRICTED)
-    assert careful.get(key()) is not None
-    assert list((tmp_path / "a").iterdir()) == []
-    EmbeddingCache(folder=tmp_path / "b", write_restricted=True).put(key(), features(), Level.RESTRICTED)
-    assert len(list((tmp_path / "b").iterdir())) == 1
+def test_restricted_features_are_not_written_unsealed(tmp_path: Path) -> None:
+    """Without a sealer they stay in memory, where they are found all the same; no argument says otherwise."""
+    cache = EmbeddingCache(folder=tmp_path)
+    cache.put(key(), features(), Level.RESTRICTED)
+    assert cache.get(key()) is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_breaks_leaves_no_file(tmp_path: Path) -> None:
+    """Neither half a file under the name nor a nameless one stays. Fails where the temporary file is left behind."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    keys.chmod(0o777)
+    sealer = Sealer(Vault(keys), "clinic", "embedding")
+    with pytest.raises(KeysError):
+        EmbeddingCache(folder=tmp_path / "cache", sealer=sealer).put(key(), features(), Level.PUBLIC)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"\x80\x04 a pickle"])
 def test_a_damaged_file_is_as_none(tmp_path: Path, content: bytes) -> None:
-    """Half a file, or a pickle in its place, is not loaded; the features are made again."""
+    """Half a file, or a pickle in its place, is not loaded and does not stay; the features are made again."""
     cache = EmbeddingCache(most_bytes=0, folder=tmp_path)
     cache.put(key(), features(), Level.PUBLIC)
     [file] = tmp_path.iterdir()
     file.write_bytes(content)
     assert cache.get(key()) is None
+    assert not file.exists()
     cache.put(key(), features(), Level.PUBLIC)
     assert cache.get(key()) is not None
 
@@ -126,6 +137,7 @@ def test_sealed_features_need_the_key_of_their_dataset(tmp_path: Path) -> None:
     found = cache.get(key())
     assert found is not None
     assert found["fine"][0, 0] == 3.0
-    assert EmbeddingCache(0, tmp_path / "cache").get(key()) is None
+    assert not found["fine"].flags.writeable
     vault.shred("clinic")
     assert cache.get(key()) is None
+    assert list((tmp_path / "cache").iterdir()) == []
