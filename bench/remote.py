@@ -19,9 +19,9 @@ from labelop.catalog.cards import load_catalog
 from labelop.egress.audit import AuditLog
 from labelop.egress.gate import Gate
 from labelop.engines.base import ModelInputs, open_engine
-from labelop.engines.measure import load_samples
 from labelop.engines.payload import decode
 from labelop.engines.remote import RemoteEngine
+from labelop.engines.samples import load_samples
 from labelop.sensitivity.levels import Level
 from labelop.settings import load_settings
 

@@ -25,6 +25,10 @@ _SHOWN = (
 )  # fmt: skip
 
 
+MOST_BATCH = 4096
+"""Largest pass that is measured: more is a slip of the finger."""
+
+
 class Engine(StrEnum):
     """Engines that can be measured."""
 
@@ -61,7 +65,7 @@ def profile(
     engine: Annotated[list[Engine] | None, typer.Option("--engine", help="Engine to measure; all when empty.")] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", min=1, help="Images of one pass; 1 and up to 8 when empty."),
+        typer.Option("--batch", min=1, max=MOST_BATCH, help="Images of one pass; 1 and up to 8 when empty."),
     ] = None,
     images: Annotated[
         Path | None,
@@ -74,7 +78,8 @@ def profile(
     """Measure each engine's speed, memory and agreement on this machine; `engine: auto` reads the newest."""
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
     from labelop.catalog.profile import land_profile  # noqa: PLC0415
-    from labelop.engines.measure import load_samples, measure  # noqa: PLC0415
+    from labelop.engines.measure import measure  # noqa: PLC0415
+    from labelop.engines.samples import load_samples  # noqa: PLC0415
 
     with running(store, quiet=True) as (settings, tables):
         catalog = load_catalog(settings.catalog)

@@ -102,7 +102,7 @@ def models_quantize(
     """Make an int8 model as a card of its own, and report how far it lies from its source."""
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
     from labelop.catalog.quantise import quantise  # noqa: PLC0415
-    from labelop.engines.measure import load_samples  # noqa: PLC0415
+    from labelop.engines.samples import load_samples  # noqa: PLC0415
 
     with failing_in_one_line():
         catalog = load_catalog(load_settings().catalog)

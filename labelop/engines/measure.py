@@ -22,6 +22,7 @@ from labelop.catalog.choice import ENGINES, EngineChoice, installed_version, pas
 from labelop.catalog.profile import Measured
 from labelop.engines.base import Engine, ImageArray, ModelInputs, features_of, load_engine
 from labelop.engines.energy import Meter, open_meter
+from labelop.engines.model import failed
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
 from labelop.engines.side import lanes_of
 from labelop.engines.ways import ways_here
@@ -67,7 +68,7 @@ def measure(
         settings: Threads of a pass; whether compiled models are measured too.
         engines: Engines to measure beside the reference; all that are installed when empty.
         batches: Images of one pass; a segmenter encodes them together and prompts each with its boxes. One, and the
-            most that any device is given unmeasured, when empty: larger passes may need more memory than there is.
+            most that any device is given unmeasured, when empty. What does not fit into memory is halved and told.
         rounds: Timed rounds of each engine and batch size, after two that are not timed; in each, as many lanes as a
             worker has run a few passes side by side.
 
@@ -90,9 +91,6 @@ def measure(
     frames = np.stack([_frame(card, image) for image in images])
     answers = _reference(card, settings, reference, frames)
 
-    def warm(trial: _Trial) -> None:
-        _open(card, settings, trial, frames, answers)
-
     def timed(trial: _Trial) -> None:
         meter = meters[trial.choice.device]
         before = meter.joules()
@@ -101,8 +99,9 @@ def measure(
         if before is not None and after is not None:
             trial.joules.append((after - before) / (_PASSES * lanes * trial.images))
 
-    for trial in trials:
-        _guarded(trial, warm)
+    trials = _warmed(
+        trials, lambda trial: _fit(card, trial, frames, lambda: _open(card, settings, trial, frames, answers))
+    )
     for _ in range(rounds):
         for trial in trials:
             _guarded(trial, timed)
@@ -111,25 +110,7 @@ def measure(
         for trial in trials
     ]
     for trial in trials:
-        if trial.engine is not None:
-            trial.engine.close()
-    return found
-
-
-def load_samples(folder: Path, most: int = 24) -> list[ImageArray]:
-    """Read pictures of a folder and its subfolders, evenly over the names; RGB, upright.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not paths:
-        raise FileNotFoundError(2, "no JPEG or PNG in the folder", str(folder))
-    step = max(1, len(paths) // most)
-    found = []
-    for path in paths[::step][:most]:
-        with Image.open(path) as image:
-            found.append(np.asarray(image.convert("RGB")))
+        _close(trial)
     return found
 
 
@@ -186,6 +167,9 @@ def _open(
     trial.engine = load_engine(card, settings.engine_threads, trial.choice)
     for _ in range(_WARM_ROUNDS):
         _timed(trial, frames)
+    if trial.engine.most_images < trial.images:
+        # it ran out of memory and went on with fewer: this is what is measured
+        _resize(trial, trial.engine.most_images)
     peak = _status("VmHWM")
     trial.growth_bytes = None if peak is None or before is None else max(0, peak - before)
     size, parts = trial.images, []
@@ -211,6 +195,52 @@ def _timed(trial: _Trial, frames: ImageArray) -> float:
         return (time.perf_counter() - started) / (count * trial.images)
 
 
+def _warmed(trials: Sequence[_Trial], warm: Callable[[_Trial], None]) -> list[_Trial]:
+    """Open and warm every trial; of batches that did not fit and became the same one is left."""
+    found: dict[tuple[object, ...], _Trial] = {}
+    for trial in trials:
+        _guarded(trial, warm)
+        if found.setdefault(trial.choice.key, trial) is not trial:
+            _close(trial)
+    return list(found.values())
+
+
+def _fit(card: ModelCard, trial: _Trial, frames: ImageArray, attempt: Callable[[], None]) -> None:
+    """Attempt with fewer images until it fits into memory."""
+    while frames[0].nbytes * trial.lanes * trial.images > _room() and trial.images > 1:
+        _halve(card, trial)
+    while True:
+        try:
+            return attempt()
+        except MemoryError as error:
+            if trial.images == 1:
+                raise failed(card, "", error) from error
+            _halve(card, trial)
+
+
+def _halve(card: ModelCard, trial: _Trial) -> None:
+    _close(trial)
+    size = trial.images
+    _log.warning("model %s: a pass of %d images does not fit into memory; going on with %d", card.id, size, size // 2)
+    _resize(trial, size // 2)
+
+
+def _resize(trial: _Trial, images: int) -> None:
+    trial.images, trial.choice = images, replace(trial.choice, most_images=images)
+
+
+def _close(trial: _Trial) -> None:
+    if trial.engine is not None:
+        trial.engine.close()
+    trial.engine = None
+
+
+def _room() -> float:
+    """Give the bytes that pixels of passes may take: half of the memory that is free; no bound where nobody tells."""
+    free = _status("MemAvailable", Path("/proc/meminfo"))
+    return float("inf") if free is None else free / 2
+
+
 def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
     if trial.problem is not None:
         return
@@ -218,9 +248,9 @@ def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
         step(trial)
     except MissingExtraError:
         raise
-    except EngineError as error:
-        _log.warning("%s cannot be measured: %s", trial.choice.label, error.message)
-        trial.problem = error.message
+    except (EngineError, MemoryError) as error:
+        trial.problem = error.message if isinstance(error, EngineError) else "there was no memory left"
+        _log.warning("%s cannot be measured: %s", trial.choice.label, trial.problem)
 
 
 def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int, meter: Meter) -> Measured:
@@ -262,9 +292,9 @@ def _reset_peak() -> int | None:
     return _status("VmRSS")
 
 
-def _status(name: str) -> int | None:
+def _status(name: str, where: Path = Path("/proc/self/status")) -> int | None:
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        lines = where.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)

@@ -12,8 +12,8 @@ import pytest
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.catalog.choice import EngineChoice
 from labelop.engines.base import ModelInputs, RawOutputs, features_of, load_engine
-from labelop.engines.measure import load_samples
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
+from labelop.engines.samples import load_samples
 from labelop.engines.vino import precisions
 from tests.unit.engines.checkpoints import checkpoint
 from tests.unit.engines.models import picture

@@ -18,8 +18,8 @@ from labelop.catalog.choice import ENGINES, installed_version
 from labelop.catalog.int8_graph import write_int8
 from labelop.catalog.quantise import TOLERANCE, quantise
 from labelop.engines.base import ImageArray
-from labelop.engines.measure import load_samples
 from labelop.engines.model import stretch
+from labelop.engines.samples import load_samples
 from labelop.errors import CatalogError, DigestMismatchError, LabelopError
 from tests.unit.engines.models import detector, picture, segmenter
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
 from labelop.catalog.profile import land_profile
 from labelop.engines import measure as measuring
-from labelop.engines.base import Engine, close_engines, load_engine, open_engine
-from labelop.engines.measure import load_samples, measure
-from labelop.engines.side import streams_of
-from labelop.errors import EngineResponseError, MissingExtraError
+from labelop.engines.base import Engine, ImageArray, close_engines, load_engine, open_engine
+from labelop.engines.measure import measure
+from labelop.engines.samples import load_samples
+from labelop.engines.side import lanes_of, streams_of
+from labelop.errors import EngineResponseError, MissingExtraError, UnreadableImageError
 from labelop.landing.store import open_store
 from labelop.settings import Settings
 from tests.unit.engines.models import classifier, detector, picture, segmenter
@@ -103,6 +107,70 @@ def test_a_device_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         pytest.skip("this build has TensorRT")
     with pytest.raises(MissingExtraError, match="was to run on tensorrt, the installed onnxruntime knows cpu"):
         open_engine(detector(tmp_path), Settings(engine="onnxruntime", engine_device="tensorrt"))
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ended in numpy's traceback before; what is landed is the batch that ran, once, and the log says so."""
+    card = detector(tmp_path)
+    lane = card.width_px * card.height_px * 3 * lanes_of(1)
+    monkeypatch.setattr(measuring, "_room", lambda: lane * 3)
+    found = measure(card, PICTURES, Settings(), engines=["onnxruntime"], batches=[2, 10**8], rounds=1)
+    [one] = found
+    assert (one.images_count, one.outcome) == (2, "measured")
+    assert "a pass of 100000000 images does not fit into memory; going on with 50000000" in caplog.text
+
+
+def test_memory_that_runs_out_halves_a_batch_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody tells how much there is, the attempt does; with one image left the row has the reason."""
+    real, room = measuring._pass, 2
+
+    def narrow(engine: Engine, frames: ImageArray, count: int, start: int = 0) -> dict[str, NDArray[np.float32]]:
+        if count > room:
+            raise MemoryError
+        return real(engine, frames, count, start)
+
+    monkeypatch.setattr(measuring, "_pass", narrow)
+    [one] = measure(detector(tmp_path), PICTURES, Settings(), engines=["onnxruntime"], batches=[8], rounds=1)
+    assert (one.images_count, one.outcome) == (2, "measured")
+
+
+def test_what_an_engine_halved_is_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that ran out of memory goes on with fewer images, and the row names those."""
+
+    def load(card: ModelCard, threads: int, choice: EngineChoice) -> Engine:
+        engine = load_engine(card, threads, choice)
+        engine._most = min(3, choice.most_images)  # type: ignore[attr-defined]
+        return engine
+
+    monkeypatch.setattr(measuring, "load_engine", load)
+    [one] = measure(detector(tmp_path), PICTURES, Settings(), engines=["onnxruntime"], batches=[8], rounds=1)
+    assert one.images_count == 3
+
+
+def test_samples_are_drawn_evenly_and_upright(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """First and last name are among them, turned files are upright, and a broken one is named and left out."""
+    for number in range(40):
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        pixels = Image.fromarray(np.full((8, 16, 3), number * 6, np.uint8))
+        pixels.save(tmp_path / f"{number:02}.jpg", quality=100, exif=turned)
+    found = load_samples(tmp_path, 14)
+    assert [round(float(one.mean()) / 6) for one in found] == [*range(0, 40, 3)]
+    assert {one.shape for one in found} == {(16, 8, 3)}
+    (tmp_path / "39.jpg").write_bytes((tmp_path / "39.jpg").read_bytes()[:200])
+    assert len(load_samples(tmp_path, 14)) == 13
+    assert "picture 39.jpg is left out: The image is not usable: CORRUPT" in caplog.text
+    with pytest.raises(UnreadableImageError, match=r"None of the 1 pictures .* 39\.jpg"):
+        load_samples(_alone(tmp_path / "39.jpg"))
+
+
+def _alone(path: Path) -> Path:
+    folder = path.parent / "alone"
+    folder.mkdir()
+    path.rename(folder / path.name)
+    return folder
 
 
 def test_samples_need_pictures(tmp_path: Path) -> None:
