@@ -141,7 +141,7 @@ def test_what_an_engine_halved_is_what_is_measured(tmp_path: Path, monkeypatch: 
 
     def load(card: ModelCard, threads: int, choice: EngineChoice) -> Engine:
         engine = load_engine(card, threads, choice)
-        engine._most = min(3, choice.most_images)  # type: ignore[attr-defined]
+        engine._most = min(3, engine.most_images)  # type: ignore[attr-defined]
         return engine
 
     monkeypatch.setattr(measuring, "load_engine", load)
