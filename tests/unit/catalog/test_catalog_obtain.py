@@ -222,21 +222,6 @@ def test_a_card_comes_after_its_files(tmp_path: Path, folder: Path, monkeypatch:
     assert seen == [".onnx", ".json", ".yaml"]
 
 
-def test_a_disk_without_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is moved there all the same, and still not over another."""
-
-    def link(*_: object) -> None:
-        raise OSError(95, "not supported")
-
-    monkeypatch.setattr("os.link", link)
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    appear(tmp_path / "a", tmp_path / "c")
-    with pytest.raises(CatalogError, match="c is there already"):
-        appear(tmp_path / "b", tmp_path / "c")
-    assert (tmp_path / "c").read_text() == "a"
-
-
 def test_an_exported_segmenter_says_what_torch_says(tmp_path: Path) -> None:
     """A SAM2 becomes encoder and decoder with a card of their own, and gives the masks of its folder for any boxes."""
     pytest.importorskip("openvino")
