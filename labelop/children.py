@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -148,6 +149,13 @@ class Child:
                 env=environment,
             )
         return self._channel
+
+    def peak_bytes(self) -> int:
+        """Say how much memory the child has had at most; 0 where none runs."""
+        if self._process is None or self._process.poll() is not None:
+            return 0
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii", errors="replace")
+        return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
     def close(self) -> None:
         """Kill the child if there is one; the next call starts another."""

@@ -223,8 +223,8 @@ def verify(card: ModelCard) -> None:
     """Prove that a card's files are the pinned ones, keep nothing outside the card, and hold numbers.
 
     Raises:
-        CatalogError: A file is missing, is pickled, refers to weights the card does not pin, or has a weight that is
-            not finite.
+        CatalogError: A file is missing, is pickled, refers to weights the card does not pin, needs operators that are
+            somebody's code, or has a weight that is not finite.
         DigestMismatchError: A file is not the one the card pins.
     """
     if card.folder is not None:
@@ -245,18 +245,27 @@ def verify(card: ModelCard) -> None:
     for file in card.files.values():
         if file.suffix.lower() == ".safetensors":
             refuse_faulty_safetensors(file, card.id)
-        if file.suffix.lower() != ".onnx":
-            continue
-        graph = read_graph(file)
-        for location in sorted(graph.locations):
-            target = inside(card.path.parent, location, card.path.name)
-            # onnxruntime resolves a location against the graph's own folder
-            if (file.parent / location).resolve() not in pinned:
-                raise CatalogError(
-                    f"Model {card.id}: {file.name} keeps weights in {target.name}, which the card does not pin.",
-                    hint="Name the file under `files` and `digests` too.",
-                )
-        refuse_faulty_graph(graph, file, card.id)
+        if file.suffix.lower() == ".onnx":
+            _refuse_graph(card, file, pinned)
+
+
+def _refuse_graph(card: ModelCard, file: Path, pinned: set[Path]) -> None:
+    graph = read_graph(file)
+    if graph.foreign:
+        raise CatalogError(
+            f"Model {card.id}: {file.name} has operators of {', '.join(sorted(graph.foreign))}, which no engine "
+            "brings along; libraries of custom operators are never loaded, since they are code.",
+            hint="Export the model with standard operators.",
+        )
+    for location in sorted(graph.locations):
+        target = inside(card.path.parent, location, card.path.name)
+        # onnxruntime resolves a location against the graph's own folder
+        if (file.parent / location).resolve() not in pinned:
+            raise CatalogError(
+                f"Model {card.id}: {file.name} keeps weights in {target.name}, which the card does not pin.",
+                hint="Name the file under `files` and `digests` too.",
+            )
+    refuse_faulty_graph(graph, file, card.id)
 
 
 def _refuse_pickled_folder(card: ModelCard) -> None:

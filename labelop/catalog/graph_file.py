@@ -23,7 +23,13 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN = 1, 2, 4, 7
+_FUNCTION_DOMAIN = 10
+_OPERATORS = frozenset(
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
+    | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
+)
+"""Domains of operators that engines bring along; all others would need a library of somebody's code."""
 _TENSOR_KIND, _TENSOR_NAME, _TENSOR_ENTRY = 2, 8, 13
 _TENSOR_VALUES = {4: "floats", 5: "numbers", 9: "raw", 10: "raw"}
 _MULTIPLYING = frozenset(
@@ -57,6 +63,8 @@ class GraphFile:
     """Every tensor of constants."""
     multiplied: frozenset[str]
     """Names of values that a node multiplies with, as they are or moved, cast and joined."""
+    foreign: frozenset[str] = frozenset()
+    """Domains of operators that neither engines nor functions of the file itself bring along."""
 
     @property
     def locations(self) -> set[str]:
@@ -87,6 +95,8 @@ class _Reader:
         self._tensors: list[StoredTensor] = []
         self._multiplied: set[str] = set()
         self._moved: list[tuple[list[str], list[str]]] = []
+        self._used: set[str] = set()
+        self._defined: set[str] = set()
 
     def found(self) -> GraphFile:
         """Tell what there was."""
@@ -94,7 +104,8 @@ class _Reader:
         for takes, gives in reversed(self._moved):
             if not self._multiplied.isdisjoint(gives):
                 self._multiplied.update(takes)
-        return GraphFile(tuple(self._tensors), frozenset(self._multiplied))
+        foreign = self._used - self._defined - _OPERATORS
+        return GraphFile(tuple(self._tensors), frozenset(self._multiplied), frozenset(foreign))
 
     def walk(self, message: memoryview, kind: str, owner: str = "", depth: int = 0) -> None:
         """Go through a message and all messages inside it that lead to tensors."""
@@ -106,16 +117,19 @@ class _Reader:
         fields = [(number, value) for number, value in _fields(message) if isinstance(value, memoryview)]
         if kind == "node":
             owner = self._node(fields)
+        if kind == "function":
+            self._defined.update(bytes(value).decode() for number, value in fields if number == _FUNCTION_DOMAIN)
         for number, value in fields:
             child = _CHILDREN[kind].get(number)
             if child is not None:
                 self.walk(value, child, owner, depth + 1)
 
     def _node(self, fields: list[tuple[int, memoryview]]) -> str:
-        takes, gives, operators = (
+        takes, gives, operators, domains = (
             [bytes(value).decode() for number, value in fields if number == place]
-            for place in (_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR)
+            for place in (_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN)
         )
+        self._used.update(domains)
         if not _MULTIPLYING.isdisjoint(operators):
             self._multiplied.update(takes)
         elif not _PASSING.isdisjoint(operators):

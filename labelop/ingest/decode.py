@@ -40,6 +40,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+_PACKED_BOMB = ("Decompressed data too large", "Too much memory used in text chunks")
+"""How the PNG reader complains of notes that would fill the memory."""
 _FULL_16_BITS = 65535.0
 _SCALES = (8, 4, 2)
 """Scales at which the JPEG decoder gives pixels for less work than all of them."""
@@ -53,8 +55,12 @@ class Limits:
     """Largest file, bytes."""
     max_pixels: int = 64_000_000
     """Largest frame, pixels."""
+    max_side_px: int = 65_535
+    """Longest side of a frame; what a JPEG can have."""
     max_frames: int = 1000
     """Most frames of an animation or pages of a TIFF."""
+    max_notes_bytes: int = 8 * 1024 * 1024
+    """Most bytes of text, EXIF, XMP and colour profile together, unpacked."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -172,7 +178,7 @@ def load_image(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple
         try:
             # some faults (a wrong checksum inside a PNG) show in verify only, and verify spoils the image
             with Image.open(io.BytesIO(data), formats=FORMATS) as probe:
-                _check_size(probe, limits)
+                _check_head(probe, limits)
                 probe.verify()
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return _loaded(image, limits, frame)
@@ -181,12 +187,14 @@ def load_image(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple
         except (Image.DecompressionBombError, MemoryError) as error:
             raise refused("TOO_LARGE", str(error) or type(error).__name__) from error
         except Exception as error:
+            if isinstance(error, ValueError) and str(error).startswith(_PACKED_BOMB):
+                raise refused("TOO_LARGE", "notes that unpack to more than the decoder allows") from error
             # hostile files make Pillow raise nine unrelated classes; this is the one place that may catch them all
             raise refused("CORRUPT", f"the decoder gave up before the last pixel ({type(error).__name__})") from error
 
 
 def _loaded(image: Image.Image, limits: Limits, frame: Frame | None) -> tuple[ImageFacts, Image.Image]:
-    _check_size(image, limits)
+    _check_head(image, limits)
     frames = int(getattr(image, "n_frames", 1))
     if frames > limits.max_frames:
         raise refused("TOO_LARGE", f"{frames} frames, allowed are {limits.max_frames}")
@@ -223,8 +231,12 @@ def _scale(image: Image.Image, orientation: int, frame: Frame) -> int:
     return 1
 
 
-def _check_size(image: Image.Image, limits: Limits) -> None:
-    if image.width * image.height > limits.max_pixels:
+def _check_head(image: Image.Image, limits: Limits) -> None:
+    """Check what is known before a pixel is made."""
+    notes = sum(len(note) for note in image.info.values() if isinstance(note, str | bytes))
+    if notes > limits.max_notes_bytes:
+        raise refused("TOO_LARGE", f"{notes} bytes of notes, allowed are {limits.max_notes_bytes}")
+    if max(image.size) > limits.max_side_px or image.width * image.height > limits.max_pixels:
         raise refused("TOO_LARGE", f"{image.width} x {image.height} pixels, allowed are {limits.max_pixels}")
     if image.width < 1 or image.height < 1:
         raise refused("CORRUPT", f"{image.width} x {image.height} pixels")

@@ -132,6 +132,10 @@ class Decoders:
         for child in self._children:
             child.start()
 
+    def peak_bytes(self) -> list[int]:
+        """Say how much memory each running child has had at most."""
+        return [child.peak_bytes() for child in self._children]
+
     def close(self) -> None:
         """End the children; the next image starts them again."""
         for child in self._children:

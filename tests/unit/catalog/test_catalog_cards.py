@@ -192,6 +192,22 @@ def test_external_locations_agree_with_the_format_library(tmp_path: Path) -> Non
     assert read_graph(detector(tmp_path).files["model"]).locations == set()
 
 
+@pytest.mark.parametrize(("domain", "fits"), [("com.microsoft", True), ("evil.ops", False), ("own.ops", True)])
+def test_operators_that_are_somebodys_code_are_refused(tmp_path: Path, domain: str, fits: bool) -> None:
+    """A graph uses operators of the engines and functions of its own; a library that brings others is never loaded."""
+    node = helper.make_node("Strange", ["x"], ["y"], domain=domain)
+    inside = helper.make_node("Identity", ["x"], ["y"])
+    made = helper.make_function("own.ops", "Strange", ["x"], ["y"], [inside], [helper.make_opsetid("", 17)])
+    graph = helper.make_graph([node], "graph", [], [])
+    (tmp_path / "tiny.onnx").write_bytes(helper.make_model(graph, functions=[made]).SerializeToString())
+    card = load_card(write_card(tmp_path))
+    if fits:
+        verify(card)
+        return
+    with pytest.raises(CatalogError, match=r"evil\.ops.*code"):
+        verify(card)
+
+
 @pytest.mark.parametrize("data", [b"\x0a\xff\xff\xff\x7f", b"\xff" * 20, b"not a graph", b"\x0f"])
 def test_bytes_that_are_no_graph_are_refused(tmp_path: Path, data: bytes) -> None:
     """Hostile bytes end in a card error and not in a crash."""

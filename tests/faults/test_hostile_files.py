@@ -1,0 +1,186 @@
+"""One hostile file for each rule, in one run with good ones: each has its reason, and nothing else changes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from labelop.ingest.decoders import decoders
+from labelop.ingest.manifest import Manifest, build_manifest
+from labelop.settings import Settings
+
+_GIB = 1 << 30
+
+
+def encoded(kind: str, seed: int = 0, size: tuple[int, int] = (40, 30), **options: Any) -> bytes:
+    """Encode noise."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, kind, **options)
+    return out.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Make one part of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *more: bytes) -> bytes:
+    """Make a PNG of a declared size whose pixels are all missing but a few."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + pixels + chunk(b"IEND", b"")
+
+
+def wrong_checksum() -> bytes:
+    """Damage a checksum that loading alone does not look at."""
+    data = bytearray(encoded("PNG"))
+    start = data.index(b"IDAT")
+    data[start + 4 + int.from_bytes(data[start - 4 : start])] ^= 0xFF
+    return bytes(data)
+
+
+def many_pages(count: int) -> bytes:
+    """Make an animation of so many frames."""
+    out = io.BytesIO()
+    frames = [Image.new("L", (2, 2), number % 256) for number in range(count)]
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
+    return out.getvalue()
+
+
+def big_notes() -> bytes:
+    """Make a JPEG whose colour profile is larger than many photographs."""
+    return encoded("JPEG", icc_profile=bytes(8 * 1024 * 1024 + 1))
+
+
+def much_text() -> bytes:
+    """Make a PNG whose text unpacks to a thousand times its size."""
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Comment", "x" * 4_000_000, zip=True)
+    return encoded("PNG", pnginfo=notes)
+
+
+def lab() -> bytes:
+    """Make a TIFF in a colour space that has no exact way to RGB."""
+    out = io.BytesIO()
+    Image.new("LAB", (4, 4)).save(out, "TIFF")
+    return out.getvalue()
+
+
+FILES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "nothing.jpg": (lambda: b"", "EMPTY"),
+    "words.jpg": (lambda: b"only words", "NOT_RASTER"),
+    "drawing.png": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "NOT_RASTER"),
+    "page.jpg": (lambda: b"%PDF-1.7 and so on", "NOT_RASTER"),
+    "script.png": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n(x) run", "NOT_RASTER"),
+    "phone.jpg": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "UNSUPPORTED_FORMAT"),
+    "next.jpg": (lambda: b"\0\0\0\x0cJXL \r\n\x87\n", "UNSUPPORTED_FORMAT"),
+    "layers.png": (lambda: b"8BPS\0\1" + bytes(30), "UNSUPPORTED_FORMAT"),
+    "sky.tiff": (lambda: b"SIMPLE  =                    T" + bytes(2850), "UNSUPPORTED_FORMAT"),
+    "lab.tiff": (lab, "UNSUPPORTED_FORMAT"),
+    "half.jpg": (lambda: encoded("JPEG")[:500], "CORRUPT"),
+    "half.png": (lambda: encoded("PNG")[:500], "CORRUPT"),
+    "half.webp": (lambda: encoded("WEBP")[:200], "CORRUPT"),
+    "checksum.png": (wrong_checksum, "CORRUPT"),
+    "start.jpg": (lambda: b"\xff\xd8\xff\xe0", "CORRUPT"),
+    "nowhere.tiff": (lambda: b"II*\0" + b"\xff" * 40, "CORRUPT"),
+    "wide.png": (lambda: png(60_000, 60_000), "TOO_LARGE"),
+    "long.png": (lambda: png(70_000, 1), "TOO_LARGE"),
+    "frames.gif": (lambda: many_pages(1001), "TOO_LARGE"),
+    "profile.jpg": (big_notes, "TOO_LARGE"),
+    "text.png": (much_text, "TOO_LARGE"),
+}
+
+
+def read(root: Path) -> Manifest:
+    """Ingest a folder."""
+    return build_manifest(str(root), "set", "folder", settings=Settings())
+
+
+def fill(root: Path, count: int) -> None:
+    """Write good pictures, of every format in turn."""
+    for number in range(count):
+        kind = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")[number % 6]
+        (root / f"good-{number:04}.{kind.lower()}").write_bytes(encoded(kind, number, (8 + number % 5, 6)))
+
+
+def rows(manifest: Manifest) -> list[dict[str, Any]]:
+    """Give the rows of the good pictures, without the version they belong to."""
+    good = [row for row in manifest.images if row["path"].startswith("good-")]
+    return [{key: value for key, value in row.items() if key != "dataset_version"} for row in good]
+
+
+def hashes(root: Path) -> dict[str, str]:
+    """Hash every regular file."""
+    files = (path for path in root.iterdir() if path.is_file() and not path.is_symlink())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_each_rule_has_its_code_and_nothing_else_changes(tmp_path: Path) -> None:
+    """Every hostile file is quarantined with the code of its rule; good rows are those of a run without it."""
+    fill(tmp_path, 12)
+    clean = rows(read(tmp_path))
+    for name, (make, _) in FILES.items():
+        (tmp_path / name).write_bytes(make())
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to("/etc/passwd")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    before = hashes(tmp_path)
+
+    manifest = read(tmp_path)
+
+    wanted = {name: code for name, (_, code) in FILES.items()} | dict.fromkeys(
+        ("pipe.jpg", "link.jpg", "loop.jpg"), "NOT_REGULAR"
+    )
+    assert {row["path"]: row["reason"] for row in manifest.quarantine} == wanted
+    assert rows(manifest) == clean
+    assert len(manifest.images) == len(clean) + len(wanted)
+    assert hashes(tmp_path) == before
+
+
+def drawn(number: int, random_: random.Random) -> tuple[bytes, set[str]]:
+    """Draw one hostile file and the codes that would be right for it."""
+    kind = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")[number % 6]
+    whole = encoded(kind, number, (random_.randint(30, 60), random_.randint(30, 60)))
+    half = whole[: random_.randint(len(whole) // 3, len(whole) // 2)]
+    return random_.choice(
+        [
+            (half, {"CORRUPT"}),
+            (random_.randbytes(random_.randint(1, 5000)), {"NOT_RASTER"}),
+            (b"\xff\xd8\xff" + random_.randbytes(300), {"CORRUPT"}),
+            (b"\x89PNG\r\n\x1a\n" + random_.randbytes(300), {"CORRUPT"}),
+            (png(random_.randint(8_001, 65_000), random_.randint(8_001, 65_000)), {"TOO_LARGE"}),
+            (png(random_.randint(2_000, 7_000), random_.randint(2_000, 7_000)), {"CORRUPT"}),
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_hundreds_of_hostile_files_among_thousands_of_good_ones(tmp_path: Path) -> None:
+    """Good rows are those of the clean run, every bad file has a right code, and no decoder needs a gibibyte."""
+    fill(tmp_path, 5_000)
+    clean = rows(read(tmp_path))
+    random_ = random.Random(11)
+    codes = {}
+    for number in range(240):
+        data, codes[f"bad-{number}.jpg"] = drawn(number, random_)
+        (tmp_path / f"bad-{number}.jpg").write_bytes(data)
+
+    manifest = read(tmp_path)
+
+    found = {row["path"]: row["reason"] for row in manifest.quarantine}
+    assert {path: codes.get(path) for path, reason in found.items() if reason not in codes.get(path, ())} == {}
+    assert found.keys() == codes.keys()
+    assert rows(manifest) == clean
+    assert max(decoders().peak_bytes()) < _GIB
