@@ -14,6 +14,7 @@ LabelopError                       hint, context, retryable = False
                                    StoreUnavailableError (retryable)
   ReviewError                      ReviewFormatError, ReviewRecordError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
+  SiteError                        PublishedError, OutboxFullError (retryable), HeadOfficeUnavailableError (retryable)
   RunFailedError                   a run ended without doing all of its work
 """
 
@@ -282,6 +283,26 @@ class MissingPriceError(AnalysisError):
     """The price book has no price for something that was used."""
 
     tellable = True
+
+
+class SiteError(LabelopError):
+    """What a site keeps for the network, or takes from it, is not as it should be."""
+
+
+class OutboxFullError(SiteError):
+    """The outbox takes no more: work has to stop until something was handed over."""
+
+    retryable = True
+
+
+class HeadOfficeUnavailableError(SiteError):
+    """Head office could not be reached; what waits goes on waiting."""
+
+    retryable = True
+
+
+class PublishedError(SiteError):
+    """What head office published is not taken: forged, older, stale, or it does not fit together."""
 
 
 class RunFailedError(LabelopError):

@@ -76,6 +76,7 @@ def _table(name: str, version: int, grain: tuple[str, ...], *columns: tuple[str,
 
 _DATASET = (("dataset", _TEXT), ("dataset_version", _TEXT))
 _LANDED = (("run_id", _TEXT), ("landed_at", _TIME))
+_TOLD = (("site", _TEXT), ("position", _COUNT), ("dataset", _TEXT))  # the highest position of a site's dataset counts
 
 _ALL = (
     _table(
@@ -412,6 +413,82 @@ _ALL = (
         ("state", _TEXT),  # complete | partial
         ("summary", _TEXT),  # canonical JSON of counts
         ("landed_at", _TIME),
+    ),
+    _table(
+        "site_outcomes",
+        1,
+        ("site", "position", "level", "arm", "placement", "outcome"),
+        *_TOLD,
+        ("level", _TEXT),
+        ("arm", _TEXT),
+        ("placement", _TEXT),
+        ("outcome", _TEXT),
+        ("images_count", _COUNT),
+        ("simulated", _BOOL),
+        *_LANDED,
+    ),
+    _table(
+        "site_costs",
+        1,
+        ("site", "position", "arm", "category", "item"),
+        *_TOLD,
+        ("arm", _TEXT),
+        ("category", _TEXT),
+        ("item", _TEXT),
+        ("amount", MONEY),
+        ("currency", _TEXT),
+        ("price_book", _TEXT),
+        ("measured", _BOOL),
+        ("simulated", _BOOL),
+        *_LANDED,
+    ),
+    _table(
+        "site_effort",
+        1,
+        ("site", "position", "arm", "model_id"),
+        *_TOLD,
+        ("arm", _TEXT),
+        ("model_id", _TEXT),
+        ("images_count", _COUNT),
+        ("predictions_count", _COUNT),
+        ("labels_count", _COUNT),
+        ("edits_count", _COUNT),
+        ("mean_active_seconds", _REAL),  # per image; null when nobody measured
+        ("mean_model_seconds", _REAL),  # per image, from literature
+        ("mean_scratch_seconds", _REAL),  # per image, from literature, without drafts
+        ("effort_source", _TEXT),
+        ("simulated", _BOOL),
+        *_LANDED,
+    ),
+    _table(
+        "site_datasets",
+        1,
+        ("site", "position", "dataset"),
+        *_TOLD,
+        ("dataset_version", _TEXT),
+        ("discovered_count", _COUNT),
+        ("landed_count", _COUNT),
+        ("quarantined_count", _COUNT),
+        ("ok_count", _COUNT),
+        ("empty_count", _COUNT),
+        ("failed_count", _COUNT),
+        ("withheld_count", _COUNT),
+        ("unreadable_count", _COUNT),
+        ("reviewed_count", _COUNT),
+        ("simulated", _BOOL),
+        *_LANDED,
+    ),
+    _table(
+        "syncs",
+        1,
+        ("site", "run_id"),
+        ("site", _TEXT),
+        ("sent_count", _COUNT),  # items handed over
+        ("sent_bytes", _COUNT),
+        ("waiting_count", _COUNT),  # items that wait after it
+        ("set_digest", _TEXT),  # models and policies of head office in force here; null without
+        ("state", _TEXT),  # complete | partial
+        *_LANDED,
     ),
 )
 

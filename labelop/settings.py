@@ -70,6 +70,21 @@ class Settings(BaseSettings):
     placement: Literal["onprem", "cloud"] | None = Field(
         default=None, description="Placement this process belongs to; it then does no work of another."
     )
+    site: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Name of this site; its nights need no network, and `labelop sync` hands over what waits for one.",
+    )
+    site_folder: Path | None = Field(
+        default=None,
+        description="Folder of a site's outbox and of what it took; beside a local store.",
+    )
+    outbox_items: int = Field(default=10_000, ge=16, description="Most items that wait for the network.")
+    outbox_bytes: int = Field(default=1 << 28, ge=1 << 20, description="Most bytes of what waits for the network.")
+    head_store: str | None = Field(default=None, description="Store of head office: a folder or s3://bucket/prefix.")
+    head_keys: Path | None = Field(
+        default=None, description="Folder of head office's public keys: models and policies are taken when they fit."
+    )
     openlineage: str | None = Field(
         default=None,
         description="Where OpenLineage events of nights go, file:///path or http(s)://host; none if empty.",
@@ -110,6 +125,12 @@ class Settings(BaseSettings):
         """Folder of the private release key, outside the tables: who reads tables must not be able to sign."""
         root = self.local_root.absolute()
         return self.keys or root.parent / f"{root.name or 'labelop'}-keys"
+
+    @property
+    def site_path(self) -> Path:
+        """Folder of what waits at a site and of what it took, outside the tables."""
+        root = self.local_root.absolute()
+        return self.site_folder or root.parent / f"{root.name or 'labelop'}-site"
 
     @property
     def audit_heads_path(self) -> Path:

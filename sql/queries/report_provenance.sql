@@ -1,4 +1,5 @@
--- What the numbers rest on: versions, models, policies, price book and parameters by their digests, and the data's age.
+-- What the numbers rest on: versions, models, policies, price book and parameters by their digests, the data's age, and when
+-- a site was synced last.
 -- Params: dataset text = null
 -- Grain: subject, dataset, name, identity
 WITH run AS (
@@ -48,6 +49,12 @@ wanted AS (
     SEMI JOIN v_current USING (dataset, dataset_version)
     WHERE ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
     HAVING count(*) > 0
+    UNION ALL
+    SELECT
+        'last sync', NULL, site, left(max(landed_at)::VARCHAR, 19) || ' UTC',
+        'what a site landed since is not at head office; ' || arg_max(waiting_count, landed_at) || ' items waited after it'
+    FROM syncs
+    GROUP BY site
 )
 SELECT subject, dataset, name, identity, detail
 FROM wanted

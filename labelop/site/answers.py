@@ -1,0 +1,91 @@
+"""What a site tells head office: sums over its tables, and only the columns that head office's tables have.
+
+No path, no image id, no label and no pixel has a column there, so none can be told. Every answer is a whole: head
+office counts the newest of each dataset. Knows no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from labelop import schemas
+from labelop.ids import row_id
+from labelop.landing.store import Store
+from labelop.queries import open_session, run_query
+from labelop.schemas import utc_now
+from labelop.site.outbox import Item, Outbox
+from labelop.site.place import ROWS
+
+QUESTIONS: Mapping[str, str] = {
+    "site_outcomes": "outcomes",
+    "site_costs": "cost_lines",
+    "site_effort": "arm_effort",
+    "site_datasets": "run_summary",
+}
+"""Query by table of head office, in the order in which answers wait: when the last has arrived all have."""
+
+_OTHER_NAMES = {
+    "mean_active_seconds": "active_seconds_mean",
+    "mean_model_seconds": "model_seconds_mean",
+    "mean_scratch_seconds": "scratch_seconds_mean",
+}
+"""Column of a query by column of a table, where they differ."""
+
+ROOM_ITEMS, ROOM_BYTES = len(QUESTIONS) + 1, 1 << 18
+"""What one dataset of a night may put into an outbox: its answers, and its work for the cloud."""
+
+
+def queue_answers(outbox: Outbox, store: Store, dataset: str, run_id: str) -> list[Item]:
+    """Put what the tables say about a dataset now into the outbox.
+
+    Args:
+        outbox: The site's.
+        store: The site's own tables.
+        dataset: The dataset.
+        run_id: Run after which it is told; the same run tells the same dataset once.
+
+    Raises:
+        OutboxFullError: It does not fit; the tables keep it, and the next run tells it.
+    """
+    session = open_session(store)
+    waiting = []
+    for name, question in QUESTIONS.items():
+        found = run_query(session, question, {"dataset": dataset})
+        with pa.BufferOutputStream() as sink:
+            with pa.ipc.new_stream(sink, _allowed(name, found).schema) as stream:
+                stream.write_table(_allowed(name, found))
+            body = sink.getvalue().to_pybytes()
+        facts = {"table": name, "dataset": dataset, "run_id": run_id}
+        waiting.append(outbox.put(row_id(ROWS, name, dataset, run_id), facts, body))
+    return waiting
+
+
+def received(site: str, item: Item, facts: Mapping[str, str], body: bytes) -> pa.Table:
+    """Make the rows of head office's table from an item.
+
+    Args:
+        site: Name of the site.
+        item: The item.
+        facts: Its facts.
+        body: Its body.
+    """
+    table = pa.ipc.open_stream(body).read_all()
+    same = {"site": site, "position": item.sequence, "run_id": facts["run_id"], "landed_at": utc_now()}
+    schema = schemas.table(facts["table"]).schema
+    columns = [
+        pa.array([same[field.name]] * len(table), field.type) if field.name in same else table[field.name]
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _allowed(name: str, found: pa.Table) -> pa.Table:
+    """Keep what the table of head office has a column for."""
+    wanted = [field for field in schemas.table(name).schema if field.name not in _ADDED]
+    return pa.table({f.name: found[_OTHER_NAMES.get(f.name, f.name)].cast(f.type) for f in wanted})
+
+
+_ADDED = frozenset({"site", "position", "run_id", "landed_at"})
+"""Columns that are filled where an item is received."""

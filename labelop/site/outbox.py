@@ -1,0 +1,218 @@
+"""What waits for the network: one durable file per item, in order, within a quota, never dropped.
+
+`<sequence>-<key>.item`: file and folder are synced before an item counts as taken, and it is removed only when whoever
+receives it has answered durably. A key is taken once; the receiver drops keys it knows, so at least once is once. When
+the quota is reached nothing more is taken, and who asks has to stop working. Must not know what items mean.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labelop.egress.keys import sync_folder, write_durably
+from labelop.errors import OutboxFullError, SiteError
+from labelop.ids import canonical_json, sha256_hex
+from labelop.schemas import utc_now
+from labelop.strict_text import read_json
+
+_NAME = re.compile(r"(?P<sequence>\d{16})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.item")
+_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that waits."""
+
+    sequence: int
+    """Order of taking: milliseconds since 1970, or one more than the item before where the clock says less."""
+    key: str
+    """Names it by what it is, `<kind>-<hex digits>`: the same key is taken once and received once."""
+    kind: str
+    """What it is for; the beginning of the key."""
+    size_bytes: int
+    """Size of its file."""
+    path: Path
+    """Its file."""
+
+    @property
+    def queued_at(self) -> datetime:
+        """When it was taken, by the site's clock."""
+        return datetime.fromtimestamp(self.sequence / _MS, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """How full an outbox is."""
+
+    items_count: int
+    """Items that wait."""
+    size_bytes: int
+    """Their files together."""
+    most_items: int
+    """Quota."""
+    most_bytes: int
+    """Quota."""
+    oldest: datetime | None
+    """When the first of them was taken; None when nothing waits."""
+
+    @property
+    def share(self) -> float:
+        """How much of the tighter quota is used, 0..1."""
+        return max(self.items_count / self.most_items, self.size_bytes / self.most_bytes)
+
+
+class Outbox:
+    """A folder of items; many processes may share it.
+
+    Args:
+        folder: Where the items lie; made when missing.
+        most_items: Most items that may wait, at least 1.
+        most_bytes: Most bytes their files may have together.
+        clock: Time in UTC; a test hands in its own.
+    """
+
+    def __init__(
+        self, folder: Path, *, most_items: int, most_bytes: int, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.folder = folder
+        self._most_items = most_items
+        self._most_bytes = most_bytes
+        self._clock = clock
+
+    def put(self, key: str, facts: Mapping[str, Any], body: bytes = b"") -> Item:
+        """Take an item; it is on disk when this returns.
+
+        Args:
+            key: See `Item.key`. A key that waits already is not taken again.
+            facts: What the receiver needs to know beside the body; JSON values.
+            body: The rest.
+
+        Returns:
+            The item, or the one of this key that waits already.
+
+        Raises:
+            OutboxFullError: It does not fit into the quota; nothing was written.
+            OSError: The disk refused; nothing was taken.
+        """
+        head = canonical_json({"facts": dict(facts), "sha256": sha256_hex(body)}).encode() + b"\n"
+        with self._locked():
+            waiting = self.items()
+            if known := [item for item in waiting if item.key == key]:
+                return known[0]
+            self._check(waiting, 1, len(head) + len(body))
+            last = max([self._last(), *(item.sequence for item in waiting)])
+            sequence = max(last + 1, int(self._clock().timestamp() * _MS))
+            path = self.folder / f"{sequence:016d}-{key}.item"
+            if not _NAME.fullmatch(path.name):
+                raise ValueError(f"{key!r} is no key of an item, expected <kind>-<hex digits>")
+            write_durably(path, head + body, mode=0o600)
+        return Item(sequence, key, key.partition("-")[0], len(head) + len(body), path)
+
+    def items(self, kind: str | None = None) -> list[Item]:
+        """List what waits in the order of taking; of one kind, or all."""
+        if not self.folder.is_dir():
+            return []
+        found = []
+        for entry in os.scandir(self.folder):
+            match = _NAME.fullmatch(entry.name)
+            if match is not None and kind in (None, match["kind"]):
+                try:
+                    size = entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:
+                    continue  # received since the listing
+                found.append(Item(int(match["sequence"]), match["key"], match["kind"], size, Path(entry.path)))
+        return sorted(found, key=lambda item: item.sequence)
+
+    def read(self, item: Item) -> tuple[dict[str, Any], bytes]:
+        """Give an item's facts and body.
+
+        Raises:
+            SiteError: Its file is damaged; it is kept as it is.
+        """
+        head, _, body = item.path.read_bytes().partition(b"\n")
+        try:
+            said = read_json(head)
+            facts, digest = dict(said["facts"]), str(said["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(item) from error
+        if sha256_hex(body) != digest:
+            raise _damaged(item)
+        return facts, body
+
+    def done(self, *items: Item) -> None:
+        """Remove items that were received durably; one that is gone already is fine."""
+        with self._locked():
+            # the clock may go back when nothing waits any more, and a later item must come after these
+            newest = max((item.sequence for item in items), default=0)
+            if newest > self._last():
+                write_durably(self._mark, str(newest).encode(), mode=0o600)
+            for item in items:
+                item.path.unlink(missing_ok=True)
+            sync_folder(self.folder)
+
+    def contents(self) -> Contents:
+        """Say what waits, since when, and how full it is."""
+        waiting = self.items()
+        return Contents(
+            len(waiting),
+            sum(item.size_bytes for item in waiting),
+            self._most_items,
+            self._most_bytes,
+            waiting[0].queued_at if waiting else None,
+        )
+
+    def check_room(self, items: int, size_bytes: int) -> None:
+        """Ask whether so much would fit, before the work that makes it is begun.
+
+        Raises:
+            OutboxFullError: It would not.
+        """
+        self._check(self.items(), items, size_bytes)
+
+    def _check(self, waiting: list[Item], items: int, size_bytes: int) -> None:
+        used = sum(item.size_bytes for item in waiting)
+        if len(waiting) + items > self._most_items or used + size_bytes > self._most_bytes:
+            raise OutboxFullError(
+                f"The outbox {self.folder} holds {len(waiting)} of {self._most_items} items and {used} of "
+                f"{self._most_bytes} bytes; {items} more of {size_bytes} bytes do not fit.",
+                hint="`labelop sync` hands over what waits; LABELOP_OUTBOX_ITEMS and _BYTES are the quota.",
+            )
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / "sequence"
+
+    def _last(self) -> int:
+        try:
+            return int(self._mark.read_text())
+        except FileNotFoundError:
+            return 0
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sync_folder(self.folder.parent)
+        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            for torn in self.folder.glob(".*.tmp"):
+                torn.unlink()  # a writer died before its item was taken
+            yield
+        finally:
+            os.close(handle)
+
+
+def _damaged(item: Item) -> SiteError:
+    return SiteError(
+        f"Item {item.path} is damaged: its bytes are not those that were written.",
+        hint="Keep a copy, find out why, and move it out of the folder; its night can be told again.",
+    )
