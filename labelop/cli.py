@@ -36,6 +36,7 @@ from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
 from labelop.cli_review import review_app
 from labelop.cli_sensitivity import classify_app
+from labelop.cli_site import add_sync, site_app
 from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
@@ -54,6 +55,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ask_app)
+app.add_typer(site_app)
 
 
 @contextmanager
@@ -63,6 +65,7 @@ def _embedded(settings: Settings) -> Iterator[Mapping[str, Callable[..., Any]]]:
     from flows.nightly import nightly  # noqa: PLC0415
     from flows.prelabel_batches import prelabel_batches  # noqa: PLC0415
     from flows.prelabel_dataset import prelabel_dataset  # noqa: PLC0415
+    from flows.sync_site import sync_site  # noqa: PLC0415
     from labelop.engines.serve import run_in_thread  # noqa: PLC0415
     from tasks.dispatch import embedded  # noqa: PLC0415
 
@@ -89,9 +92,13 @@ def _embedded(settings: Settings) -> Iterator[Mapping[str, Callable[..., Any]]]:
             "prelabel-batches/onprem": prelabel_batches.fn,
             "prelabel-batches/cloud": functools.partial(prelabel_batches.fn, cloud_url=url),
             "nightly/onprem": nightly.fn,
+            "sync-site/onprem": sync_site.fn,
         }
         with embedded(flows):
             yield flows
+
+
+add_sync(app, _embedded)
 
 
 @app.command()

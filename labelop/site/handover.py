@@ -43,6 +43,9 @@ class HandedOver:
     size_bytes: int = 0
     """Their bytes."""
 
+    def __add__(self, other: HandedOver) -> HandedOver:
+        return HandedOver(self.items_count + other.items_count, self.size_bytes + other.size_bytes)
+
 
 def head_office(site: Site) -> Store:
     """Give head office's store.
@@ -83,7 +86,7 @@ def hand_over_rows(site: Site, link: Link) -> HandedOver:
     for some in _chunks(site.outbox.items(ROWS)):
         link.call(partial(_land, site, head, some))
         site.outbox.done(*some)
-        done = HandedOver(done.items_count + len(some), done.size_bytes + sum(item.size_bytes for item in some))
+        done += HandedOver(len(some), sum(item.size_bytes for item in some))
     return done
 
 

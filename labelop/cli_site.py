@@ -1,0 +1,99 @@
+"""Commands of a site and of its head office: what waits, the sync, what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+import typer
+
+from labelop.cli_common import FormatOption, StoreOption, running
+from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
+from labelop.landing.filters import equal
+from labelop.landing.store import open_store, read_rows
+from labelop.schemas import utc_now
+from labelop.settings import Settings, load_settings
+
+Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
+"""Gives the flows as plain functions while a block runs."""
+
+site_app = typer.Typer(no_args_is_help=True)
+outbox_app = typer.Typer(no_args_is_help=True, help="See what waits at a site for the network.")
+site_app.add_typer(outbox_app, name="outbox")
+
+
+@outbox_app.command("show")
+def show_outbox(
+    items: Annotated[bool, typer.Option("--items", help="One row per item instead of one in all.")] = False,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Say what waits, how old it is and how full the outbox is."""
+    from labelop.site.place import require_site  # noqa: PLC0415
+
+    with failing_in_one_line():
+        outbox = require_site(load_settings(store=store)).outbox
+        if items:
+            rows = [{"queued_at": i.queued_at, "kind": i.kind, **_told(outbox.read(i)[0]), "size_bytes": i.size_bytes}
+                    for i in outbox.items()]  # fmt: skip
+            show_rows(rows, output, title="outbox", columns=["queued_at", "kind", *_FACTS, "size_bytes"])
+            return
+        found = outbox.contents()
+        age = None if found.oldest is None else (utc_now() - found.oldest).total_seconds()
+        row = {
+            "items_count": found.items_count,
+            "most_items": found.most_items,
+            "size_bytes": found.size_bytes,
+            "most_bytes": found.most_bytes,
+            "full_share": found.share,
+            "oldest_at": found.oldest,
+            "oldest_seconds": age,
+            "folder": str(outbox.folder),
+        }
+        show_rows([row], output, title="outbox")
+
+
+_FACTS = ("table", "dataset", "run_id")
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts.get(name) for name in _FACTS}
+
+
+@site_app.command()
+def publish(store: StoreOption = None) -> None:
+    """At head office: sign policy, routing, prices and models, and put them where sites look."""
+    from labelop.site.published import publish as publish_set  # noqa: PLC0415
+
+    with failing_in_one_line():
+        settings = load_settings(store=store)
+        done = publish_set(open_store(settings), settings)
+        typer.echo(f"published {done.digest[:12]}: {len(done.files)} files in {settings.store}/published")
+
+
+def add_sync(app: typer.Typer, embedded: Embedded) -> None:
+    """Add the command that needs flows."""
+
+    @app.command()
+    def sync(
+        wait: Annotated[
+            float, typer.Option("--wait", min=0, help="Seconds to wait for head office when nobody answers.")
+        ] = 0.0,
+        store: StoreOption = None,
+        output: FormatOption = OutputFormat.TABLE,
+    ) -> None:
+        """Hand over what waits, do the work for the cloud, take models and policies; goes on where it was cut off."""
+        from labelop.runs import new_run_id  # noqa: PLC0415
+        from labelop.site.place import require_site  # noqa: PLC0415
+        from labelop.site.published import current  # noqa: PLC0415
+
+        with running(store) as (settings, tables):
+            site, run = require_site(settings), new_run_id("sync")
+            with embedded(settings) as flows:
+                flows["sync-site/onprem"](store=settings.store, run_id=run, wait_seconds=wait)
+            rows = read_rows(tables, "syncs", filters=equal(site=site.name, run_id=run))
+            show_rows(rows, output, title="sync")
+            link = current(site)
+            if link.exists() and not settings.config.absolute().is_relative_to(link.absolute()):
+                warn(f"what head office published is in {link}, and LABELOP_CONFIG is {settings.config}")

@@ -1,0 +1,118 @@
+"""Commands of a site: what waits, the sync, what is published; and what they say where they cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from labelop.cli import app
+from labelop.landing.store import Store, read_rows
+from labelop.queries import run_query
+from labelop.settings import load_settings
+from labelop.site.answers import queue_answers
+from labelop.site.place import require_site
+from tests.unit.report_rows import reviewed
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run commands of a site named north, whose head office is a folder beside it."""
+    (tmp_path / "head").mkdir()
+    for name, value in {"SITE": "north", "STORE": "store", "HEAD_STORE": "head", "PLACEMENT": "onprem"}.items():
+        monkeypatch.setenv(f"LABELOP_{name}", value if name in {"SITE", "PLACEMENT"} else str(tmp_path / value))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+def fill(tmp_path: Path) -> Store:
+    """Land a reviewed dataset and put its answers into the outbox."""
+    store = reviewed([("a.png", 120, 80, [("RBC", (10, 10, 40, 40))])]).land(Store(str(tmp_path / "store")))
+    queue_answers(require_site(load_settings()).outbox, store, "bccd", "night-1")
+    return store
+
+
+def test_outbox_show_says_how_full_and_how_old(run: Run, tmp_path: Path) -> None:
+    """Items and bytes beside their quota, and since when the oldest waits; the items one by one when asked."""
+    fill(tmp_path)
+    [row] = json.loads(run("outbox", "show", "--format", "json").stdout)
+    assert (row["items_count"], row["most_items"]) == (4, 10_000)
+    assert 0 < row["size_bytes"] < row["most_bytes"]
+    assert 0 <= row["oldest_seconds"] < 600
+    items = json.loads(run("outbox", "show", "--items", "--format", "json").stdout)
+    assert [one["table"] for one in items] == ["site_outcomes", "site_costs", "site_effort", "site_datasets"]
+
+
+def test_an_empty_outbox_has_no_age(run: Run) -> None:
+    """Nothing waits: no oldest item, and nothing is made on disk by looking."""
+    [row] = json.loads(run("outbox", "show", "--format", "json").stdout)
+    assert (row["items_count"], row["oldest_at"], row["oldest_seconds"]) == (0, None, None)
+
+
+def test_sync_hands_over_and_head_office_knows(run: Run, tmp_path: Path) -> None:
+    """After a sync nothing waits, and head office's query knows the site, its counts and when it was synced."""
+    store = fill(tmp_path)
+    done = run("sync", "--format", "json")
+    assert done.exit_code == 0, done.output
+    [row] = json.loads(done.stdout)
+    assert (row["site"], row["sent_count"], row["waiting_count"], row["state"]) == ("north", 4, 0, "complete")
+    [known] = run_query(Store(str(tmp_path / "head")), "sites").to_pylist()
+    mine = run_query(store, "run_summary").to_pylist()[0]
+    assert (known["site"], known["landed_count"]) == ("north", mine["landed_count"])
+    assert known["total_cost"] > 0
+    assert known["synced_at"] is not None
+
+
+def test_sync_without_head_office_fails_in_one_line_and_keeps_all(run: Run, tmp_path: Path) -> None:
+    """Nobody answers: exit code 1, one line that says so, and everything waits."""
+    fill(tmp_path)
+    (tmp_path / "head").rmdir()
+    failed = run("sync")
+    assert failed.exit_code == 1
+    assert "not there" in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert len(require_site(load_settings()).outbox.items()) == 4
+    assert read_rows(Store(str(tmp_path / "store")), "syncs") == []
+
+
+def test_a_machine_that_is_no_site_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a name the commands name the setting that is missing."""
+    monkeypatch.delenv("LABELOP_SITE")
+    for command in (["sync"], ["outbox", "show"]):
+        failed = run(*command)
+        assert failed.exit_code == 1
+        assert "LABELOP_SITE" in failed.stderr
+
+
+def test_a_published_set_comes_with_the_sync(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head office publishes, a sync takes it; a refused set ends the sync as failed, and what waits is handed over."""
+    monkeypatch.setenv("LABELOP_KEYS", str(tmp_path / "office-keys"))
+    assert run("keys", "init").exit_code == 0
+    assert run("keys", "export-public", str(tmp_path / "public")).exit_code == 0
+    said = run("publish", "--store", str(tmp_path / "head"))
+    assert said.exit_code == 0, said.output
+    assert "published" in said.stdout
+    monkeypatch.setenv("LABELOP_HEAD_KEYS", str(tmp_path / "public"))
+    fill(tmp_path)
+    done = run("sync", "--format", "json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)[0]["set_digest"]
+    assert "LABELOP_CONFIG" in done.stderr, "it is said that the settings do not point at it"
+    policy = tmp_path / "store-site/current/config/policy.yaml"
+    assert yaml.safe_load(policy.read_text())["valid_until"] > date.today() - timedelta(days=1)  # noqa: DTZ011
+    index = tmp_path / "head/published/index.json"
+    index.write_bytes(index.read_bytes().replace(b'"signature":"', b'"signature":"0')[:-3] + b'"}')
+    store = Store(str(tmp_path / "store"))
+    queue_answers(require_site(load_settings()).outbox, store, "bccd", "night-2")
+    refused = run("sync")
+    assert refused.exit_code == 1
+    assert "1 problem" in refused.stderr
+    assert require_site(load_settings()).outbox.items() == []
