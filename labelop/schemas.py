@@ -87,7 +87,7 @@ _ALL = (
         ("ontology", _TEXT),  # names the arms that can label it
         ("categories", pa.list_(_TEXT)),  # class names its truth uses; empty without truth
         ("source_uri", _TEXT),
-        ("source_format", _TEXT),  # folder | coco | voc | yolo
+        ("source_format", _TEXT),  # folder | coco | voc | yolo | cvat
         ("declared_level", _TEXT),
         ("discovered_count", _COUNT),  # files found, counted while listing
         *_LANDED,

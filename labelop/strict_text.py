@@ -1,18 +1,24 @@
-"""Foreign JSON and YAML, read without the kindness that hides mistakes and attacks.
+"""Foreign JSON, YAML and XML, read without the kindness that hides mistakes and attacks.
 
-Python's readers take NaN, doubled keys, aliases that grow without bound and any size. Knows no schema: what the
-values mean is checked by whoever asked for them. Raises ValueError, which callers turn into their own error.
+Python's readers take NaN, doubled keys, aliases and entities that grow without bound, and any size. Knows no schema:
+what the values mean is checked by whoever asked for them. Raises ValueError, which callers turn into their own error.
 """
 
 from __future__ import annotations
 
 import json
 from typing import Any, NoReturn
+from xml.etree.ElementTree import Element, ParseError
 
 import yaml
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 MAX_JSON_BYTES = 512 * 1024 * 1024
 """Largest annotation file; COCO's own largest is about 450 MB."""
+
+MAX_XML_BYTES = 64 * 1024 * 1024
+"""Largest annotation file in XML, which takes many times its size once it is read."""
 
 MAX_YAML_BYTES = 1024 * 1024
 """Largest configuration file."""
@@ -53,6 +59,22 @@ def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
         raise ValueError(f"is no plain YAML{where}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"is no plain YAML: {type(error).__name__}") from None
+
+
+def read_xml(data: bytes, root_tag: str, max_bytes: int = MAX_XML_BYTES) -> Element:
+    """Read one XML document without a document type: no entity is known, no address in it is opened.
+
+    Raises:
+        ValueError: Too large, with a document type, another root, or no XML; says what.
+    """
+    _check_bytes(data, max_bytes)
+    try:
+        root: Element = fromstring(data, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, RecursionError, ValueError, LookupError) as error:
+        raise ValueError(f"is no plain XML: {type(error).__name__}") from None
+    if root.tag != root_tag:
+        raise ValueError(f"holds <{root.tag:.40}>, expected <{root_tag}>")
+    return root
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -15,6 +15,7 @@ from typing import Any
 from labelop import ids
 from labelop.errors import ManifestError, UnreadableImageError
 from labelop.ingest.coco import read_coco
+from labelop.ingest.cvat import read_cvat
 from labelop.ingest.declared import declared_levels
 from labelop.ingest.decode import DEFAULT_LIMITS, ImageFacts, Limits
 from labelop.ingest.decoders import decoders
@@ -32,6 +33,7 @@ _READERS: dict[str, Callable[[Source, Mapping[str, KnownImage]], Annotations]] =
     "coco": read_coco,
     "voc": read_voc,
     "yolo": read_yolo,
+    "cvat": read_cvat,
 }
 _MOST_THREADS = 8
 
@@ -81,7 +83,7 @@ def build_manifest(
     Args:
         uri: Folder or fsspec address.
         dataset: Name to file it under.
-        source_format: `folder`, `coco`, `voc` or `yolo`.
+        source_format: `folder`, `coco`, `voc`, `yolo` or `cvat`.
         declared_level: Level the owner declares for all of it; unknown text counts as restricted.
         settings: How to reach an object store.
         progress: Told files done and files in all.

@@ -1,7 +1,7 @@
 """What belongs to a dataset: which of the files below a root are its images.
 
-Layouts: `folder` (everything below the root), `coco`, `voc` and `yolo` (everything below `images/`, for VOC also
-`JPEGImages/`; below the root where there is no such folder).
+Layouts: `folder` (everything below the root), `coco`, `voc`, `yolo` and `cvat` (everything below `images/`, for VOC
+also `JPEGImages/`; below the root where there is no such folder).
 
 The rule: every entry is found, except *side files*: names that start with a dot, that end in .csv .json .xml .txt
 .yaml .yml .md, or whose stem is README, LICENSE, LICENCE or NOTICE. A side file whose first bytes are those of an
@@ -23,10 +23,10 @@ from labelop.ingest.places import Entry, Place, open_place
 from labelop.ingest.signatures import MAX_HEAD_BYTES, looks_like_image
 from labelop.settings import Settings
 
-SourceFormat = Literal["folder", "coco", "voc", "yolo"]
+SourceFormat = Literal["folder", "coco", "voc", "yolo", "cvat"]
 """Layouts of a source."""
 
-SOURCE_FORMATS: tuple[SourceFormat, ...] = ("folder", "coco", "voc", "yolo")
+SOURCE_FORMATS: tuple[SourceFormat, ...] = ("folder", "coco", "voc", "yolo", "cvat")
 """All layouts, for messages and the command line."""
 
 LEVELS_FILE = "levels.csv"
@@ -37,6 +37,7 @@ _IMAGE_FOLDERS: dict[str, tuple[str, ...]] = {
     "coco": ("images/",),
     "voc": ("images/", "JPEGImages/"),
     "yolo": ("images/",),
+    "cvat": ("images/",),
 }
 _SIDE_SUFFIXES = frozenset({".csv", ".json", ".xml", ".txt", ".yaml", ".yml", ".md"})
 _SIDE_STEMS = frozenset({"README", "LICENSE", "LICENCE", "NOTICE"})

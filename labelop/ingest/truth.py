@@ -149,6 +149,14 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def number_of(text: str | None) -> float | str | None:
+    """Read a number out of a text file; what is none stays as it is, for the check that refuses it to show."""
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return text
+
+
 def checked_size(declared: tuple[Any, Any], image: KnownImage) -> None:
     """Refuse annotations made for another frame than the upright image, since their boxes would be shifted.
 

@@ -10,11 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from labelop.errors import AnnotationError, UnreadableImageError
 from labelop.ids import sha256_hex
@@ -29,11 +25,12 @@ from labelop.ingest.truth import (
     bad_record,
     checked_box,
     checked_size,
+    number_of,
     with_ids,
 )
 from labelop.labels import AcceptedLabel
+from labelop.strict_text import read_xml
 
-_MAX_XML_BYTES = 64 * 1024 * 1024
 _FOLDERS = ("annotations/", "Annotations/")
 _SPLIT_FOLDERS = ("", "ImageSets/Main/")
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -82,8 +79,11 @@ def _read_file(
     path = faults.path
     try:
         data = source.read(path)
-        root = _parse(data)
-    except (AnnotationError, UnreadableImageError) as error:
+        root = read_xml(data, "annotation")
+    except ValueError as error:
+        faults.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
+        return
+    except UnreadableImageError as error:
         faults.add("#", "BAD_ANNOTATIONS", error.message)
         return
     image_path = _image_of(path, root, by_stem)
@@ -110,18 +110,6 @@ def _read_file(
     truths[image_path] = ImageTruth(image.image_id, labels, None, sha256_hex(data))
 
 
-def _parse(data: bytes) -> Element:
-    if len(data) > _MAX_XML_BYTES:
-        raise AnnotationError(f"The file has {len(data)} bytes, allowed are {_MAX_XML_BYTES}.")
-    try:
-        root: Element = fromstring(data, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, RecursionError, ValueError, LookupError) as error:
-        raise AnnotationError(f"The file is no plain XML: {type(error).__name__}.") from error
-    if root.tag != "annotation":
-        raise AnnotationError(f"The file holds <{root.tag:.40}>, expected <annotation>.")
-    return root
-
-
 def _image_of(path: str, root: Element, by_stem: Mapping[str, list[str]]) -> str | None:
     """Pair by the file's own name; its `filename` only chooses where several images share that name."""
     candidates = by_stem.get(PurePosixPath(path).stem, [])
@@ -139,12 +127,8 @@ def _label(node: Element, image: KnownImage) -> AcceptedLabel:
     return AcceptedLabel("", name, box)
 
 
-def _number(node: Element, path: str) -> Any:
-    text = node.findtext(path)
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return text  # shown as it is by the check that refuses it
+def _number(node: Element, path: str) -> float | str | None:
+    return number_of(node.findtext(path))
 
 
 def _splits(source: Source, by_stem: Mapping[str, list[str]], faults: list[Fault]) -> dict[str, str]:
