@@ -15,8 +15,9 @@ from labelop.landing.expectations import require, write_data_docs
 from labelop.landing.probe import require_safe
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import open_store
+from labelop.recovery import Asked, start, stop_if_cancelled
 from labelop.routing.policy import load_routing
-from labelop.runs import INGESTED, RunEvent, new_run_id, record
+from labelop.runs import INGESTED, RunEvent, record
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown
@@ -28,6 +29,7 @@ from tasks.ingest import (
     land_truths,
     register_dataset,
 )
+from tasks.naming import run_name
 from tasks.told import telling_safely
 
 
@@ -42,8 +44,11 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
         run_id: Run this belongs to; a new one when None.
     """
     wanted, settings = parse_job(job), load_settings(store=store)
-    tables, run = open_store(settings), run_id or new_run_id("ingest")
+    tables, run = open_store(settings), run_id or run_name("ingest")
     require_safe(tables, settings)
+    if run_id is None:
+        start(tables, run, [Asked(wanted.dataset, INGESTED, wanted)])
+    stop_if_cancelled(tables, run)
     policy = load_policy(settings.config / "policy.yaml")
     routing, catalog = load_routing(settings.config / "routing.yaml"), load_catalog(settings.catalog)
     classes_of = {arm.ontology: catalog[arm.detector].classes for arm in routing.arms if arm.detector in catalog}

@@ -11,15 +11,17 @@ from typing import Any
 from prefect import flow
 
 from labelop.configuration import load_configuration
-from labelop.errors import LabelopError, RunFailedError
-from labelop.jobs import DatasetJob, check_night, check_ontologies, parse_job
+from labelop.errors import LabelopError, RunCancelledError, RunFailedError
+from labelop.jobs import check_night, check_ontologies, parse_job
 from labelop.landing.probe import require_safe
 from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
-from labelop.runs import FINISHED, RunEvent, dataset_version_of, new_run_id, record
+from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start
+from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.settings import Settings, load_settings
 from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
+from tasks.naming import cancel_its_run, run_name
 from tasks.report import gather_tables, run_checks, write_report
 from tasks.review import import_reviews, land_edits, land_quality, simulate_reviews
 from tasks.told import telling_safely
@@ -42,7 +44,7 @@ class _Troubles:
             self.hints += [error.hint] if error.hint and error.hint not in self.hints else []
 
 
-@flow(name="nightly", persist_result=False)
+@flow(name="nightly", persist_result=False, on_cancellation=[cancel_its_run])
 @telling_safely
 def nightly(
     night: list[dict[str, Any]],
@@ -51,6 +53,8 @@ def nightly(
     run_id: str | None = None,
     batch_images: int = 256,
     shard_batches: int | None = None,
+    resumes: str | None = None,
+    resume_open: bool = True,
 ) -> None:
     """Do the night's work for each dataset and write the report.
 
@@ -61,28 +65,38 @@ def nightly(
         run_id: Name of the run; a new one when None.
         batch_images: Images in a batch.
         shard_batches: Batches in a shard; by their predicted time when None.
+        resumes: A run whose rest is done instead of the night.
+        resume_open: Do as well what earlier runs left behind that died or failed; not what somebody cancelled.
 
     Raises:
         ConfigurationError: A job or a file of the configuration has a fault, or the store lets two writers win; then
             nothing was done.
+        RunCancelledError: Somebody called the run off; what has landed stays landed.
         RunFailedError: A dataset did not get through, a check failed or the report could not be written; everything
             else did its work.
     """
     settings = load_settings(store=store)
-    tables, run = open_store(settings), run_id or new_run_id("night")
-    jobs = [parse_job(job) for job in night]
-    check_night(jobs)
+    tables, run = open_store(settings), run_id or run_name("night")
+    asked = left_of(tables, resumes) if resumes else _tonight(night, batch_images, shard_batches)
     files = load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
-    check_ontologies(jobs, (arm.ontology for arm in files.routing.arms))
+    check_ontologies([one.job for one in asked if one.job], (arm.ontology for arm in files.routing.arms))
     require_safe(tables, settings)
+    if resume_open and not resumes:
+        asked += open_work(tables, besides=[one.dataset for one in asked])
+    start(tables, run, asked)
     troubles = _Troubles()
     with progress_shown():
-        for job in jobs:
+        for one in asked:
+            if is_cancelled(tables, run):
+                break
             # one dataset's trouble may not cost the others their night; the run still ends as failed
-            with troubles.noted(job.dataset), telling(settings, run, job.dataset) as told:
-                told.version = _one(
-                    tables, settings, job, run, {"batch_images": batch_images, "shard_batches": shard_batches}
-                )
+            with troubles.noted(one.dataset), telling(settings, run, one.dataset) as told:
+                told.version = _one(tables, settings, one, run)
+        if is_cancelled(tables, run):
+            end(tables, run, "cancelled", troubles.failed)
+            raise RunCancelledError(
+                f"Run {run} was cancelled; what has landed stays landed.", hint=f"`labelop resume {run}` does the rest."
+            )
         # nor may the trouble of a report hide why a dataset failed
         with troubles.noted("report"):
             output = Path(report) if report else settings.report_path
@@ -94,30 +108,49 @@ def nightly(
                 for check in run_checks(tables)
                 if check.severity == "fail" and not check.passed
             ]
+    end(tables, run, "partial" if troubles.failed else "complete", troubles.failed)
     if failed := troubles.failed:
         count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"
         raise RunFailedError(
             f"Run {run} ended with {count}: " + " | ".join(failed),
             hint=" ".join(
-                [*troubles.hints, "What has landed stays landed; run again after mending to do only the rest."]
+                [
+                    *troubles.hints,
+                    f"What has landed stays landed; after mending, `labelop resume {run}` does only the rest.",
+                ]
             ),
         )
 
 
-def _one(tables: Store, settings: Settings, job: DatasetJob, run: str, sizes: dict[str, int | None]) -> str:
+def _tonight(night: list[dict[str, Any]], batch_images: int, shard_batches: int | None) -> list[Asked]:
+    jobs = [parse_job(job) for job in night]
+    check_night(jobs)
+    return [Asked(job.dataset, FINISHED, job, None, batch_images, shard_batches) for job in jobs]
+
+
+def _one(tables: Store, settings: Settings, asked: Asked, run: str) -> str:
+    """Do what is asked for one dataset, step by step; what an earlier run has done of it is not done again."""
     shared = {"store": settings.store, "run_id": run}
-    _child(Child("ingest-dataset", "onprem", {"job": job.model_dump(), **shared}, f"{run}:ingest:{job.dataset}"))
-    version = dataset_version_of(tables, run, job.dataset)
-    where = {"dataset": job.dataset, "dataset_version": version}
-    _child(Child("prelabel-dataset", "onprem", {**where, **sizes, **shared}, f"{run}:prelabel:{job.dataset}"))
-    if job.simulate_reviews:
-        simulate_reviews(tables, job.dataset, version, seed=0, run_id=run)
-    if job.reviews:
-        for export in sorted(Path(job.reviews).glob("*.json")):
-            import_reviews(tables, export, job.dataset, run, dataset_version=version)
-    land_edits(tables, run, dataset=job.dataset)
-    land_quality(tables, job.dataset, version, run)
-    record(tables, RunEvent(run, job.dataset, version, FINISHED))
+    job, version = asked.job, asked.dataset_version
+    if job is not None and version is None:
+        parameters = {"job": job.model_dump(), **shared}
+        _child(Child("ingest-dataset", "onprem", parameters, f"{run}:ingest:{job.dataset}"))
+        version = dataset_version_of(tables, run, job.dataset)
+    where = {"dataset": asked.dataset, "dataset_version": version}
+    if asked.until != INGESTED:
+        sizes = {"batch_images": asked.batch_images, "shard_batches": asked.shard_batches}
+        _child(Child("prelabel-dataset", "onprem", {**where, **sizes, **shared}, f"{run}:prelabel:{asked.dataset}"))
+    if version is None:
+        raise TypeError(f"{asked} names neither a job nor a version")
+    if job is not None and asked.until == FINISHED:
+        if job.simulate_reviews:
+            simulate_reviews(tables, job.dataset, version, seed=0, run_id=run)
+        if job.reviews:
+            for export in sorted(Path(job.reviews).glob("*.json")):
+                import_reviews(tables, export, job.dataset, run, dataset_version=version)
+        land_edits(tables, run, dataset=job.dataset)
+        land_quality(tables, job.dataset, version, run)
+        record(tables, RunEvent(run, job.dataset, version, FINISHED))
     return version
 
 

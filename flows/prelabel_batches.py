@@ -17,6 +17,7 @@ from labelop.prelabel.behind import Behind
 from labelop.prelabel.plan import pending
 from labelop.prelabel.ranges import ShardRange
 from labelop.prelabel.shard import OpenShard, open_shard
+from labelop.recovery import CancelWatch
 from labelop.sensitivity.clearance import cloud_groups
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown
@@ -53,6 +54,7 @@ def prelabel_batches(
 
     Raises:
         ConfigurationError: A card or setting is wrong; no further batch is tried.
+        RunCancelledError: Somebody called the run off; what was finished is landed, no further batch is tried.
         LandingError: The store does not take what was done; no further batch is tried.
         LabelopError: The first batch that failed, after all others were done. It is not landed, its cost is booked:
             `ExpectationsFailedError` for rows that were refused, else what the engine or the source said.
@@ -66,10 +68,12 @@ def prelabel_batches(
         stage = f"prelabel {shard.context.plan.dataset} ({placement})"
         end = _End(tables, shard, stage, sum(len(b.image_ids) for b in todo))
         progress.report(stage, 0, end.images_count)
+        watch = CancelWatch(tables, run_id)
         behind = Behind(end.take, lambda result: len(result.batch.image_ids))
         try:
             with behind:
                 for batch in todo:
+                    watch.look()
                     try:
                         result = run_batch(shard, batch)
                     except ConfigurationError:

@@ -20,12 +20,14 @@ from labelop.prelabel.pace import Pace, paces
 from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.ranges import split_shards
 from labelop.prelabel.shard import arm_models
+from labelop.recovery import Asked, is_cancelled, start, stop_if_cancelled
 from labelop.routing.policy import load_routing
-from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, new_run_id, record, under_way
+from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, record, under_way
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
 from tasks.dispatch import Child, ChildOutcome, run_children
+from tasks.naming import cancel_its_run, run_name
 from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
 from tasks.told import telling_safely
 
@@ -38,7 +40,7 @@ _ATTEMPTS = 2
 """Shards that come back unfinished are sent once more; what has landed is never done again."""
 
 
-@flow(name="prelabel-dataset", persist_result=False)
+@flow(name="prelabel-dataset", persist_result=False, on_cancellation=[cancel_its_run])
 @telling_safely
 def prelabel_dataset(
     dataset: str,
@@ -59,12 +61,17 @@ def prelabel_dataset(
         shard_batches: Batches in a shard, the unit of a child run; by their predicted time when None.
 
     Raises:
+        RunCancelledError: Somebody called the run off; what has landed stays landed.
         RunFailedError: Some batches did not land; the next run does exactly those.
     """
     settings = load_settings(store=store)
-    tables, run = open_store(settings), run_id or new_run_id("prelabel")
+    tables, run = open_store(settings), run_id or run_name("prelabel")
     require_safe(tables, settings)
     version = dataset_version or current_version(tables, dataset)
+    if run_id is None:
+        asked = Asked(dataset, PRELABELLED, None, version, batch_images, shard_batches)
+        start(tables, run, [asked])
+    stop_if_cancelled(tables, run)
     policy = load_policy(settings.config / "policy.yaml")
     routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")
     ontology = ontology_of(tables, dataset, version)
@@ -146,7 +153,7 @@ def prelabel_dataset(
             outcomes = [*(one for one in outcomes if not one.can_retry), *ended]
             hopeless = [shard for shard, outcome in zip(shards, ended, strict=True) if not outcome.can_retry]
             todo = [b for b in pending(tables, todo) if not any(shard.holds(b) for shard in hopeless)]
-            if not todo:
+            if not todo or is_cancelled(tables, run):
                 break
         waiting = pending(tables, waiting)
     summary = {
@@ -159,6 +166,7 @@ def prelabel_dataset(
     state = "partial" if waiting else "complete"
     record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary=summary))
     if waiting:
+        stop_if_cancelled(tables, run)
         first = [outcome for outcome in outcomes if outcome.error][:1]
         said = "".join(f" The first error: {outcome.error}" for outcome in first)
         again = "Mend what the error names and run again: only the missing batches are done."

@@ -9,7 +9,6 @@ import functools
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -33,8 +32,9 @@ from labelop.cli_common import (
 from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
-from labelop.cli_output import OutputFormat, end_process, show_rows, show_sections, warn
+from labelop.cli_output import OutputFormat, end_process, show_sections, warn
 from labelop.cli_review import review_app
+from labelop.cli_runs import runs_app
 from labelop.cli_sensitivity import classify_app
 from labelop.cli_site import add_sync, site_app
 from labelop.egress.environment import ONPREM
@@ -56,6 +56,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ask_app)
 app.add_typer(site_app)
+app.add_typer(runs_app)
 
 
 @contextmanager
@@ -129,40 +130,6 @@ def ingest(
 
 
 @app.command()
-def route(
-    dataset: DatasetOption,
-    explained: Annotated[
-        bool, typer.Option("--explain", help="Say in sentences why each option was chosen or refused.")
-    ] = False,
-    store: StoreOption = None,
-    output: FormatOption = OutputFormat.TABLE,
-) -> None:
-    """Decide where each group of images is prelabelled: hard rules first, then expected total cost."""
-    from labelop.configuration import load_configuration  # noqa: PLC0415
-    from labelop.routing.route import explain, route_dataset  # noqa: PLC0415
-    from labelop.runs import current_version, new_run_id  # noqa: PLC0415
-
-    with running(store) as (settings, tables):
-        files = load_configuration(settings)
-        decisions = route_dataset(
-            tables,
-            dataset,
-            current_version(tables, dataset),
-            routing=files.routing,
-            policy=files.policy,
-            catalog=files.catalog,
-            prices=files.prices,
-            settings=settings,
-            run_id=new_run_id("route"),
-        )
-        if explained and output is OutputFormat.TABLE:
-            typer.echo(explain(decisions))
-            return
-        # not the query: that shows what is in force, and these count only from the next plan on
-        show_rows([asdict(decision) for decision in decisions], output, title="decisions")
-
-
-@app.command()
 def prelabel(
     dataset: DatasetOption,
     batch_images: BatchOption = 256,
@@ -210,7 +177,9 @@ def nightly(
             folder = None if reviews is None else str(reviews)
             given = {"dataset": dataset, "source": source, "source_format": source_format, "reviews": folder}
             jobs = [parse_job({**given, "sensitivity": sensitivity, "ontology": ontology})]
-        _run_night(settings, tables, jobs, report_file, batch_images, output)
+        # a night of one dataset is asked for by hand: nobody expects it to do others
+        others = night is not None
+        _run_night(settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=others)
 
 
 _JOB_OPTIONS = ("dataset", "source", "source_format", "sensitivity", "ontology", "reviews")
@@ -236,7 +205,24 @@ def demo(
     """Run a whole night on the drawn sample, with a simulated reviewer and an emulated cloud."""
     with running(store) as (settings, tables):
         jobs = read_night(night or settings.config / "demo.yaml")
-        _run_night(settings, tables, jobs, report_file, batch_images, output)
+        _run_night(settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=False)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="Run to finish; `labelop runs` lists them.")],
+    report_file: Annotated[Path | None, typer.Option("--report", help="Where the page is written.")] = None,
+    store: StoreOption = None,
+    output: SeveralFormatOption = OutputFormat.TABLE,
+) -> None:
+    """Do what a run was asked and nobody has done: after a crash, a failure or a cancel, as often as you like."""
+    from labelop.recovery import left_of  # noqa: PLC0415
+
+    with running(store) as (settings, tables):
+        if not left_of(tables, run):
+            typer.echo(f"Nothing is left of {run}.")
+            return
+        _run_night(settings, tables, [], report_file, output, resumes=run)
 
 
 def _run_night(
@@ -244,8 +230,8 @@ def _run_night(
     tables: Store,
     jobs: list[DatasetJob],
     report_file: Path | None,
-    batch_images: int,
     output: OutputFormat,
+    **more: Any,
 ) -> None:
     from labelop.configuration import load_configuration  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
@@ -263,7 +249,7 @@ def _run_night(
                 store=settings.store,
                 report=str(page),
                 run_id=run,
-                batch_images=batch_images,
+                **more,
             )
         except LabelopError as error:
             # what did get through is shown before the run is reported as failed

@@ -16,6 +16,7 @@ LabelopError                       hint, context, retryable = False
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
   SiteError                        PublishedError, OutboxFullError (retryable), HeadOfficeUnavailableError (retryable)
   RunFailedError                   a run ended without doing all of its work
+    RunCancelledError                somebody called it off
 """
 
 from __future__ import annotations
@@ -307,3 +308,7 @@ class PublishedError(SiteError):
 
 class RunFailedError(LabelopError):
     """A run ended without doing all of its work."""
+
+
+class RunCancelledError(RunFailedError):
+    """A run ended because somebody called it off; it can be resumed."""

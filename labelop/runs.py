@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from labelop import ids
 from labelop.errors import RunFailedError
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, land, read_rows
+from labelop.landing.store import Store, land_many, read_rows
 from labelop.queries import run_query
 from labelop.schemas import utc_now
 
@@ -22,6 +22,9 @@ Tables are keyed by content, so doing again what was done before lands nothing n
 from the newest event, never from the newest row: an owner who goes back to an earlier word must be heard.
 """
 
+STARTED, CANCELLED, ENDED = "started", "cancelled", "ended"
+"""Events around them: what a run was asked, per dataset; that somebody called it off; how it ended as a whole."""
+
 
 _LATELY = timedelta(days=1)
 """A run that planned longer ago is over, whatever became of it."""
@@ -29,18 +32,18 @@ _LATELY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """One thing that happened to one dataset in one run."""
+    """One thing that happened to one dataset, or to all of them, in one run."""
 
     run_id: str
     """The run."""
     dataset: str
-    """Dataset name."""
-    dataset_version: str
-    """Dataset version."""
+    """Dataset name; empty where the event is about the whole run."""
+    dataset_version: str | None
+    """Dataset version; None where it is not known yet, or the event is about the whole run."""
     event: str
-    """ingested | classified | planned | prelabelled | finished."""
+    """started | ingested | classified | planned | prelabelled | finished | cancelled | ended."""
     state: str = "complete"
-    """complete | partial."""
+    """complete | partial | cancelled."""
     ontology: str | None = None
     """Class set put in force."""
     source_uri: str | None = None
@@ -59,13 +62,33 @@ class RunEvent:
 
 def new_run_id(prefix: str = "run") -> str:
     """Name a run by the time it starts and a random part; provenance only, never part of a key that means done."""
-    return f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return name_run(prefix, datetime.now(UTC), secrets.token_hex(3))
 
 
-def record(store: Store, event: RunEvent) -> None:
-    """Land an event, once per run, dataset and kind."""
-    row = {**asdict(event), "summary": ids.canonical_json(dict(event.summary)), "landed_at": utc_now()}
-    land(store, "runs", [row], f"{event.run_id}:{event.dataset}:{event.event}")
+def name_run(prefix: str, at: datetime, part: str) -> str:
+    """Name a run by when it was to start and what tells it from others of that second."""
+    return f"{prefix}-{at.astimezone(UTC):%Y%m%dT%H%M%S}-{part}"
+
+
+def record(store: Store, event: RunEvent) -> bool:
+    """Land an event, once per run, dataset, kind and state; True when it is new."""
+    return record_many(store, [event])[0]
+
+
+def record_many(store: Store, events: Sequence[RunEvent]) -> list[bool]:
+    """Land several events in one commit; see `record`."""
+    rows = [
+        {**asdict(event), "summary": ids.canonical_json(dict(event.summary)), "landed_at": utc_now()}
+        for event in events
+    ]
+    groups = [(key_of(event), [row]) for event, row in zip(events, rows, strict=True)]
+    return land_many(store, "runs", groups)
+
+
+def key_of(event: RunEvent) -> str:
+    """Name an event. Its state counts: where a run was started twice, one may see all landed that the other missed."""
+    key = f"{event.run_id}:{event.dataset}:{event.event}"
+    return key if event.state == "complete" else f"{key}:{event.state}"
 
 
 def dataset_version_of(store: Store, run_id: str, dataset: str) -> str:

@@ -400,17 +400,17 @@ _ALL = (
     _table(
         "runs",
         1,
-        ("run_id", "dataset", "event"),
+        ("run_id", "dataset", "event", "state"),
         ("run_id", _TEXT),
         *_DATASET,
-        ("event", _TEXT),  # ingested | classified | planned | prelabelled | finished
+        ("event", _TEXT),  # started | ingested | classified | planned | prelabelled | finished | cancelled | ended
         ("ontology", _TEXT),  # ingested: class set in force
         ("source_uri", _TEXT),  # ingested: root the files lay under this time
         ("policy_digest", _TEXT),  # ingested, classified, planned: sensitivity policy in force
         ("price_book", _TEXT),  # planned: prices in force
         ("decision_set", _TEXT),  # planned: routing decisions in force
         ("plan_id", _TEXT),  # planned: plan in force
-        ("state", _TEXT),  # complete | partial
+        ("state", _TEXT),  # complete | partial | cancelled
         ("summary", _TEXT),  # canonical JSON of counts
         ("landed_at", _TIME),
     ),

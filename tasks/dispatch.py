@@ -42,7 +42,7 @@ class Child:
     parameters: Mapping[str, Any]
     """URIs, ids and small numbers only: they are stored and shown by the orchestrator."""
     key: str
-    """Idempotency key: the same key never starts two runs."""
+    """Idempotency key: one execution of a parent never starts two runs of the same key."""
 
     @property
     def address(self) -> str:
@@ -117,7 +117,11 @@ def _call(function: FlowFunction, parameters: Mapping[str, Any]) -> ChildOutcome
 
 
 def _start(child: Child) -> FlowRun:
-    run = run_deployment(child.address, parameters=dict(child.parameters), timeout=0, idempotency_key=child.key)
+    context = FlowRunContext.get()
+    # a parent that is run again wants new children: those of the time before may have failed with it
+    times = 1 if context is None or context.flow_run is None else context.flow_run.run_count
+    key = f"{child.key}:{times}"
+    run = run_deployment(child.address, parameters=dict(child.parameters), timeout=0, idempotency_key=key)
     if not isinstance(run, FlowRun):  # a coroutine where an event loop runs; our flows have none
         raise TypeError(f"starting {child.address} gave {type(run).__name__}, expected a flow run")
     return run

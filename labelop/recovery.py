@@ -1,0 +1,213 @@
+"""What a run was asked to do, what of it is left, and whether somebody called it off; all of it read from the tables.
+
+A run that died leaves nothing but its rows, so a resumed run is a new run over what nobody has done. A second start of
+the same run, on this host or another, finds the same and does no harm. Knows no orchestrator.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pyarrow.compute as pc
+
+from labelop.errors import RunCancelledError, RunFailedError
+from labelop.jobs import DatasetJob, parse_job
+from labelop.landing.filters import equal
+from labelop.landing.store import Store, is_landed, read_rows
+from labelop.queries import run_query
+from labelop.runs import CANCELLED, ENDED, FINISHED, INGESTED, STARTED, RunEvent, key_of, record, record_many
+from labelop.schemas import utc_now
+
+_LOOK_SECONDS = 2.0
+"""A look at the store is a request; more often than this nobody waits for."""
+
+QUIET_SECONDS = 900.0
+"""A run that has landed nothing for so long is taken for dead by the night. Were it alive, the work would be done twice
+and land once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run is asked to do to one dataset."""
+
+    dataset: str
+    """Dataset name."""
+    until: str = FINISHED
+    """Event with which it is done: ingested | prelabelled | finished."""
+    job: DatasetJob | None = None
+    """How to take it in; None where the run only prelabels."""
+    dataset_version: str | None = None
+    """Version, where it has been taken in already."""
+    batch_images: int = 256
+    """Images in a batch: part of what a batch is, so a resumed run keeps it."""
+    shard_batches: int | None = None
+    """Batches in a shard; by their predicted time when None."""
+    resumes: str | None = None
+    """Run whose work this is."""
+
+    def summary(self) -> dict[str, Any]:
+        """Give what the table keeps beside the dataset."""
+        return {
+            "until": self.until,
+            "job": None if self.job is None else self.job.model_dump(),
+            "batch_images": self.batch_images,
+            "shard_batches": self.shard_batches,
+            "resumes": self.resumes,
+        }
+
+
+def start(store: Store, run_id: str, asked: Sequence[Asked]) -> None:
+    """Say what a run is about to do, before it does any of it."""
+    record_many(
+        store, [RunEvent(run_id, one.dataset, one.dataset_version, STARTED, summary=one.summary()) for one in asked]
+    )
+
+
+def end(store: Store, run_id: str, state: str, problems: Sequence[str] = ()) -> None:
+    """Say how a run ended: complete | partial | cancelled."""
+    record(store, RunEvent(run_id, "", None, ENDED, state, summary={"problems": list(problems)}))
+
+
+def left_of(store: Store, run_id: str) -> list[Asked]:
+    """Find what a run was asked to do and nobody has done since.
+
+    Args:
+        store: Where the tables are.
+        run_id: The run.
+
+    Returns:
+        What is left, in the run's order of names; nothing when the run, or a later one, did it all. A dataset that the
+        run took in, and that is still the newest version, carries that version and is not taken in again.
+
+    Raises:
+        RunFailedError: There is no such run.
+    """
+    rows = read_rows(store, "runs", filters=equal(run_id=run_id))
+    started = [row for row in rows if row["event"] == STARTED]
+    if not started:
+        raise RunFailedError(f"Run {run_id!r} is not in {store.root}.", hint=_near(store, run_id))
+    datasets = {row["dataset"]: row for row in started}
+    reached = _reached(store, list(datasets), min(row["landed_at"] for row in started))
+    current = {str(row["dataset"]): row["dataset_version"] for row in run_query(store, "current_versions").to_pylist()}
+    taken = {row["dataset"]: row["dataset_version"] for row in rows if row["event"] == INGESTED}
+    left = []
+    for name, row in sorted(datasets.items()):
+        one = _asked(name, row)
+        if (name, one.until) in reached:
+            continue
+        version = row["dataset_version"] or taken.get(name)
+        if one.job is not None and version != current.get(name):
+            version = None  # another version has been handed over since; it is what counts
+        left.append(replace(one, dataset_version=version, resumes=run_id))
+    return left
+
+
+def open_work(store: Store, *, besides: Iterable[str] = (), quiet_seconds: float = QUIET_SECONDS) -> list[Asked]:
+    """Find what runs left behind that died or ended without doing all, once per dataset.
+
+    Runs that somebody cancelled are left alone: they go on when somebody says so.
+
+    Args:
+        store: Where the tables are.
+        besides: Datasets that are done anyhow.
+        quiet_seconds: A run that has landed something since then may be alive.
+    """
+    before = utc_now() - timedelta(seconds=quiet_seconds)
+    taken = set(besides)
+    found = []
+    for row in run_query(store, "run_states").to_pylist():
+        if not row["left_count"] or row["state"] == CANCELLED or row["last_seen_at"] > before:
+            continue
+        for one in left_of(store, row["run_id"]):
+            if one.dataset not in taken:
+                taken.add(one.dataset)
+                found.append(one)
+    return found
+
+
+def cancel(store: Store, run_id: str) -> bool:
+    """Call a run off: its workers stop after the batch they are at.
+
+    Returns:
+        True when this call did it, False when it had been called off before.
+
+    Raises:
+        RunFailedError: There is no such run, or it has done all it was asked.
+    """
+    if not left_of(store, run_id):
+        raise RunFailedError(f"Run {run_id} has nothing left to do, so there is nothing to cancel.")
+    return mark_cancelled(store, run_id)
+
+
+def mark_cancelled(store: Store, run_id: str) -> bool:
+    """Land the mark alone, for who knows that the run is there."""
+    return record(store, _cancelled(run_id))
+
+
+def is_cancelled(store: Store, run_id: str) -> bool:
+    """Say whether a run was called off; one look at the log of a table, no rows are read."""
+    return bool(run_id) and is_landed(store, "runs", key_of(_cancelled(run_id)))
+
+
+def stop_if_cancelled(store: Store, run_id: str) -> None:
+    """Look once.
+
+    Raises:
+        RunCancelledError: The run was called off.
+    """
+    if is_cancelled(store, run_id):
+        raise RunCancelledError(
+            f"Run {run_id} was cancelled; what has landed stays landed.",
+            hint=f"`labelop resume {run_id}` does the rest.",
+        )
+
+
+@dataclass(slots=True)
+class CancelWatch:
+    """Looks between batches whether the run was called off, and rarely enough to cost nothing."""
+
+    store: Store
+    """Where the tables are."""
+    run_id: str
+    """The run; an empty name is never cancelled."""
+    every_seconds: float = _LOOK_SECONDS
+    """Least time between two looks."""
+    _last: float = field(default=float("-inf"), init=False)
+
+    def look(self) -> None:
+        """Look, if the last time is long enough ago; see `stop_if_cancelled`."""
+        now = time.monotonic()
+        if now - self._last >= self.every_seconds:
+            self._last = now
+            stop_if_cancelled(self.store, self.run_id)
+
+
+def _cancelled(run_id: str) -> RunEvent:
+    return RunEvent(run_id, "", None, CANCELLED, CANCELLED)
+
+
+def _asked(dataset: str, row: Mapping[str, Any]) -> Asked:
+    said = json.loads(row["summary"])
+    job = None if said["job"] is None else parse_job(said["job"])
+    return Asked(
+        dataset, said["until"], job, batch_images=int(said["batch_images"]), shard_batches=said["shard_batches"]
+    )
+
+
+def _reached(store: Store, datasets: Sequence[str], since: Any) -> set[tuple[str, str]]:
+    """Give the datasets and events that some run came to in full since then."""
+    filters = equal(state="complete") & pc.field("dataset").isin(list(datasets)) & (pc.field("landed_at") >= since)
+    rows = read_rows(store, "runs", columns=["dataset", "event"], filters=filters)
+    return {(row["dataset"], row["event"]) for row in rows}
+
+
+def _near(store: Store, run_id: str) -> str:
+    rows = read_rows(store, "runs", columns=["run_id"], filters=equal(event=STARTED))
+    near = difflib.get_close_matches(run_id, sorted({row["run_id"] for row in rows}), n=2)
+    return " ".join([f"Did you mean {' or '.join(near)}?" if near else "", "`labelop runs` lists them."]).strip()

@@ -1,0 +1,76 @@
+-- Runs, newest first: what each was asked, how it ended, and how much of it nobody has done yet.
+-- state: open (runs or died) | complete | partial | cancelled; left_count > 0 is what `labelop resume` would do.
+-- Params: run text = null
+-- Grain: run_id
+WITH asked AS (
+    SELECT
+        run_id, dataset,
+        json_extract_string(summary, '$.until') AS until,
+        json_extract_string(summary, '$.resumes') AS resumes,
+        min(landed_at) OVER (PARTITION BY run_id) AS started_at
+    FROM runs
+    WHERE event = 'started'
+),
+reached AS (
+    -- by the run itself, or by any later one
+    SELECT a.run_id, a.dataset, bool_or(r.run_id = a.run_id) AS by_itself
+    FROM asked AS a
+    JOIN runs AS r ON r.dataset = a.dataset AND r.event = a.until AND r.state = 'complete' AND r.landed_at >= a.started_at
+    GROUP BY a.run_id, a.dataset
+),
+plans AS (
+    SELECT DISTINCT run_id, plan_id FROM runs WHERE event = 'planned'
+),
+waiting AS (
+    SELECT p.run_id, count(DISTINCT b.batch_id) AS missing_batches_count
+    FROM plans AS p
+    JOIN batches AS b USING (plan_id)
+    ANTI JOIN prelabels AS l ON l.batch_id = b.batch_id
+    GROUP BY p.run_id
+),
+said AS (
+    SELECT
+        run_id,
+        bool_or(event = 'cancelled') AS cancelled,
+        bool_or(event = 'ended' AND state = 'complete') AS complete,
+        bool_or(event = 'ended') AS ended,
+        bool_or(event = 'prelabelled' AND state = 'partial') AS missed,
+        max(landed_at) AS last_event_at
+    FROM runs
+    GROUP BY run_id
+),
+landed AS (
+    SELECT run_id, max(landed_at) AS last_landed_at FROM prelabels GROUP BY run_id
+),
+resumed AS (
+    SELECT resumes AS run_id, arg_max(run_id, started_at) AS resumed_by
+    FROM asked
+    WHERE resumes IS NOT NULL
+    GROUP BY resumes
+)
+SELECT
+    a.run_id,
+    CASE
+        WHEN any_value(s.complete) THEN 'complete'
+        WHEN any_value(s.cancelled) THEN 'cancelled'
+        WHEN any_value(s.ended) THEN 'partial'
+        WHEN bool_and(coalesce(r.by_itself, false)) THEN 'complete'
+        WHEN bool_and(a.until = 'prelabelled') AND any_value(s.missed) THEN 'partial'
+        ELSE 'open'
+    END AS state,
+    any_value(a.started_at) AS started_at,
+    greatest(any_value(s.last_event_at), any_value(l.last_landed_at)) AS last_seen_at,
+    count(*) AS datasets_count,
+    count(*) FILTER (r.run_id IS NULL) AS left_count,
+    coalesce(any_value(w.missing_batches_count), 0) AS missing_batches_count,
+    min(a.resumes) AS resumes,
+    any_value(u.resumed_by) AS resumed_by
+FROM asked AS a
+JOIN said AS s ON s.run_id = a.run_id
+LEFT JOIN reached AS r ON r.run_id = a.run_id AND r.dataset = a.dataset
+LEFT JOIN waiting AS w ON w.run_id = a.run_id
+LEFT JOIN landed AS l ON l.run_id = a.run_id
+LEFT JOIN resumed AS u ON u.run_id = a.run_id
+WHERE ($run::VARCHAR IS NULL OR a.run_id = $run::VARCHAR)
+GROUP BY a.run_id
+ORDER BY started_at DESC, a.run_id;

@@ -1,0 +1,198 @@
+"""Runs read from the tables alone: what is left, resuming, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.ingest_dataset import ingest_dataset
+from flows.nightly import nightly
+from flows.prelabel_batches import prelabel_batches
+from flows.prelabel_dataset import prelabel_dataset
+from labelop import recovery
+from labelop.cli import app
+from labelop.errors import EngineUnavailableError, RunCancelledError, RunFailedError
+from labelop.jobs import DatasetJob, parse_job, read_night
+from labelop.landing.store import Store, read_rows
+from labelop.queries import run_query
+from labelop.recovery import Asked, CancelWatch, cancel, end, is_cancelled, left_of, open_work, start
+from labelop.runs import FINISHED, INGESTED, PRELABELLED, RunEvent, record
+from tasks.dispatch import embedded
+from tests.small_sample import make_night
+
+
+def job(dataset: str = "a") -> DatasetJob:
+    """Make a job."""
+    return parse_job({"dataset": dataset, "source": "somewhere"})
+
+
+def started(folder: Path, run: str = "r1", datasets: tuple[str, ...] = ("a", "b"), **more: Any) -> Store:
+    """Make a store in which a run was asked to do some datasets."""
+    store = Store(str(folder))
+    start(store, run, [Asked(name, job=job(name), **more) for name in datasets])
+    return store
+
+
+def states(store: Store) -> dict[str, tuple[str, int]]:
+    """Give state and datasets left by run."""
+    return {row["run_id"]: (row["state"], row["left_count"]) for row in run_query(store, "run_states").to_pylist()}
+
+
+def test_what_is_left_is_what_nobody_has_done(tmp_path: Path) -> None:
+    """A dataset that the run itself or a later run finished is not left; one that was done before is."""
+    store = Store(str(tmp_path))
+    record(store, RunEvent("r0", "c", "v", FINISHED))
+    started(tmp_path, datasets=("a", "b", "c"))
+    record(store, RunEvent("r1", "a", "v", FINISHED))
+    record(store, RunEvent("r2", "b", "v", FINISHED))
+    assert [one.dataset for one in left_of(store, "r1")] == ["c"]
+
+
+def test_a_resumed_run_keeps_job_and_sizes(tmp_path: Path) -> None:
+    """Batches of another size would be other batches, so what is left names the sizes and the job of the first run."""
+    store = started(tmp_path, datasets=("a",), batch_images=7, shard_batches=3)
+    assert left_of(store, "r1") == [Asked("a", FINISHED, job("a"), None, 7, 3, "r1")]
+
+
+def test_what_was_taken_in_is_not_taken_in_again(tmp_path: Path) -> None:
+    """A resumed run goes on with the version the first one took in, unless another was handed over since."""
+    store = started(tmp_path)
+    record(store, RunEvent("r1", "a", "v-1", INGESTED))
+    record(store, RunEvent("r1", "b", "v-1", INGESTED))
+    record(store, RunEvent("r2", "b", "v-2", INGESTED))
+    assert {one.dataset: one.dataset_version for one in left_of(store, "r1")} == {"a": "v-1", "b": None}
+
+
+def test_an_unknown_run_is_refused_by_its_nearest_name(tmp_path: Path) -> None:
+    """The hint names a run that is written nearly so."""
+    store = started(tmp_path, run="night-1")
+    with pytest.raises(RunFailedError, match="is not in") as caught:
+        left_of(store, "night-2")
+    assert "Did you mean night-1?" in caught.value.hint
+
+
+def test_the_night_takes_up_what_died_and_leaves_what_was_cancelled(tmp_path: Path) -> None:
+    """Open and partial runs that are quiet are taken up once per dataset; cancelled and lively ones are not."""
+    store = started(tmp_path, run="died")
+    started(tmp_path, run="failed", datasets=("b", "c"))
+    end(store, "failed", "partial", ["c: trouble"])
+    started(tmp_path, run="called-off", datasets=("d",))
+    cancel(store, "called-off")
+    assert open_work(store) == []
+    assert [one.dataset for one in open_work(store, quiet_seconds=0)] == ["b", "c", "a"]
+    assert [one.dataset for one in open_work(store, besides=["b"], quiet_seconds=0)] == ["c", "a"]
+
+
+def test_cancelling_is_for_good_and_for_that_run_only(tmp_path: Path) -> None:
+    """The mark is seen by every look at the run, for good; a run with nothing left is refused."""
+    store = started(tmp_path)
+    started(tmp_path, run="r2", datasets=("c",))
+    assert not is_cancelled(store, "r1")
+    assert (cancel(store, "r1"), cancel(store, "r1")) == (True, False)
+    assert (is_cancelled(store, "r1"), is_cancelled(store, "r2"), is_cancelled(store, "")) == (True, False, False)
+    record(store, RunEvent("r2", "c", "v", FINISHED))
+    with pytest.raises(RunFailedError, match="nothing left"):
+        cancel(store, "r2")
+
+
+def test_a_watch_looks_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at the store lies the time that was asked for."""
+    looks: list[str] = []
+    monkeypatch.setattr(recovery, "is_cancelled", lambda _store, run: looks.append(run))
+    now = [100.0]
+    monkeypatch.setattr(recovery.time, "monotonic", lambda: now[0])
+    watch = CancelWatch(Store(str(tmp_path)), "r1", every_seconds=2.0)
+    for passed in (0.0, 1.0, 0.9, 0.2):
+        now[0] += passed
+        watch.look()
+    assert looks == ["r1", "r1"]
+
+
+def test_a_second_start_of_a_run_says_nothing_new(tmp_path: Path) -> None:
+    """Starting the same run twice leaves the rows of one start; one twin's loss does not hide the other's success."""
+    store = started(tmp_path, datasets=("a",), until=PRELABELLED)
+    started(tmp_path, datasets=("a",), until=PRELABELLED)
+    assert len(read_rows(store, "runs")) == 1
+    record(store, RunEvent("r1", "a", "v", PRELABELLED, "partial"))
+    assert states(store) == {"r1": ("partial", 1)}
+    record(store, RunEvent("r1", "a", "v", PRELABELLED))
+    assert states(store) == {"r1": ("complete", 0)}
+
+
+@dataclass
+class Night:
+    """A night of one restricted dataset, so that everything is done on premises."""
+
+    store: Store
+    jobs: list[dict[str, Any]]
+    report: str
+    ingests: list[str] = field(default_factory=list)
+
+    def run(self, run: str, child: Callable[..., Any] = prelabel_batches.fn, **more: Any) -> None:
+        """Do the night, or the rest of another, with a double of the child."""
+
+        def ingest(**given: Any) -> None:
+            self.ingests.append(given["run_id"])
+            ingest_dataset.fn(**given)
+
+        flows = {"ingest-dataset/onprem": ingest, "prelabel-dataset/onprem": prelabel_dataset.fn}
+        with embedded({**flows, "prelabel-batches/onprem": child}):
+            nightly.fn(self.jobs, self.store.root, self.report, run, 2, **more)
+
+    def landed(self) -> tuple[int, int]:
+        """Count batches landed and planned."""
+        kinds = ("prelabels", "batches")
+        done, planned = ({row["batch_id"] for row in read_rows(self.store, name)} for name in kinds)
+        assert done <= planned
+        return len(done), len(planned)
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Night:
+    """Make the night."""
+    [job, *_] = read_night(make_night(tmp_path / "sample", images=6))
+    jobs = [job.model_copy(update={"sensitivity": "restricted"}).model_dump()]
+    return Night(Store(str(tmp_path / "store")), jobs, str(tmp_path / "report.html"))
+
+
+@pytest.mark.slow
+def test_a_night_that_failed_is_finished_by_resume(night: Night) -> None:
+    """Resuming does what is left with the same batches, takes nothing in again, and ends as complete."""
+
+    def fail(**_: object) -> None:
+        raise EngineUnavailableError("no answer")
+
+    with pytest.raises(RunFailedError, match="labelop resume r1"):
+        night.run("r1", fail)
+    assert states(night.store) == {"r1": ("partial", 1)}
+    night.run("r2", resumes="r1")
+    assert night.ingests == ["r1"]
+    done, planned = night.landed()
+    assert done == planned > 1
+    assert states(night.store) == {"r1": ("partial", 0), "r2": ("complete", 0)}
+    again = CliRunner().invoke(app, ["resume", "r1", "--store", night.store.root])
+    assert (again.exit_code, again.stdout) == (0, "Nothing is left of r1.\n")
+
+
+@pytest.mark.slow
+def test_a_cancelled_night_stops_between_batches(night: Night) -> None:
+    """No batch is begun once the mark is there; the run ends as cancelled, and can be resumed."""
+
+    def call_off(store: str, run_id: str, **given: Any) -> None:
+        done = CliRunner().invoke(app, ["cancel", run_id, "--store", store])
+        assert done.exit_code == 0, done.stdout
+        prelabel_batches.fn(store=store, run_id=run_id, **given)
+
+    with pytest.raises(RunCancelledError, match="labelop resume r1"):
+        night.run("r1", call_off)
+    assert night.landed()[0] == 0
+    assert states(night.store) == {"r1": ("cancelled", 1)}
+    assert not Path(night.report).exists()
+    night.run("r2", resumes="r1")
+    done, planned = night.landed()
+    assert done == planned
