@@ -105,7 +105,7 @@ def test_a_watch_looks_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     looks: list[str] = []
     monkeypatch.setattr(recovery, "is_cancelled", lambda _store, run: looks.append(run))
     now = [100.0]
-    monkeypatch.setattr(recovery.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("labelop.recovery.time.monotonic", lambda: now[0])
     watch = CancelWatch(Store(str(tmp_path)), "r1", every_seconds=2.0)
     for passed in (0.0, 1.0, 0.9, 0.2):
         now[0] += passed
@@ -140,8 +140,9 @@ class Night:
             self.ingests.append(given["run_id"])
             ingest_dataset.fn(**given)
 
-        flows = {"ingest-dataset/onprem": ingest, "prelabel-dataset/onprem": prelabel_dataset.fn}
-        with embedded({**flows, "prelabel-batches/onprem": child}):
+        flows: dict[str, Callable[..., Any]] = {"ingest-dataset/onprem": ingest}
+        flows |= {"prelabel-dataset/onprem": prelabel_dataset.fn, "prelabel-batches/onprem": child}
+        with embedded(flows):
             nightly.fn(self.jobs, self.store.root, self.report, run, 2, **more)
 
     def landed(self) -> tuple[int, int]:
