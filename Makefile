@@ -50,7 +50,7 @@ lint: setup-dev  ## ruff: lint and format
 	$(BIN)/ruff format --check .
 
 types: setup-dev  ## mypy, strict
-	$(BIN)/mypy labelop tasks flows tests
+	$(BIN)/mypy labelop tasks flows tests bench
 
 contracts: setup-dev  ## the arrow of dependency
 	$(BIN)/lint-imports

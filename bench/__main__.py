@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +28,7 @@ from bench.memory import memory_table
 from bench.photos import ROOT, SIZES
 from bench.pieces import decode_table, matching_table
 from bench.plot import plot
-from bench.ratios import Table, from_json, merged, summary, to_json, to_markdown
+from bench.ratios import Table, from_json, merged, summary, to_json, to_markdown, wanted
 from bench.segmenters import sam2_table, shipped_table
 from bench.tables import built, shipped
 
@@ -57,7 +58,10 @@ def main() -> int:
     if options.table:
         _one(options, target)
     started, failed = time.perf_counter(), []
-    names = [name for name, _ in _makers(options) if not options.only or name.startswith(tuple(options.only))]
+    try:
+        names = wanted([name for name, _ in _makers(options)], options.only)
+    except ValueError as error:
+        given.error(str(error))
     for number, name in enumerate(names):
         done_seconds = time.perf_counter() - started
         left = sum(_about(target, one) for one in names[number:])
@@ -125,22 +129,22 @@ def _write(path: Path, text: str) -> None:
 def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Table]]]:
     quick, pace = options.quick, Pace(options.work, options.rounds, options.seconds, options.quick)
     for size in SIZES:
-        yield f"decode-{size}", lambda size=size: decode_table(size, pace.work, pace.rounds, pace.seconds)
-    yield "landing", lambda: landing_table(pace.rounds)
-    yield "matching", lambda: matching_table(pace.rounds, pace.seconds)
-    yield "growth", lambda: growth_table((1_000, 5_000) if quick else (1_000, 10_000, 100_000))
-    yield "commits", lambda: commits_table((10, 100, 500) if quick else (10, 100, 1_000, 3_000))
+        yield f"decode-{size}", partial(decode_table, size, pace.work, pace.rounds, pace.seconds)
+    yield "landing", partial(landing_table, pace.rounds)
+    yield "matching", partial(matching_table, pace.rounds, pace.seconds)
+    yield "growth", partial(growth_table, (1_000, 5_000) if quick else (1_000, 10_000, 100_000))
+    yield "commits", partial(commits_table, (10, 100, 500) if quick else (10, 100, 1_000, 3_000))
     for name in SHIPPED[:1] if quick else SHIPPED:
         for size in SIZES:
-            yield f"{name}-{size}", lambda name=name, size=size: shipped(name, size, pace)
-    yield "boxes-to-masks", lambda: shipped_table(pace)
+            yield f"{name}-{size}", partial(shipped, name, size, pace)
+    yield "boxes-to-masks", partial(shipped_table, pace)
     for name in BUILT[:2] if quick else BUILT:
         # one size is enough to see a detector in the quick form: its input is 640 px whatever the photograph
         for size in list(SIZES)[:1] if quick and name != "resnet50" else SIZES:
-            yield f"{name}-{size}", lambda name=name, size=size: built(name, size, pace)
+            yield f"{name}-{size}", partial(built, name, size, pace)
     if not quick:
-        yield "sam2-tiny", lambda: sam2_table(pace)
-        yield "memory", lambda: memory_table(pace)
+        yield "sam2-tiny", partial(sam2_table, pace)
+        yield "memory", partial(memory_table, pace)
 
 
 if __name__ == "__main__":

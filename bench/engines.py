@@ -81,8 +81,10 @@ class Peers:
         self._model = kind.from_pretrained(folder).eval()
         self._compiled: Any = None
         self._sampler = _Counted(len(paths))
-        self._loader = torch.utils.data.DataLoader(
-            _Pixels(paths, (card.width_px, card.height_px)),
+        # the library asks for no more than an index and a length
+        pixels: Any = _Pixels(paths, (card.width_px, card.height_px))
+        self._loader: Any = torch.utils.data.DataLoader(
+            pixels,
             batch_size=BATCH,
             sampler=self._sampler,
             num_workers=CORES,
@@ -147,7 +149,7 @@ class _Pixels:
         from bench.models import DEVIATION, MEAN  # noqa: PLC0415
 
         pixels = full_decode(self._paths[index], self._size).astype(np.float32) / 255
-        normal = (pixels - np.float32(MEAN)) / np.float32(DEVIATION)
+        normal = (pixels - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)
         return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
 
 
@@ -177,8 +179,9 @@ def forward_only(card: ModelCard, int8: ModelCard | None = None) -> dict[str, Wo
         import openvino  # noqa: PLC0415
     except ImportError:
         return cases
-    for kind, one in (("bf16", card), (INT8, int8)):
-        for batch in (1, BATCH) if one else ():
+    graphs = {"bf16": card} if int8 is None else {"bf16": card, INT8: int8}
+    for kind, one in graphs.items():
+        for batch in (1, BATCH):
             cases[f"forward, openvino {kind}, batch {batch}"] = _forward_openvino(openvino, one, batch)
     return cases
 

@@ -32,6 +32,9 @@ _SEED = 7
 class _Graph(torch.nn.Module):
     """Normalise uint8 (n, h, w, 3), run the model, and name its outputs as the catalog does."""
 
+    scale: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, model: Any, family: str) -> None:
         super().__init__()
         self.model, self.family = model, family

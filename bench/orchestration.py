@@ -28,7 +28,7 @@ from typing import Any
 from PIL import Image
 
 from bench.photos import PHOTOGRAPHS, ROOT, SAMPLE
-from deployments.stack import QUIET, free_port
+from deployments.stack import free_port
 from flows.prelabel_batches import prelabel_batches
 from labelop.catalog.cards import load_catalog
 from labelop.engines.fixed import FixedEngine
@@ -93,7 +93,8 @@ def _run(args: argparse.Namespace, way: str, api: str, server: int) -> dict[str,
     inner = ["--images", str(args.images), "--batch-images", str(args.batch_images), "--engine", args.engine]
     inner += ["--shard-batches", str(args.shard_batches), "--folder", str(args.folder), "--way", way]
     before = _cpu_seconds(server)
-    environment = {**os.environ, **QUIET, "PREFECT_API_URL": api, "PREFECT_LOGGING_TO_CONSOLE_LEVEL": "WARNING"}
+    # the flows made this process quiet when they were imported
+    environment = {**os.environ, "PREFECT_API_URL": api, "PREFECT_LOGGING_TO_CONSOLE_LEVEL": "WARNING"}
     done = subprocess.run(
         [sys.executable, "-m", "bench.orchestration", *inner],
         cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True,
@@ -180,7 +181,7 @@ def _server(folder: Path) -> Iterator[tuple[str, int]]:
     """Start a Prefect server with a database of its own; gives its address and process id."""
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
-    environment = {**os.environ, **QUIET, "PREFECT_HOME": str(folder / "prefect")}
+    environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -123,7 +123,7 @@ def _coco(before: Any, after: Any) -> Work:
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
     def records(boxes: Any) -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
         for i in range(_MATCHED_IMAGES):
             for x0, y0, x1, y1 in boxes[i]:
                 box = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]

@@ -150,6 +150,18 @@ def floor_rate(forward: float, decode: float) -> float:
     return 1.0 / (1.0 / forward + 1.0 / decode)
 
 
+def wanted(known: Sequence[str], only: Sequence[str]) -> list[str]:
+    """Take the tables whose name starts with one of the words; all when there is none.
+
+    Raises:
+        ValueError: A word is the start of no table's name.
+    """
+    for word in only:
+        if not any(name.startswith(word) for name in known):
+            raise ValueError(f"no table's name starts with {word!r}; this form has {', '.join(known)}")
+    return [name for name in known if not only or name.startswith(tuple(only))]
+
+
 def merged(before: Sequence[Table], fresh: Sequence[Table]) -> list[Table]:
     """Put fresh tables over those of the same name; the order of before stays, new ones follow."""
     found = {table.name: table for table in before} | {table.name: table for table in fresh}

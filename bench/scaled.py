@@ -115,7 +115,7 @@ def figure(card: ModelCard, engine: Engine, pictures: list[Picture], frame: Fram
 def scale_of(picture: Picture, frame: Frame) -> int:
     """Say at which scale a picture is decoded."""
     pixels, facts = decode_for(picture.data, replace(frame, stretched=False))
-    return round(facts.width_px / pixels.shape[1])
+    return round(facts.width_px / int(pixels.shape[1]))
 
 
 def truth_of(card: ModelCard) -> Iterator[tuple[str, list[Picture]]]:

@@ -49,7 +49,8 @@ def drawn_boxes(size: tuple[int, int]) -> NDArray[np.float64]:
     """Draw boxes of a tenth to a third of an image, shape (8, 4), xyxy pixels."""
     draw = np.random.default_rng(11)
     low, side = draw.uniform(0, 0.6, (BOXES, 2)), draw.uniform(0.1, 0.33, (BOXES, 2))
-    return np.concatenate([low, low + side], axis=1) * np.array([*size, *size])
+    boxes: NDArray[np.float64] = np.concatenate([low, low + side], axis=1) * np.array([*size, *size])
+    return boxes
 
 
 def _table(card: ModelCard, checkpoint: Path | None, pace: Pace) -> Table:
@@ -139,7 +140,7 @@ def plain_segmenter(card: ModelCard, paths: list[Path], size: tuple[int, int]) -
             features = encoder.run(names, {"images": full_decode(path, frame)[None]})
             [masks] = decoder.run(["masks"], {**dict(zip(names, features, strict=True)), "boxes": boxes})
             for mask in masks[0]:
-                np.greater(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR), 0)
+                np.greater(np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)), 0)
 
     return work
 
@@ -185,7 +186,7 @@ class Peer:
 
         torch = self._torch
         pixels = full_decode(path, self._frame).astype(np.float32) / 255
-        normal = ((pixels - np.float32(MEAN)) / np.float32(DEVIATION)).transpose(2, 0, 1)[None]
+        normal = ((pixels - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)).transpose(2, 0, 1)[None]
         with torch.inference_mode():
             found = self._model(
                 pixel_values=torch.from_numpy(np.ascontiguousarray(normal)), input_boxes=boxes, multimask_output=False

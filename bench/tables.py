@@ -133,8 +133,8 @@ def _table(  # noqa: PLR0917 - two callers, who have all of it
     if COMPILED in peers:
         _add_ray(card, paths, rates, notes)
     exact = [name for name in own if name in rates and not name.endswith(INT8)]
-    best = {OURS: [name for name in own if name in rates] if counts else exact, EXACT: exact}
-    best = {row: max(names, key=lambda name: statistics.median(rates[name])) for row, names in best.items()}
+    judged = {OURS: [name for name in own if name in rates] if counts else exact, EXACT: exact}
+    best = {row: max(names, key=lambda name: statistics.median(rates[name])) for row, names in judged.items()}
     rates |= {row: rates[name] for row, name in best.items()}
     fastest = _fastest([rates[name] for name in decode])
     for row, names in {FLOOR: list(forward), EXACT_FLOOR: [name for name in forward if INT8 not in name]}.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def main() -> None:
     asked = json.loads(sys.stdin.read())
     size: tuple[int, int] = tuple(asked["size"])
     began = time.perf_counter()
-    ray.init(num_cpus=CORES, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(num_cpus=CORES, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     DataContext.get_current().enable_progress_bars = False
     paths = cycle([Path(path) for path in asked["paths"]], asked["count"] // BATCH * BATCH)
     data = (

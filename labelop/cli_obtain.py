@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,11 +20,33 @@ from labelop.settings import load_settings
 
 obtain_app = typer.Typer()
 
-IdOption = Annotated[str | None, typer.Option("--id", help="Name of the model; that of its folder when empty.")]
-SpeaksOption = Annotated[str, typer.Option("--ontology", help="Label ontology its classes belong to.")]
-WidthOption = Annotated[int | None, typer.Option("--width", min=1, help="Width of the model's input, pixels.")]
-HeightOption = Annotated[int | None, typer.Option("--height", min=1, help="Height of the model's input, pixels.")]
-LicenceOption = Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")]
+_WISHES: dict[str, Any] = {
+    "model_id": Annotated[str | None, typer.Option("--id", help="Name of the model; that of its folder when empty.")],
+    "ontology": Annotated[str, typer.Option("--ontology", help="Label ontology its classes belong to.")],
+    "width_px": Annotated[int | None, typer.Option("--width", min=1, help="Width of the model's input, pixels.")],
+    "height_px": Annotated[int | None, typer.Option("--height", min=1, help="Height of the model's input, pixels.")],
+    "licence": Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")],
+}
+"""The option of each field of `CardWishes`; an option left out takes the field's default."""
+
+
+def with_wishes(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a new card, and what they say as its argument `wishes`."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(wishes=CardWishes(**{name: given.pop(name) for name in _WISHES}), **given)
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    fields = inspect.signature(CardWishes).parameters
+    options = [fields[name].replace(annotation=option) for name, option in _WISHES.items()]
+    together = [one for one in (*own, *options) if one.name != "wishes"]
+    # the command line is made of both: the signature for what there is, the annotations for what it means
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in together]
+    )
+    run.__annotations__ = {one.name: one.annotation for one in together}
+    return run
 
 
 class GraphFormat(StrEnum):
@@ -32,36 +57,29 @@ class GraphFormat(StrEnum):
 
 
 @obtain_app.command("pull")
+@with_wishes
 def models_pull(
     name: Annotated[str, typer.Argument(help="Name on the Hugging Face hub, owner/model.")],
     revision: Annotated[str, typer.Option("--revision", help="Commit, tag or branch; the card keeps the commit.")],
-    model_id: IdOption = None,
-    ontology: SpeaksOption = "any",
-    width: WidthOption = None,
-    height: HeightOption = None,
-    licence: LicenceOption = None,
+    wishes: CardWishes,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Fetch a public model into the catalog: safetensors only, pinned by digest."""
     from labelop.catalog.pull import pull  # noqa: PLC0415
 
     with failing_in_one_line():
-        wishes = CardWishes(model_id, ontology, width, height, licence)
         card = pull(name, revision, load_settings().catalog, wishes)
         row = {"model_id": card.id, "version": card.version, "licence": card.licence, "digest": card.digest}
         show_rows([row], output, title="Models")
 
 
 @obtain_app.command("export")
+@with_wishes
 def models_export(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Hugging Face folder.")],
     target: Annotated[Path, typer.Option("--output", file_okay=False, help="Folder of the new card.")],
+    wishes: CardWishes,
     graph: Annotated[GraphFormat, typer.Option("--format", help="What is written.")] = GraphFormat.ONNX,
-    model_id: IdOption = None,
-    ontology: SpeaksOption = "any",
-    width: WidthOption = None,
-    height: HeightOption = None,
-    licence: LicenceOption = None,
     output: Annotated[
         OutputFormat, typer.Option("--show", help="How the parity report is shown.")
     ] = OutputFormat.TABLE,
@@ -71,7 +89,6 @@ def models_export(
 
     with failing_in_one_line():
         settings = load_settings()
-        wishes = CardWishes(model_id, ontology, width, height, licence)
         card, report = export_folder(folder, target, wishes, target=graph.value, threads=settings.engine_threads)
         show_rows([{"model_id": card.id, **asdict(row)} for row in report], output, title="Parity with torch")
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from bench.ratios import Table, Target, explained, floor_rate, from_json, merged, summary, to_json, to_markdown
+from bench.ratios import Table, Target, explained, floor_rate, from_json, merged, summary, to_json, to_markdown, wanted
 from bench.with_ray import rounds_of
 
 TAKEN = {"command": "python -m bench --quick", "machine": {"cores": 2}}
@@ -110,6 +110,15 @@ def test_a_missed_target_has_its_reason_beside_it() -> None:
     rows = summary([table]).splitlines()[2:]
     assert rows[1] == f"| Toy | share of the floor | 0.9 | 0.75 | not reached | {table.why} |"
     assert rows[0] == "| Toy | times the loop | 2 | 3.00 | reached |  |"
+
+
+def test_a_word_that_names_no_table_is_refused() -> None:
+    """A slip of the pen used to measure nothing and end well; now it names the tables there are."""
+    known = ["decode-640x480", "landing", "decode-1920x1080"]
+    assert wanted(known, []) == known
+    assert wanted(known, ["decode"]) == ["decode-640x480", "decode-1920x1080"]
+    with pytest.raises(ValueError, match="starts with 'nope'; this form has decode-640x480, landing"):
+        wanted(known, ["landing", "nope"])
 
 
 def test_another_form_is_refused() -> None:
