@@ -19,6 +19,7 @@ from labelop.lineage import telling
 from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.settings import Settings, load_settings
+from labelop.site.answers import night_of
 from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
 from tasks.naming import cancel_its_run, run_name
@@ -90,7 +91,11 @@ def nightly(
             if is_cancelled(tables, run):
                 break
             # one dataset's trouble may not cost the others their night; the run still ends as failed
-            with troubles.noted(one.dataset), telling(settings, run, one.dataset) as told:
+            with (
+                troubles.noted(one.dataset),
+                telling(settings, run, one.dataset) as told,
+                night_of(settings, tables, one.dataset, run),
+            ):
                 told.version = _one(tables, settings, one, run)
         if is_cancelled(tables, run):
             end(tables, run, "cancelled", troubles.failed)

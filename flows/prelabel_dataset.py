@@ -25,6 +25,8 @@ from labelop.routing.policy import load_routing
 from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, record, under_way
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
+from labelop.site.place import find_site
+from labelop.site.work import keep_for_sync
 from tasks.artifacts import progress_shown, publish_table
 from tasks.dispatch import Child, ChildOutcome, run_children
 from tasks.naming import cancel_its_run, run_name
@@ -49,6 +51,7 @@ def prelabel_dataset(
     run_id: str | None = None,
     batch_images: int = 256,
     shard_batches: int | None = None,
+    syncs: bool = False,
 ) -> None:
     """Prelabel every image of a dataset version once per arm it was given.
 
@@ -59,6 +62,7 @@ def prelabel_dataset(
         run_id: Run this belongs to; a new one when None.
         batch_images: Images in a batch, the unit of landing.
         shard_batches: Batches in a shard, the unit of a child run; by their predicted time when None.
+        syncs: Do also what a site keeps for its sync: work that leaves the premises.
 
     Raises:
         RunCancelledError: Somebody called the run off; what has landed stays landed.
@@ -122,6 +126,9 @@ def prelabel_dataset(
                 version,
             )
         todo = waiting = pending(tables, plan.batches)
+        sizes = {"batch_images": batch_images, "shard_batches": shard_batches}
+        kept = [] if syncs else keep_for_sync(find_site(settings), dataset, version, todo, sizes)
+        todo = [batch for batch in todo if batch not in kept]
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
         sized_by: dict[str, int] = {}
@@ -155,15 +162,16 @@ def prelabel_dataset(
             todo = [b for b in pending(tables, todo) if not any(shard.holds(b) for shard in hopeless)]
             if not todo or is_cancelled(tables, run):
                 break
-        waiting = pending(tables, waiting)
+        waiting = [batch for batch in pending(tables, waiting) if batch not in kept]
     summary = {
         "batches_count": planned,
         "landed_before_count": skipped,
         "missing_count": len(waiting),
+        "deferred_count": len(kept),
         "shards_sized_by": sized_by,
         "beside_runs": beside,
     }
-    state = "partial" if waiting else "complete"
+    state = "partial" if waiting or kept else "complete"
     record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary=summary))
     if waiting:
         stop_if_cancelled(tables, run)

@@ -469,6 +469,7 @@ _ALL = (
         ("discovered_count", _COUNT),
         ("landed_count", _COUNT),
         ("quarantined_count", _COUNT),
+        ("deferred_count", _COUNT),
         ("ok_count", _COUNT),
         ("empty_count", _COUNT),
         ("failed_count", _COUNT),

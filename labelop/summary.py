@@ -12,7 +12,7 @@ from labelop.queries import open_session, run_checks, run_query
 from labelop.runs import PRELABELLED
 
 _QUERIES = {
-    "Accounting: found = landed + quarantined": "run_summary",
+    "Accounting: found = landed + quarantined + deferred": "run_summary",
     "Local and cloud: correction effort and cost": "arm_summary",
     "Engines that ran": "engines_used",
     "Model quality against the truth that came with the source": "model_quality",
@@ -27,6 +27,7 @@ _WORDS = {
     "discovered_count": "found",
     "landed_count": "landed",
     "quarantined_count": "quarantined",
+    "deferred_count": "deferred",
     "empty_count": "nothing found",
     "failed_count": "failed",
     "unreadable_count": "unreadable",

@@ -21,7 +21,7 @@ class Explained:
 
 
 EXPLAINED = (
-    Explained("Accounting", "discovered = landed + quarantined, counted in files", "run_summary"),
+    Explained("Accounting", "discovered = landed + quarantined + deferred, counted in files", "run_summary"),
     Explained(
         "Corrections",
         "cheapest set of accept, adjust, relabel, delete and add that turns the drafts into the accepted labels; a "

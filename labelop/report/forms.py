@@ -45,13 +45,15 @@ FORMS: tuple[Form, ...] = (
     Form(
         "run_summary",
         "Where every image went",
-        "Each file found is either landed or quarantined; discovered = landed + quarantined.",
+        "Each file found is either landed or quarantined; discovered = landed + quarantined + "
+        "deferred, which wait at a site for the network.",
         (
             _DATASET,
             Column("dataset_version", "Version", "code"),
             Column("discovered_count", "Discovered", "count"),
             Column("landed_count", "Landed", "count"),
             Column("quarantined_count", "Quarantined", "count"),
+            Column("deferred_count", "Deferred", "count"),
             Column("ok_count", "With drafts", "count"),
             Column("empty_count", "Nothing found", "count"),
             Column("failed_count", "Failed", "count"),

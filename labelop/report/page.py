@@ -184,14 +184,16 @@ def _plain_verdict(verdict: Any) -> dict[str, Any]:
 
 
 def _accounting(row: Row) -> dict[str, Any]:
-    counts: list[Any] = [row[f"{name}_count"] for name in ("discovered", "landed", "quarantined")]
-    discovered, landed, quarantined = (shown(count, "count") for count in counts)
+    names = ("discovered", "landed", "quarantined", "deferred")
+    counts: list[Any] = [row.get(f"{name}_count") or 0 for name in names]
+    discovered, landed, quarantined, deferred = (shown(count, "count") for count in counts)
     return {
         "dataset": shown(row["dataset"]),
         "discovered": discovered,
         "landed": landed,
         "quarantined": quarantined,
-        "balanced": counts[0] == counts[1] + counts[2],
+        "deferred": deferred if counts[3] else "",
+        "balanced": counts[0] == sum(counts[1:]),
     }
 
 

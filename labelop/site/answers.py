@@ -6,7 +6,8 @@ office counts the newest of each dataset. Knows no network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -15,8 +16,9 @@ from labelop.ids import row_id
 from labelop.landing.store import Store
 from labelop.queries import open_session, run_query
 from labelop.schemas import utc_now
+from labelop.settings import Settings
 from labelop.site.outbox import Item, Outbox
-from labelop.site.place import ROWS
+from labelop.site.place import ROWS, find_site
 
 QUESTIONS: Mapping[str, str] = {
     "site_outcomes": "outcomes",
@@ -60,6 +62,23 @@ def queue_answers(outbox: Outbox, store: Store, dataset: str, run_id: str) -> li
         facts = {"table": name, "dataset": dataset, "run_id": run_id}
         waiting.append(outbox.put(row_id(ROWS, name, dataset, run_id), facts, body))
     return waiting
+
+
+@contextmanager
+def night_of(settings: Settings, store: Store, dataset: str, run_id: str) -> Iterator[None]:
+    """Begin the work on a dataset only where its answers will find room, and put them into the outbox afterwards.
+
+    Does nothing where this machine is no site.
+
+    Raises:
+        OutboxFullError: There is no room; nothing was begun.
+    """
+    site = find_site(settings)
+    if site is not None:
+        site.outbox.check_room(ROOM_ITEMS, ROOM_BYTES)
+    yield
+    if site is not None:
+        queue_answers(site.outbox, store, dataset, run_id)
 
 
 def received(site: str, item: Item, facts: Mapping[str, str], body: bytes) -> pa.Table:

@@ -1,5 +1,5 @@
 -- Every file found is either in quarantine or has an outcome, never both and never neither, and as many as were counted.
--- A version that has been ingested and not yet planned is waiting, not lost.
+-- A version that has been ingested and not yet planned is waiting, not lost; so is what a site keeps for the network.
 -- Params: none
 -- Grain: dataset, path
 WITH waiting AS (
@@ -19,7 +19,12 @@ filed AS (
             FROM v_outcome AS o
             WHERE o.dataset = i.dataset AND o.dataset_version = i.dataset_version AND o.image_id = i.image_id
             AND i.outcome = 'ok'
-        ) AS landed
+        ) AS landed,
+        EXISTS (
+            FROM v_deferred AS d
+            WHERE d.dataset = i.dataset AND d.dataset_version = i.dataset_version AND d.image_id = i.image_id
+            AND i.outcome = 'ok'
+        ) AS deferred
     FROM images AS i
     SEMI JOIN v_current USING (dataset, dataset_version)
     ANTI JOIN waiting USING (dataset, dataset_version)
@@ -35,7 +40,7 @@ SELECT
     dataset, path,
     CASE WHEN landed THEN 'landed and in quarantine' ELSE 'neither landed nor in quarantine' END AS problem
 FROM filed
-WHERE landed = quarantined
+WHERE landed = quarantined AND (landed OR NOT deferred)
 UNION ALL
 SELECT dataset, NULL, discovered_count || ' files counted, ' || files_count || ' in the manifest'
 FROM counted

@@ -1,5 +1,5 @@
--- Whether every file found is accounted for, per dataset: discovered = landed + quarantined.
--- Files are counted, so a duplicate counts at each of its places; landed = ok + empty + failed + withheld + unreadable.
+-- Whether every file found is accounted for, per dataset: discovered = landed + quarantined + deferred.
+-- Deferred files wait at a site for the network. Files are counted, so a duplicate counts at each of its places; landed = ok + empty + failed + withheld + unreadable.
 -- Params: dataset text = null
 -- Grain: dataset
 WITH found AS (
@@ -30,6 +30,13 @@ landed AS (
     WHERE i.outcome = 'ok'
     GROUP BY i.dataset, i.dataset_version
 ),
+deferred AS (
+    SELECT i.dataset, i.dataset_version, count(*) AS deferred_count
+    FROM images AS i
+    SEMI JOIN v_deferred USING (dataset, dataset_version, image_id)
+    WHERE i.outcome = 'ok'
+    GROUP BY i.dataset, i.dataset_version
+),
 reviewed AS (
     SELECT dataset, dataset_version, count(DISTINCT image_id) AS reviewed_count, bool_or(simulated) AS simulated
     FROM v_review
@@ -40,6 +47,7 @@ SELECT
     coalesce(counted.discovered_count, found.files_count) AS discovered_count,
     coalesce(landed.landed_count, 0) AS landed_count,
     found.quarantined_count,
+    coalesce(deferred.deferred_count, 0) AS deferred_count,
     coalesce(landed.ok_count, 0) AS ok_count,
     coalesce(landed.empty_count, 0) AS empty_count,
     coalesce(landed.failed_count, 0) AS failed_count,
@@ -51,6 +59,7 @@ FROM v_current
 JOIN found USING (dataset, dataset_version)
 LEFT JOIN counted USING (dataset, dataset_version)
 LEFT JOIN landed USING (dataset, dataset_version)
+LEFT JOIN deferred USING (dataset, dataset_version)
 LEFT JOIN reviewed USING (dataset, dataset_version)
 WHERE ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
 ORDER BY dataset;
