@@ -125,10 +125,14 @@ def prelabel_dataset(
                 dataset,
                 version,
             )
-        todo = waiting = pending(tables, plan.batches)
-        sizes = {"batch_images": batch_images, "shard_batches": shard_batches}
-        kept = [] if syncs else keep_for_sync(find_site(settings), dataset, version, todo, sizes)
-        todo = [batch for batch in todo if batch not in kept]
+        waiting = pending(tables, plan.batches)
+        todo, kept = keep_for_sync(
+            None if syncs else find_site(settings),
+            dataset,
+            version,
+            waiting,
+            {"batch_images": batch_images, "shard_batches": shard_batches},
+        )
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
         sized_by: dict[str, int] = {}
@@ -163,16 +167,22 @@ def prelabel_dataset(
             if not todo or is_cancelled(tables, run):
                 break
         waiting = [batch for batch in pending(tables, waiting) if batch not in kept]
-    summary = {
-        "batches_count": planned,
-        "landed_before_count": skipped,
-        "missing_count": len(waiting),
-        "deferred_count": len(kept),
-        "shards_sized_by": sized_by,
-        "beside_runs": beside,
-    }
-    state = "partial" if waiting or kept else "complete"
-    record(tables, RunEvent(run, dataset, version, PRELABELLED, state, summary=summary))
+    reached = RunEvent(
+        run,
+        dataset,
+        version,
+        PRELABELLED,
+        "partial" if waiting or kept else "complete",
+        summary={
+            "batches_count": planned,
+            "landed_before_count": skipped,
+            "missing_count": len(waiting),
+            "deferred_count": len(kept),
+            "shards_sized_by": sized_by,
+            "beside_runs": beside,
+        },
+    )
+    record(tables, reached)
     if waiting:
         stop_if_cancelled(tables, run)
         first = [outcome for outcome in outcomes if outcome.error][:1]

@@ -32,7 +32,7 @@ class Work:
 
 def keep_for_sync(
     site: Site | None, dataset: str, dataset_version: str, batches: Sequence[PlannedBatch], sizes: Mapping[str, Any]
-) -> list[PlannedBatch]:
+) -> tuple[list[PlannedBatch], list[PlannedBatch]]:
     """Put what would leave the premises into the outbox.
 
     Args:
@@ -43,17 +43,17 @@ def keep_for_sync(
         sizes: See `Work.sizes`.
 
     Returns:
-        The batches that wait now.
+        The batches to do now, and those that wait.
 
     Raises:
         OutboxFullError: It does not fit.
     """
     kept = [batch for batch in batches if batch.placement != ONPREM]
     if site is None or not kept:
-        return []
+        return list(batches), []
     facts = {"dataset": dataset, "dataset_version": dataset_version, "sizes": dict(sizes), "batches_count": len(kept)}
     site.outbox.put(row_id(WORK, dataset, dataset_version, dict(sizes)), facts)
-    return kept
+    return [batch for batch in batches if batch.placement == ONPREM], kept
 
 
 def waiting_work(site: Site) -> list[Work]:
