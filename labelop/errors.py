@@ -289,6 +289,8 @@ class MissingPriceError(AnalysisError):
 class SiteError(LabelopError):
     """What a site keeps for the network, or takes from it, is not as it should be."""
 
+    tellable = False
+
 
 class OutboxFullError(SiteError):
     """The outbox takes no more: work has to stop until something was handed over."""
