@@ -70,7 +70,7 @@ def show(
 
 
 _COLUMNS = [
-    *("line", "at", "answer", "reason", "image_id", "level", "placement", "run_id"),
+    *("line", "at", "event", "answer", "reason", "because", "image_id", "images_count", "level", "placement", "run_id"),
     *("payload_digest", "bytes", "form", "nonce", "policy_digest", "key_id"),
 ]
 

@@ -90,6 +90,8 @@ def verify(
 def entries(path: Path, *, image_id: str | None = None, run_id: str | None = None) -> Iterator[dict[str, Any]]:
     """Read the lines about an image or a run, in order; lines that cannot be read are left to `verify`.
 
+    A line about a whole group is given once for each of its images that was asked for, and without their list.
+
     Args:
         path: The log.
         image_id: Image id, or its first digits.
@@ -99,9 +101,11 @@ def entries(path: Path, *, image_id: str | None = None, run_id: str | None = Non
         try:
             entry = json.loads(line)
             record = entry["record"]
-            about = str(record.get("image_id", "")).startswith(image_id or "")
-            if about and run_id in (None, record.get("run_id")):
-                yield {"line": entry["seq"], "at": entry["at"], **record}
+            group = record.pop("image_ids", None)
+            named = group if group is not None and image_id else [record.get("image_id", "")]
+            for about in (one for one in map(str, named) if one.startswith(image_id or "")):
+                if run_id in (None, record.get("run_id")):
+                    yield {"line": entry["seq"], "at": entry["at"], **record, "image_id": about}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # damage: not for this question, and `verify` names it
 

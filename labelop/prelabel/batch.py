@@ -26,7 +26,7 @@ from labelop.landing.store import Store, land_many
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
 from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
-from labelop.prelabel.refusals import refusal_rows
+from labelop.prelabel.refusals import note_kept, refusal_rows
 from labelop.prelabel.rows import prelabel_rows, worker_name
 from labelop.schemas import utc_now
 
@@ -112,6 +112,7 @@ def run_batch(
         EngineUnavailableError: The engine could not be reached, or failed at every image; nothing became of the batch.
         SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
         PlanOutdatedError: Its images would leave in another form than planned; nothing was read.
+        OSError: The egress log does not take which images stayed; nothing became of the batch.
     """
     context.check_forms(batch)
     attempt = _Attempt(context, batch, prelabeller, cold_start_seconds)
@@ -135,6 +136,7 @@ def run_batch(
     finally:
         if originals is None:
             reader.close()
+    note_kept(context, batch, attempt.refused)
     outcomes = {result.image_id: result for result in (*attempt.refused, *attempt.answered)}
     results = [outcomes[image_id] for image_id in batch.image_ids]
     return BatchResult(

@@ -7,12 +7,13 @@ mind half way. Knows no engine and no orchestrator.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from labelop.catalog.cards import ModelCard
 from labelop.cost.prices import PriceBook
+from labelop.egress.denials import Denial, note_denials
 from labelop.errors import ManifestError
 from labelop.ids import digest_of, row_id
 from labelop.ingest.register import ontology_of
@@ -32,6 +33,7 @@ __all__ = ["Decision", "explain", "route_dataset"]
 
 _REASONS = 5
 """Most kinds of evidence that the reason of a refusal names."""
+_NOT_OWN = "said by another dataset that holds the same image, or by a named person"
 
 
 def route_dataset(
@@ -56,7 +58,7 @@ def route_dataset(
         policy: What each level allows.
         catalog: Model cards by id.
         prices: Prices.
-        settings: Where the SQL files are.
+        settings: Where the SQL files and the egress log are.
         run_id: Run that decides, for provenance only.
 
     Returns:
@@ -64,20 +66,24 @@ def route_dataset(
 
     Raises:
         ManifestError: The dataset version is not registered, or no image of it has a level under this policy.
+        OSError: The egress log does not take which images stay; nothing is decided.
     """
     where = {"dataset": dataset, "dataset_version": dataset_version}
     cards = {name: catalog[name].digest for arm in routing.arms for name in arm.cards if name in catalog}
     ontology = ontology_of(store, dataset, dataset_version)
-    counts, size_bytes = _images(store, dataset, dataset_version, policy)
-    by_group = {group_of(level.text, rule): count for (level, rule), count in sorted(counts.items())}
+    groups, size_bytes = _images(store, dataset, dataset_version, policy)
+    counts = {group: len(image_ids) for group, image_ids in sorted(groups.items())}
+    by_group = {group_of(level.text, rule): count for (level, rule), count in counts.items()}
     inputs = digest_of([policy.digest, routing.digest, prices.digest, cards, ontology, by_group])
     key = f"decisions:{dataset}:{dataset_version}:{inputs}"
     if not is_landed(store, "decisions", key):
         work = Workload(dataset, sum(counts.values()), size_bytes, routing.labels_per_image.get(ontology, 1.0))
         evidence = _evidence(store, settings, dataset, dataset_version)
-        held = _held_because(store, where, policy)
+        found = _found(store, where, policy)
+        held = _held_because(found)
         rows: list[dict[str, Any]] = []
-        for (level, rule), images_count in sorted(counts.items()):
+        denials: list[Denial] = []
+        for (level, rule), images_count in counts.items():
             made = decide(
                 level,
                 work,
@@ -106,6 +112,11 @@ def route_dataset(
                 }
                 for option in made
             ]
+            shut = {option["placement"] for option in made if option["rule_id"] == LEVEL_NOT_ALLOWED}
+            denials += [one for place in sorted(shut) for one in _denials(place, level, groups[level, rule], found)]
+        # first, as before a release: a crash in between leaves the lines twice, never a decision without them
+        about = {"decision_set": row_id("ds", key)}
+        note_denials(settings, "kept_by_routing", denials, about=about, policy_digest=policy.digest, run_id=run_id)
         land(store, "decisions", rows, key)
     # another run may have landed them first: what is in the table is what was decided
     names = {field.name for field in fields(Decision)}
@@ -116,37 +127,51 @@ def route_dataset(
 
 def _images(
     store: Store, dataset: str, dataset_version: str, policy: LevelPolicy
-) -> tuple[dict[tuple[Level, str], int], int]:
-    """Count distinct images by the level that counts for them and the rule that releases them; and their bytes."""
+) -> tuple[dict[tuple[Level, str], list[str]], int]:
+    """List distinct images by the level that counts for them and the rule that releases them; and their bytes."""
     where = equal(dataset=dataset, dataset_version=dataset_version, outcome="ok")
     found = read_rows(store, "images", columns=["image_id", "size_bytes"], filters=where)
     size_of = {row["image_id"]: row["size_bytes"] or 0 for row in found}
     standing = standings(store, dataset, dataset_version, policy)
-    counts = Counter(
-        (standing[image_id].level, cloud_rule(policy, standing[image_id]) or "")
-        for image_id in size_of
-        if image_id in standing
-    )
-    if size_of and not counts:
+    groups: dict[tuple[Level, str], list[str]] = defaultdict(list)
+    for image_id in sorted(size_of.keys() & standing.keys()):
+        groups[standing[image_id].level, cloud_rule(policy, standing[image_id]) or ""].append(image_id)
+    if size_of and not groups:
         raise ManifestError(
             f"No image of {dataset} {dataset_version} has a level under policy {policy.digest[:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
-    return dict(counts), sum(size_of.values())
+    return groups, sum(size_of.values())
 
 
-def _held_because(store: Store, where: Mapping[str, str], policy: LevelPolicy) -> dict[Level, str]:
-    """Say for each level what this dataset's images have it for, the most frequent first."""
+def _found(store: Store, where: Mapping[str, str], policy: LevelPolicy) -> dict[str, tuple[Level, str]]:
+    """Read what this dataset itself says of each image: its level, and the evidence that stands for it."""
     wanted = equal(**where, policy_digest=policy.digest)
-    found = read_rows(store, "levels", columns=["image_id", "level", "reason", "landed_at"], filters=wanted)
-    newest = {row["image_id"]: row for row in sorted(found, key=lambda row: row["landed_at"])}
+    rows = read_rows(store, "levels", columns=["image_id", "level", "reason", "landed_at"], filters=wanted)
+    newest = sorted(rows, key=lambda row: row["landed_at"])
+    return {row["image_id"]: (Level.from_text(row["level"]), row["reason"] or "unknown") for row in newest}
+
+
+def _held_because(found: Mapping[str, tuple[Level, str]]) -> dict[Level, str]:
+    """Say for each level what this dataset's images have it for, the most frequent first."""
     counts: dict[Level, Counter[str]] = defaultdict(Counter)
-    for row in newest.values():
-        counts[Level.from_text(row["level"])][row["reason"] or "unknown"] += 1
+    for level, why in found.values():
+        counts[level][why] += 1
     order = {
         level: sorted(said.items(), key=lambda one: (-one[1], one[0]))[:_REASONS] for level, said in counts.items()
     }
     return {level: ", ".join(f"{why} ({count})" for why, count in said) for level, said in order.items()}
+
+
+def _denials(
+    placement: str, level: Level, image_ids: Sequence[str], found: Mapping[str, tuple[Level, str]]
+) -> list[Denial]:
+    """Split the images of a level by what they have it for, so that the log says it of every one."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for image_id in image_ids:
+        own, why = found[image_id]
+        groups[why if own is level else _NOT_OWN].append(image_id)
+    return [Denial(placement, level.text, LEVEL_NOT_ALLOWED, why, held) for why, held in sorted(groups.items())]
 
 
 def _told(option: Mapping[str, Any], rule: str, policy: LevelPolicy, held: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from labelop.egress.audit import entries
 from labelop.errors import LandingError
 from labelop.landing.store import land_many, read_rows
 from labelop.prelabel import batch as batching
@@ -57,3 +58,20 @@ def test_what_was_refused_on_the_way_is_decided_where_people_look(house: House) 
     assert told == ("restricted", "cloud", False, "level-not-allowed", 1, None)
     assert keys[1] not in row["reason"]
     assert "level restricted may not be at cloud" in row["reason"]
+
+
+def test_what_a_batch_keeps_at_its_door_is_in_the_egress_log(house: House) -> None:
+    """Each attempt writes one line for all of them, which names every image; before, only `decisions` knew them."""
+    keys = house.fill(("public", "restricted", "restricted"))
+    plan = house.plan(batch_images=3)
+    batch = replace(plan.batches[0], image_ids=tuple(keys), arm="cloud", placement="cloud")
+    run_batch(house.context(plan), batch, house.prelabeller("cloud"))
+    lines = list(entries(house.settings.audit_path))
+    assert [(line["event"], line["answer"], line["images_count"]) for line in lines] == [
+        ("kept_at_the_door", "deny", 2)
+    ]
+    for key in keys[1:]:
+        (line,) = entries(house.settings.audit_path, image_id=key)
+        assert (line["image_id"], line["batch_id"], line["run_id"]) == (key, batch.batch_id, "run-1")
+        assert line["because"] == "level restricted may not be at cloud"
+    assert list(entries(house.settings.audit_path, image_id=keys[0])) == []

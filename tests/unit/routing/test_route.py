@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from labelop import schemas
+from labelop.egress.audit import entries, verify
 from labelop.errors import ManifestError
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
@@ -69,7 +70,7 @@ def route(store: Store, folder: Path, version: str = "v1", run_id: str = "r1", *
         "policy": Policy(STRICT),
         "catalog": catalog(),
         "prices": prices(),
-        "settings": load_settings(),
+        "settings": load_settings(store=store.root),
         "run_id": run_id,
     }
     return route_dataset(store, "d", version, **(arguments | changes))
@@ -170,6 +171,51 @@ def test_explain_tells_every_option(tmp_path: Path) -> None:
     # a signal that could not speak is told where the refusal is, not only among the findings
     assert lines[-1].endswith("Found: faces:signal_timeout (1).")
     assert explain([]).startswith("No decisions")
+
+
+def test_what_routing_keeps_at_home_is_in_the_egress_log(tmp_path: Path) -> None:
+    """One line per place, level and evidence, not one per image, once; it leads to the image and to the decision.
+
+    Before, an image that routing kept never asked the gate, and the log did not know it.
+    """
+    store = Store(str(tmp_path / "store"))
+    fill(store)
+    settings = load_settings(store=store.root)
+    decisions = route(store, tmp_path)
+    route(store, tmp_path, run_id="r2")
+    (line,) = entries(settings.audit_path, image_id="v13")
+    said = [line[name] for name in ("event", "answer", "reason", "because", "level", "placement", "run_id")]
+    assert said == ["kept_by_routing", "deny", "level-not-allowed", REASON, "restricted", "cloud", "r1"]
+    assert (line["image_id"], line["images_count"]) == ("v13", 1)
+    assert line["decision_set"] == decisions[0].decision_set
+    assert list(entries(settings.audit_path, image_id="v10")) == []
+    assert verify(settings.audit_path).lines_count == 1
+
+
+def test_a_level_that_others_gave_is_told_as_theirs(tmp_path: Path) -> None:
+    """A public image that another dataset holds as restricted stays; the log does not blame its own evidence."""
+    store = Store(str(tmp_path / "store"))
+    fill(store)
+    common: dict[str, Any] = {"dataset": "e", "dataset_version": "v1", "run_id": "r", "landed_at": schemas.utc_now()}
+    for name, row in (
+        ("images", {"path": "x.jpg", "image_id": "v10", "size_bytes": 1, "outcome": "ok"}),
+        ("levels", {"image_id": "v10", "level": "restricted", "policy_digest": "p" * 64, "reason": "x"}),
+    ):
+        land(store, name, [dict.fromkeys(schemas.table(name).schema.names) | common | row], f"e:{name}")
+    route(store, tmp_path)
+    (line,) = entries(load_settings(store=store.root).audit_path, image_id="v10")
+    assert line["because"].startswith("said by another dataset")
+
+
+def test_without_the_log_nothing_is_decided(tmp_path: Path) -> None:
+    """A log that cannot be written ends routing before a decision lands."""
+    store = Store(str(tmp_path / "store"))
+    fill(store)
+    settings = load_settings(store=store.root)
+    settings.audit_path.mkdir(parents=True)
+    with pytest.raises(OSError, match="egress"):
+        route(store, tmp_path)
+    assert read_rows(store, "decisions") == []
 
 
 def test_images_that_leave_by_a_rule_are_decided_apart(tmp_path: Path) -> None:
