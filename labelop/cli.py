@@ -37,6 +37,7 @@ from labelop.cli_review import review_app
 from labelop.cli_runs import runs_app
 from labelop.cli_sensitivity import classify_app
 from labelop.cli_site import add_sync, site_app
+from labelop.cli_unpack import unpack_app
 from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
@@ -57,6 +58,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(ask_app)
 app.add_typer(site_app)
 app.add_typer(runs_app)
+app.add_typer(unpack_app)
 
 
 @contextmanager
