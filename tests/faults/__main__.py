@@ -8,7 +8,7 @@ import sys
 
 from tests.faults.results import RESULT, table
 
-PROGRAMS: tuple[tuple[str, ...], ...] = ()
+PROGRAMS: tuple[tuple[str, ...], ...] = (("tests.faults.site_cut",),)
 """Module and arguments of each program; a program asserts what must hold and keeps its counts by `results.kept`."""
 
 
