@@ -37,6 +37,7 @@ from labelop.cli_review import review_app
 from labelop.cli_runs import runs_app
 from labelop.cli_sensitivity import classify_app
 from labelop.cli_site import add_sync, site_app
+from labelop.cli_store import upkeep_app
 from labelop.cli_unpack import unpack_app
 from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
@@ -55,6 +56,7 @@ models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
+app.add_typer(upkeep_app)
 app.add_typer(ask_app)
 app.add_typer(site_app)
 app.add_typer(runs_app)

@@ -8,7 +8,13 @@ import sys
 
 from tests.faults.results import RESULT, table
 
-PROGRAMS: tuple[tuple[str, ...], ...] = (("tests.faults.site_cut",),)
+PROGRAMS: tuple[tuple[str, ...], ...] = (
+    ("tests.faults.kills",),
+    ("tests.faults.failpoints",),
+    ("tests.faults.bad_store",),
+    ("tests.faults.full_disk",),
+    ("tests.faults.site_cut",),
+)
 """Module and arguments of each program; a program asserts what must hold and keeps its counts by `results.kept`."""
 
 

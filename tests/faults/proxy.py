@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import random
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,6 @@ from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import botocore.session
-from moto.server import ThreadedMotoServer
 
 BUCKET = "tables"
 _CONDITIONS = ("if-none-match", "if-match")
@@ -43,23 +43,37 @@ class Behaviour:
     """What was done, by name."""
 
 
+_SERVER = """
+import logging, sys
+from moto.server import ThreadedMotoServer
+from werkzeug.serving import WSGIRequestHandler
+WSGIRequestHandler.disable_nagle_algorithm = True
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the server turns it up as it starts
+print("http://%s:%s" % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+"""
+
+
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run an S3-compatible server with one bucket; gives its address."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the server turns it up as it starts
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    client = botocore.session.get_session().create_client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
-    )
-    client.create_bucket(Bucket=BUCKET)
-    client.close()
-    try:
-        yield address
-    finally:
-        server.stop()
+    """Run an S3-compatible server with one bucket; gives its address.
+
+    It has a process of its own: a few calls of the table library wait for the network and let no other thread run.
+    """
+    with subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().decode().strip()
+            client = botocore.session.get_session().create_client(
+                "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
+            )
+            client.create_bucket(Bucket=BUCKET)
+            client.close()
+            yield address
+        finally:
+            server.kill()
 
 
 @contextmanager
@@ -104,6 +118,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else every answer waits 40 ms for a packet to be acknowledged
+    wbufsize = -1
     server: _Server
 
     def setup(self) -> None:

@@ -1,0 +1,60 @@
+"""The fault programs of `make faults` in a small size: the same code, a few seconds each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.deaths import WHY_NOT
+from tests.small_sample import ROOT
+
+pytestmark = pytest.mark.slow
+
+_START = """
+import runpy, sys
+from pathlib import Path
+from tests.faults import results
+results.RESULT = Path(sys.argv.pop(1))
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def counted(program: str, kept: Path, *size: str) -> dict[str, Any]:
+    """Run a program and give what it kept; it asserts by itself what must hold."""
+    command = [sys.executable, "-c", _START, str(kept), program, *size]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(kept.read_text())
+    return {fault: one["counts"] for fault, one in found.items()}
+
+
+def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Killed at random moments and started again a run lands whole; a reader never saw a part of a batch."""
+    found = counted("tests.faults.kills", tmp_path / "kept.json", "--images", "320", "--kills", "5")["random-kills"]
+    assert found["kills_count"] >= 1
+    assert found["views_count"] >= 1
+    assert found["lost_count"] == found["doubled_count"] == found["partial_views_count"] == 0
+
+
+def test_a_worker_can_die_at_any_change_of_its_store(tmp_path: Path) -> None:
+    """Killed before or after it changes a file or an object, the next worker finishes: nothing lost or doubled."""
+    found = counted("tests.faults.failpoints", tmp_path / "kept.json", "--every", "61")
+    assert found["failpoints-s3"]["changes_count"] > 20
+    if not WHY_NOT:
+        assert found["failpoints-folder"]["changes_count"] > 50
+        assert found["failpoints-folder"]["deaths_count"] >= 2
+    assert all(one["lost_count"] == one["doubled_count"] == 0 for one in found.values())
+
+
+def test_a_full_disk_is_an_error_and_no_half_batch(tmp_path: Path) -> None:
+    """A landing error says that no space is left, nothing half is seen, and with space the next worker finishes."""
+    found = counted("tests.faults.full_disk", tmp_path / "kept.json")["disk-full"]
+    if why := found.get("skipped"):
+        pytest.skip(why)
+    assert found["landed_when_full_count"] < found["batches_count"]
+    assert found["lost_count"] == found["doubled_count"] == found["partial_views_count"] == 0

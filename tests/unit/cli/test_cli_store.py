@@ -1,0 +1,41 @@
+"""The commands that look after the tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.maintain_store import maintain_store
+from labelop import schemas
+from labelop.cli import app
+from labelop.landing.store import Store, land, read
+
+
+def test_maintain_says_what_became_of_each_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command and flow do the same: files are put together once, and nothing is lost."""
+    store = Store(str(tmp_path))
+    for number in range(3):
+        land(store, "prices", [dict.fromkeys(schemas.table("prices").schema.names)], str(number))
+    done = CliRunner().invoke(app, ["maintain", "--store", str(tmp_path), "--format", "json"])
+    assert done.exit_code == 0
+    (said,) = json.loads(done.stdout)
+    assert (said["table"], said["files_before_count"], said["files_after_count"]) == ("prices", 3, 1)
+    (again,) = maintain_store.fn(store=str(tmp_path))
+    assert (again.files_before_count, again.removed_count) == (1, 0)
+    assert read(store, "prices").num_rows == 3
+
+
+def test_upgrade_names_what_it_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of the version before becomes this release's; a second call has nothing to do."""
+    now = schemas.table("prices")
+    older = schemas.Table("prices", now.version - 1, now.schema.remove(now.schema.get_field_index("source")), now.grain)
+    with monkeypatch.context() as before:
+        before.setitem(schemas.TABLES, "prices", older)
+        land(Store(str(tmp_path)), "prices", [], "k")
+    command = ["store", "upgrade", "--store", str(tmp_path), "--format", "json"]
+    done = CliRunner().invoke(app, command)
+    assert [row["added"] for row in json.loads(done.stdout)] == ["source"]
+    assert json.loads(CliRunner().invoke(app, command).stdout) == []
