@@ -20,6 +20,7 @@ from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.settings import Settings, load_settings
 from labelop.site.answers import night_of
+from labelop.summary import losses_of
 from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
 from tasks.naming import cancel_its_run, run_name
@@ -85,7 +86,7 @@ def nightly(
     if resume_open and not resumes:
         asked += open_work(tables, besides=[one.dataset for one in asked])
     start(tables, run, asked)
-    troubles = _Troubles()
+    troubles, losses = _Troubles(), list[str]()
     with progress_shown():
         for one in asked:
             if is_cancelled(tables, run):
@@ -113,7 +114,9 @@ def nightly(
                 for check in run_checks(tables)
                 if check.severity == "fail" and not check.passed
             ]
-    end(tables, run, "partial" if troubles.failed else "complete", troubles.failed)
+        with troubles.noted("accounting"):
+            losses += losses_of(tables, {one.dataset for one in asked})
+    end(tables, run, "partial" if troubles.failed or losses else "complete", [*troubles.failed, *losses])
     if failed := troubles.failed:
         count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"
         raise RunFailedError(

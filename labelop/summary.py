@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from labelop.landing.filters import equal
@@ -55,6 +55,10 @@ _WORDS = {
 """What a person reads for a column; the others are left to the queries themselves."""
 
 
+_LOSSES = ("failed", "unreadable", "deferred")
+"""Outcomes that make a run partial."""
+
+
 def run_tables(store: Store, run_id: str) -> dict[str, list[dict[str, Any]]]:
     """Collect a run's summary.
 
@@ -78,6 +82,20 @@ def warnings_of(store: Store) -> list[str]:
         f"check {check.name} found {len(check.rows)} rows; expected: {check.purpose}"
         for check in run_checks(store)
         if check.severity == "warn" and not check.passed
+    ]
+
+
+def losses_of(store: Store, datasets: Collection[str]) -> list[str]:
+    """Say in one line each which files of these datasets are accounted for and have no answer of a model.
+
+    Quarantined files are no loss of a run, nor are withheld ones: no run could have done more for them.
+    """
+    return [
+        f"{row['dataset']}: {row[f'{what}_count']} of {row['discovered_count']} files {what}"
+        for row in run_query(store, "run_summary").to_pylist()
+        if row["dataset"] in datasets
+        for what in _LOSSES
+        if row[f"{what}_count"]
     ]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from labelop.landing.store import Store
-from labelop.runs import PRELABELLED, RunEvent, record
-from labelop.summary import for_people, run_tables
+from labelop import schemas
+from labelop.landing.store import Store, land
+from labelop.runs import INGESTED, PRELABELLED, RunEvent, record
+from labelop.summary import for_people, losses_of, run_tables
 
 
 def event(run_id: str, dataset: str, skipped: int) -> RunEvent:
@@ -33,3 +35,29 @@ def test_the_words_account_for_every_outcome() -> None:
     outcomes = ("empty_count", "failed_count", "unreadable_count", "withheld_count")
     [row] = for_people({"": [dict.fromkeys((*outcomes, "machine_cost", "other"), 1)]})[""]
     assert list(row) == ["nothing found", "failed", "unreadable", "withheld", "machine and setup"]
+
+
+def _row(name: str, **given: Any) -> dict[str, Any]:
+    where = {"dataset": "toys", "dataset_version": "v-1"}
+    return {**dict.fromkeys(schemas.table(name).schema.names), **where, **given}
+
+
+def test_losses_are_said_with_their_reason(tmp_path: Path) -> None:
+    """A failed image is a loss of its dataset's run; a quarantined file and one with nothing on it are none."""
+    store = Store(str(tmp_path / "store"))
+    record(store, RunEvent("night-1", "toys", "v-1", INGESTED))
+    outcomes = {"a": "failed", "b": "empty"}
+    images = [_row("images", path=key, image_id=key, outcome="ok") for key in outcomes]
+    land(store, "images", [*images, _row("images", path="c", outcome="quarantined")], "i")
+    plan = {"plan_id": "p", "batch_id": "b", "role": "chosen", "arm": "local", "placement": "onprem"}
+    land(store, "batches", [_row("batches", **plan, image_ids=list(outcomes))], "b")
+    record(store, RunEvent("night-1", "toys", "v-1", "planned", plan_id="p"))
+    landed = {"batch_id": "b", "role": "chosen", "arm": "local", "placement": "onprem", "predictions": []}
+    land(
+        store,
+        "prelabels",
+        [_row("prelabels", image_id=key, outcome=one, **landed) for key, one in outcomes.items()],
+        "b",
+    )
+    assert losses_of(store, ["toys"]) == ["toys: 1 of 3 files failed"]
+    assert losses_of(store, ["cells"]) == []
