@@ -48,8 +48,7 @@ def on_folder(folder: Path, every: int) -> dict[str, Count]:
     made = answered(lambda: make_world(folder, IMAGES, BATCH_IMAGES, _settings(folder, {"store": fresh})))
     world, before = replace(made, environment=_settings(folder, {"store": store})), hash_tree(made.source)
     shutil.copytree(fresh, store)
-    changes, counts = die_at(lambda: _life(world), store, None), Counter[str](changes_count=0)
-    counts["changes_count"] = 0
+    changes, counts = die_at(lambda: _life(world), store, None), Counter[str]()
     for number in range(1, len(changes) + 1, every):
         shutil.rmtree(store)
         shutil.copytree(fresh, store)

@@ -17,6 +17,7 @@ from tests.faults.world import World, answered, forked, hash_tree, keep_reading,
 POLL_SECONDS = 0.05
 BATCH_IMAGES = 32
 _FIRST_LIFE_SECONDS = 1.0
+_LOOK_EVERY = 5
 
 
 def run(folder: Path, images: int, kills: int, seed: int) -> dict[str, int | float]:
@@ -50,15 +51,14 @@ def run(folder: Path, images: int, kills: int, seed: int) -> dict[str, int | flo
 
 def _lives(world: World, kills: int, draw: random.Random) -> dict[str, int]:
     """Start workers and kill them. How long they live follows how far the run is, so that kills fall all over it."""
-    longest, hits, landed, early = _FIRST_LIFE_SECONDS, 0, 0, 0
+    longest, hits, landed = _FIRST_LIFE_SECONDS, 0, 0
     while hits < kills:
         pid = forked(lambda: worlds.work(world, BATCH_IMAGES))
         time.sleep(draw.uniform(0, longest))
         hit = kill(pid)
         hits += hit
-        count = len(answered(lambda: worlds.rows_by_batch(world)[0])) if hits % 5 == 0 or not hit else landed
-        early += count == landed
-        landed = count
+        if not hit or hits % _LOOK_EVERY == 0:
+            landed = len(answered(lambda: worlds.rows_by_batch(world)[0]))
         longest *= 1.1 if landed / len(world.batches) < hits / kills else 0.9
         if landed == len(world.batches):
             break  # a kill of a worker with nothing to do proves nothing
