@@ -18,7 +18,7 @@ export ORT_DISABLE_TELEMETRY = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help canary faults setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-page sensitivity-report
+.PHONY: help canary faults setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-gpu bench-page sensitivity-report
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -107,6 +107,9 @@ bench: $(VENV)/.ok-bench  ## peers, floor and ours in one run: ratios, JSON and 
 
 bench-quick: $(VENV)/.ok-bench  ## the same with fewer models and rounds, below five minutes
 	$(BIN)/python -m bench --quick
+
+bench-gpu: $(VENV)/.ok-bench  ## RT-DETR r50 on a GPU: peers, ours, the pure forward rate, decoding; see docs/gpu.md
+	$(BIN)/python -m bench --device cuda
 
 bench-page: $(VENV)/.ok-bench  ## write the results of `make bench` into docs/benchmarks.md
 	$(BIN)/python -m bench.page bench/results/full.json

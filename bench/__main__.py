@@ -2,7 +2,7 @@
 
 Each table is made in a process of its own, so that memory and a crash are its own, and written over that of an earlier
 run: a run that is cut keeps what it has, and `--only` measures a part anew. `--quick` takes fewer models, rounds and
-images and stays below five minutes on two cores.
+images and stays below five minutes on two cores. `--device cuda` makes the tables of a GPU instead.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import NoReturn
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothing is ever looked up
 
+from bench.gpu import IMAGES, facts, gpu_table
 from bench.growth import commits_table, growth_table
 from bench.landing import landing_table
 from bench.measure import Pace, machine
@@ -46,12 +47,15 @@ def main() -> int:
     given.add_argument("--seconds", type=float, help="about how long a case runs in a round; 0.5, or 0.3 with --quick")
     given.add_argument("--work", type=Path, default=ROOT / "build/bench", help="where models and photographs are made")
     given.add_argument("--out", type=Path, default=ROOT / "bench/results", help="folder of JSON and plots")
-    given.add_argument("--name", help="name of the JSON file; quick or full")
+    given.add_argument("--name", help="name of the JSON file; quick, full or cuda")
+    given.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the tables of a GPU, no others")
+    given.add_argument("--images", type=int, default=IMAGES, help="images of a pass on a GPU")
     given.add_argument("--table", help="one table, in this process; what a run starts for each of its tables")
     options = given.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 4)
     options.seconds = options.seconds or (0.3 if options.quick else 0.5)
-    target = options.out / f"{options.name or ('quick' if options.quick else 'full')}.json"
+    usual = "quick" if options.quick else "full"
+    target = options.out / f"{options.name or ('cuda' if options.device == 'cuda' else usual)}.json"
     options.out.mkdir(parents=True, exist_ok=True)
     # a later run finds what torch.compile made; a rate does not depend on it
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(options.work.absolute() / "inductor"))
@@ -59,6 +63,8 @@ def main() -> int:
         _one(options, target)
     started, failed = time.perf_counter(), []
     try:
+        if options.device == "cuda":
+            facts()
         names = wanted([name for name, _ in _makers(options)], options.only)
     except ValueError as error:
         given.error(str(error))
@@ -92,7 +98,7 @@ def _one(options: argparse.Namespace, target: Path) -> NoReturn:
     places = {at for at, word in enumerate(words) if word in ("--work", "--out")}
     kept = (word for at, word in enumerate(words) if at not in places and at - 1 not in places)
     command = " ".join(["python -m bench", *kept])
-    host = machine()
+    host = machine() | (facts() if options.device == "cuda" else {})
     print(f"{options.table}:", file=sys.stderr, flush=True)
     started = time.perf_counter()
     made = dict(_makers(options))[options.table]()
@@ -128,6 +134,10 @@ def _write(path: Path, text: str) -> None:
 
 def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Table]]]:
     quick, pace = options.quick, Pace(options.work, options.rounds, options.seconds, options.quick)
+    if options.device == "cuda":
+        for size in SIZES:
+            yield f"rtdetr-r50-cuda-{size}", partial(gpu_table, size, pace, images=options.images)
+        return
     for size in SIZES:
         yield f"decode-{size}", partial(decode_table, size, pace.work, pace.rounds, pace.seconds)
     yield "landing", partial(landing_table, pace.rounds)

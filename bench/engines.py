@@ -63,29 +63,41 @@ class Peers:
         card: Task and input size.
         paths: Photographs.
         together: Batch size of the pipeline.
+        device: cpu | cuda.
+        batch: Images per forward pass behind the DataLoader.
     """
 
-    def __init__(self, folder: Path, card: ModelCard, paths: list[Path], together: int = BATCH) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        card: ModelCard,
+        paths: list[Path],
+        *,
+        together: int = BATCH,
+        device: str = "cpu",
+        batch: int = BATCH,
+    ) -> None:
         import torch  # noqa: PLC0415 - the shipped models are measured without it
         import transformers  # noqa: PLC0415
 
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        self._torch, self._paths, self._together = torch, paths, together
+        self._torch, self._paths, self._together, self._device = torch, paths, together, device
         torch.set_num_threads(CORES)  # also where the environment asks for fewer
         classify = card.task == "classification"
         self._pipe = transformers.pipeline(
-            "image-classification" if classify else "object-detection", model=str(folder), device="cpu"
+            "image-classification" if classify else "object-detection", model=str(folder), device=device
         )
         kind = transformers.AutoModelForImageClassification if classify else transformers.AutoModelForObjectDetection
-        self._model = kind.from_pretrained(folder).eval()
+        self._model = kind.from_pretrained(folder).eval().to(device)
         self._compiled: Any = None
         self._sampler = _Counted(len(paths))
         # the library asks for no more than an index and a length
         pixels: Any = _Pixels(paths, (card.width_px, card.height_px))
         self._loader: Any = torch.utils.data.DataLoader(
             pixels,
-            batch_size=BATCH,
+            batch_size=batch,
+            pin_memory=device != "cpu",
             sampler=self._sampler,
             num_workers=CORES,
             persistent_workers=True,
@@ -114,10 +126,10 @@ class Peers:
     def _loaded(self, model: Any, count: int) -> None:
         torch = self._torch
         self._sampler.count = count
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16):
             for pixels in self._loader:
-                found = model(pixel_values=pixels)
-                found.logits.float().numpy()
+                found = model(pixel_values=pixels.to(self._device, non_blocking=True))
+                found.logits.float().cpu().numpy()
 
 
 class _Counted:

@@ -16,7 +16,8 @@ import torch
 import transformers
 import yaml
 
-from labelop.catalog.checkpoint import CardWishes
+from labelop.catalog.cards import ModelCard, load_card
+from labelop.catalog.checkpoint import CardWishes, describe_folder
 from labelop.ids import sha256_hex
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -175,11 +176,20 @@ def _write_card(name: str, family: str, folder: Path) -> None:
         "input": {"width_px": width, "height_px": height, "scaled_decode": True},
     }
     if family != "resnet":
-        card["postprocess"] = {
-            # random weights answer about one half everywhere: a trained model's share of boxes survives this
-            "min_score": 0.9,
-            "nms_iou": 0.6,
-            "max_detections": 100,
-            "draft_score": dict.fromkeys(classes, 0.95),
-        }
+        card["postprocess"] = _postprocess(classes)
     (folder / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False), encoding="utf-8")
+
+
+def checkpoint_card(folder: Path) -> ModelCard:
+    """Give the card of a built detector's Hugging Face folder, which torch runs."""
+    content = describe_folder(folder / "hf", CardWishes(f"{folder.name}-torch", "bench", licence="Apache-2.0"))
+    content["input"]["scaled_decode"] = True
+    content["postprocess"] = _postprocess(content["classes"])
+    path = folder / "checkpoint.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return load_card(path)
+
+
+def _postprocess(classes: list[str]) -> dict[str, Any]:
+    # random weights answer about one half everywhere: a trained model's share of boxes survives this
+    return {"min_score": 0.9, "nms_iou": 0.6, "max_detections": 100, "draft_score": dict.fromkeys(classes, 0.95)}

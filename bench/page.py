@@ -69,8 +69,9 @@ def _taken(table: Table) -> str:
     """Say by which command and on what a table was measured."""
     host = table.taken["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
+    gpu = f" GPU: {host['gpu']}, CUDA {host['cuda']}." if "gpu" in host else ""
     return (
-        f"Command: `{table.taken['command']}`. Machine: {host['processor']}, {host['cores']} cores "
+        f"Command: `{table.taken['command']}`.{gpu} Machine: {host['processor']}, {host['cores']} cores "
         f"({', '.join(host['instructions'])}), load average at the start {host['load_at_start'][0]}. "
         f"Python {host['python']}, {versions}."
     )

@@ -74,7 +74,7 @@ def built(name: str, size: str, pace: Pace) -> Table:
     # of a few images: their ranges change no speed, and a large model takes long
     int8, _ = int8_of(card, pace.work, 4, 1)
     together = _PIPELINE_BATCH.get(card.family, BATCH)
-    peers = Peers(folder / "hf", card, paths, together)
+    peers = Peers(folder / "hf", card, paths, together=together)
     cases: dict[str, Work] = {LOOP: peers.loop, LOADER: peers.bf16, PLAIN: plain_loop(card, paths)}
     notes = [_SPEED_ONLY]
     if together != BATCH:

@@ -2,14 +2,14 @@
 
 The only module that knows torch and transformers, loaded when the first such model opens. Nothing is downloaded, no
 code of the folder is run, and weights the folder does not hold are an error, never random numbers. CUDA is used where
-the choice says so; nobody has measured that here.
+the choice says so; it has not run yet (docs/gpu.md).
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
 from labelop.engines.base import Features, ModelInputs, RawOutputs
+from labelop.engines.cuda import Cuda
 from labelop.engines.model import ModelEngine, failed
 from labelop.errors import EngineError, MissingExtraError, ModelLoadError
 
@@ -74,7 +75,8 @@ class FolderEngine(ModelEngine):
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
         choice = choice or EngineChoice("torch")
-        super().__init__(card, choice.images_of(card))
+        # each number of images is compiled anew, for a minute or more, and after eight of them torch gives up compiling
+        super().__init__(card, choice.images_of(card), one_size=choice.compiled or choice.device != "cpu")
         assert card.folder is not None
         self._torch, transformers = _libraries(card)
         self._torch.set_num_threads(threads)
@@ -86,52 +88,65 @@ class FolderEngine(ModelEngine):
                 hint="Install a CUDA build of torch on a machine with a GPU, or set LABELOP_ENGINE_DEVICE=cpu.",
             )
         self._model: Any = _load(card, card.folder, transformers).to(self._device)
+        self._cuda = None if self._device == "cpu" else Cuda(self._torch)
         # f32 on the processor stays bit for bit what it always was; elsewhere this order of memory is the fast one
         self._ordered = self._half or self._device != "cpu"
         if self._ordered:
             self._model = self._model.to(memory_format=self._torch.channels_last)
+        # with CUDA graphs on a GPU: a pass is asked for at once instead of kernel by kernel
+        how: dict[str, Any] = {"dynamic": False, "mode": None if self._cuda is None else "reduce-overhead"}
         if choice.compiled and card.task == "segmentation":
             # the decoder sees another number of boxes each time, and would be compiled each time
-            self._model.vision_encoder.compile(dynamic=False)
+            self._model.vision_encoder.compile(**how)
         elif choice.compiled:
-            self._model = self._torch.compile(self._model, dynamic=False)
+            self._model = self._torch.compile(self._model, **how)
         said = [self._device if self._device != "cpu" else "", "bf16" if self._half else ""]
         self.name = "-".join(["folder", *filter(None, said), *(["compiled"] if choice.compiled else [])])
         # the models keep caches of their own inside forward
         self._lock = threading.Lock()
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
-        def run(model: Any) -> dict[str, Any]:
-            found = model(pixel_values=self._normalised(inputs.images))
+        def run(model: Any, images: Any) -> dict[str, Any]:
+            found = model(pixel_values=self._normalised(images))
             boxes = {"boxes": found.pred_boxes} if self.card.task == "detection" else {}
             return {"logits": found.logits, **boxes}
 
-        return self._computed(run)
+        return self._computed([inputs.images], run)
 
     def _encode(self, images: NDArray[np.uint8]) -> Features:
         # from fine to coarse, in the order the decoder wants them
-        return self._computed(
-            lambda model: {
+        def run(model: Any, images: Any) -> dict[str, Any]:
+            return {
                 str(place): value for place, value in enumerate(model.get_image_embeddings(self._normalised(images)))
             }
-        )
+
+        return self._computed([images], run)
 
     def _prompt(self, features: Features, boxes: NDArray[np.float32]) -> RawOutputs:
-        def run(model: Any) -> dict[str, Any]:
-            here = [self._torch.from_numpy(value).to(self._device) for value in (*features.values(), boxes[None])]
-            found = model(image_embeddings=here[:-1], input_boxes=here[-1], multimask_output=False)
+        def run(model: Any, *here: Any) -> dict[str, Any]:
+            found = model(image_embeddings=list(here[:-1]), input_boxes=here[-1], multimask_output=False)
             return {"masks": found.pred_masks[:, :, 0], "scores": found.iou_scores[:, :, 0]}
 
-        return self._computed(run)
+        return self._computed([*features.values(), boxes[None]], run)
 
-    def _computed(self, run: Callable[[Any], dict[str, Any]]) -> dict[str, NDArray[np.float32]]:
+    def _computed(
+        self, values: Sequence[NDArray[Any]], run: Callable[..., dict[str, Any]]
+    ) -> dict[str, NDArray[np.float32]]:
         torch, model = self._torch, self._model
         if model is None:
             raise EngineError(f"Model {self.card.id} is closed.")
-        try:
+
+        def compute(*here: Any) -> dict[str, Any]:
             half = torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._half)
             with self._lock, torch.inference_mode(), half:
-                return {name: value.float().cpu().numpy() for name, value in run(model).items()}
+                return run(model, *here)
+
+        try:
+            if self._cuda is not None:
+                return self._cuda.run(values, compute)
+            # copied: the library warns of memory that it must not write
+            found = compute(*(torch.from_numpy(np.array(value)) for value in values))
+            return {name: value.float().numpy() for name, value in found.items()}
         except (RuntimeError, MemoryError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise failed(self.card, "", error) from error
 
@@ -139,9 +154,9 @@ class FolderEngine(ModelEngine):
         """Free the model."""
         self._model = None
 
-    def _normalised(self, images: NDArray[np.uint8]) -> Any:
-        # bytes travel to the device, not floats: a quarter of the size
-        pixels = self._scaling.scaled(self._torch.from_numpy(np.array(images)).to(self._device))
+    def _normalised(self, images: Any) -> Any:
+        # where they are computed: bytes travel to a device, not floats, a quarter of the size
+        pixels = self._scaling.scaled(images)
         return pixels.contiguous(memory_format=self._torch.channels_last) if self._ordered else pixels
 
 

@@ -1,7 +1,7 @@
 """Runs ONNX graphs: the default engine, and all the demo needs.
 
 The only module that knows onnxruntime. Graphs take uint8 and normalise inside themselves. CUDA and TensorRT are used
-where the choice says so and the installed build has them; nobody has measured these here.
+where the choice says so and the installed build has them; these have not run yet (docs/gpu.md).
 """
 
 from __future__ import annotations
@@ -47,20 +47,23 @@ class GraphEngine(ModelEngine):
     name = "graph"
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
-        super().__init__(card, None if choice is None else choice.images_of(card))
         device = "cpu" if choice is None else choice.device
+        # a GPU's kernels are searched for, or built, for each size of a pass
+        super().__init__(card, None if choice is None else choice.images_of(card), one_size=device != "cpu")
         if device not in devices():
             raise MissingExtraError(
                 f"Model {card.id} was to run on {device}, the installed onnxruntime knows {', '.join(devices())}.",
                 hint="Install a build of onnxruntime for this device, or set LABELOP_ENGINE_DEVICE=cpu.",
             )
-        self._sessions = {
+        self._sessions: dict[str, Any] = {
             role: _session(card, card.files[role], threads, device)
             for role in ("model", "encoder", "decoder")
             if role in card.files
         }
         for role, session in self._sessions.items():
             check_signature(card, role, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
+        if device != "cpu":
+            self._sessions = {role: Bound(session, "cuda") for role, session in self._sessions.items()}
         self.name = "graph" if device == "cpu" else f"graph-{device}"
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
@@ -86,6 +89,45 @@ class GraphEngine(ModelEngine):
             # onnxruntime raises its own classes and bare RuntimeError; all of them mean this one thing
             raise failed(self.card, f" in its {role}", error) from error
         return {name: np.asarray(value, dtype=np.float32) for name, value in zip(names, outputs, strict=True)}
+
+
+class Bound:
+    """A session whose inputs and outputs keep their memory on a device from pass to pass.
+
+    A set of it for each pass that runs at the same time.
+
+    Args:
+        session: The session.
+        device: Where the memory is: cuda | cpu.
+    """
+
+    def __init__(self, session: Any, device: str) -> None:
+        self._session, self._device = session, device
+        self._idle: list[tuple[Any, dict[str, Any]]] = []
+
+    def run(self, names: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run one pass; as a session's own `run`."""
+        try:
+            binding, held = self._idle.pop()
+        except IndexError:
+            binding, held = self._session.io_binding(), {}
+        same = {name: tuple(value.shape()) for name, value in held.items()} == {k: v.shape for k, v in feed.items()}
+        for name, value in feed.items():
+            if same:
+                held[name].update_inplace(value)
+            else:
+                held[name] = onnxruntime.OrtValue.ortvalue_from_numpy(value, self._device, 0)
+                binding.bind_ortvalue_input(name, held[name])
+        if not same:
+            # what is bound is of the size of the pass before
+            binding.clear_binding_outputs()
+            for name in names:
+                binding.bind_output(name, self._device)
+        self._session.run_with_iobinding(binding)
+        # copied: the next pass writes the same memory
+        answers = [np.array(value) for value in binding.copy_outputs_to_cpu()]
+        self._idle.append((binding, held))
+        return answers
 
 
 def devices() -> list[str]:

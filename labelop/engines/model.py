@@ -36,12 +36,15 @@ class ModelEngine:
         card: The model.
         most_images: Most images of one pass, at least 1; larger inputs are run in pieces. What `pass_images` says of
             the card when None.
+        one_size: Whether every pass is filled up to that many: for what is compiled, tuned or recorded anew for each
+            number of images.
     """
 
     name = "model"
 
-    def __init__(self, card: ModelCard, most_images: int | None = None) -> None:
+    def __init__(self, card: ModelCard, most_images: int | None = None, *, one_size: bool = False) -> None:
         self.card = card
+        self._one_size = one_size
         self._most = most_images or pass_images(card)
 
     @property
@@ -79,9 +82,11 @@ class ModelEngine:
         """Run passes over pieces; one that does not fit into memory is halved, and so are all later ones."""
         found, at = [], 0
         while at < len(images):
-            size = self._piece(len(images) - at)
+            piece = images[at : at + self._piece(len(images) - at)]
+            filled = self._filled(piece) if self._one_size else piece
+            size = len(filled)
             try:
-                found.append(run(images[at : at + size]))
+                answer = run(filled)
             except EngineResponseError as error:
                 if size == 1 or error.context.get("code") != OUT_OF_MEMORY:
                     raise
@@ -91,7 +96,8 @@ class ModelEngine:
                     "model %s ran out of memory with %d images; going on with %d", self.card.id, size, self._most
                 )
                 continue
-            at += size
+            at += len(piece)
+            found.append(answer if size == len(piece) else {k: v[: len(piece)] for k, v in answer.items()})
         if len(found) == 1:
             return found[0]
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
@@ -99,6 +105,11 @@ class ModelEngine:
     def _piece(self, left: int) -> int:
         """Say how many of the images that are left the next pass takes."""
         return min(left, self._most)
+
+    def _filled(self, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Fill a pass up to `most_images` with black images; their answers are thrown away."""
+        black = np.zeros((max(0, self._most - len(piece)), *piece.shape[1:]), np.uint8)
+        return np.concatenate([piece, black]) if len(black) else piece
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
         """Run one pass over checked images; what the engines differ in."""

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from bench.gpu import facts
 from bench.ratios import Table, Target, explained, floor_rate, from_json, merged, summary, to_json, to_markdown, wanted
 from bench.with_ray import rounds_of
 
@@ -119,6 +120,14 @@ def test_a_word_that_names_no_table_is_refused() -> None:
     assert wanted(known, ["decode"]) == ["decode-640x480", "decode-1920x1080"]
     with pytest.raises(ValueError, match="starts with 'nope'; this form has decode-640x480, landing"):
         wanted(known, ["landing", "nope"])
+
+
+def test_tables_of_a_gpu_are_refused_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No table is begun where there is nothing to measure, and the reason names the library that was asked."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"torch .* finds no GPU here"):
+        facts()
 
 
 def test_another_form_is_refused() -> None:

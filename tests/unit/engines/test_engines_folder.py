@@ -30,14 +30,16 @@ def rewritten(card: ModelCard, name: str, **changes: Any) -> ModelCard:
 
 def test_pixels_are_scaled_as_the_folder_says(tmp_path: Path) -> None:
     """The preprocessor's mean, deviation and factor change what the model sees; turning them off does too."""
+    torch = pytest.importorskip("torch")
     card = checkpoint(tmp_path, "resnet")
     one = FolderEngine(card, 1)
     inputs = ModelInputs(one.preprocess(picture())[None])
     expected = (inputs.images.astype(np.float32) / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.3, 0.4]
-    seen = one._normalised(inputs.images).numpy().transpose(0, 2, 3, 1)
+    pixels = torch.from_numpy(np.array(inputs.images))
+    seen = one._normalised(pixels).numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(seen, expected, atol=1e-5)
     plain = FolderEngine(rewritten(card, "preprocessor_config.json", do_rescale=False, do_normalize=False), 1)
-    np.testing.assert_array_equal(plain._normalised(inputs.images).numpy().transpose(0, 2, 3, 1), inputs.images)
+    np.testing.assert_array_equal(plain._normalised(pixels).numpy().transpose(0, 2, 3, 1), inputs.images)
 
 
 def test_missing_weights_are_an_error_and_not_random(tmp_path: Path) -> None:

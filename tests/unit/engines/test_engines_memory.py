@@ -20,8 +20,8 @@ from tests.unit.engines.models import detector, segmenter
 class Small(ModelEngine):
     """An engine with memory for a few images."""
 
-    def __init__(self, card: ModelCard, room: int, problem: Exception) -> None:
-        super().__init__(card)
+    def __init__(self, card: ModelCard, room: int, problem: Exception, *, one_size: bool = False) -> None:
+        super().__init__(card, one_size=one_size)
         self.room = room
         self.problem = problem
         self.tried: list[int] = []
@@ -41,6 +41,23 @@ def images(card: ModelCard, count: int = MOST_IMAGES) -> ModelInputs:
     frames = np.zeros((count, card.height_px, card.width_px, 3), dtype=np.uint8)
     frames[:, 0, 0, 0] = range(count)
     return ModelInputs(frames)
+
+
+def test_passes_of_one_size_are_filled(tmp_path: Path) -> None:
+    """A compiler or a search per size sees one size only; used to see each rest of a batch, and gave up after eight."""
+    engine = Small(detector(tmp_path), MOST_IMAGES, MemoryError(), one_size=True)
+    for count in (1, 3, MOST_IMAGES, MOST_IMAGES + 2):
+        assert engine.forward(images(engine.card, count))["logits"][:, 0].tolist() == [*range(count)]
+    assert set(engine.tried) == {MOST_IMAGES}
+
+
+def test_a_filled_pass_that_does_not_fit_is_halved(tmp_path: Path) -> None:
+    """Of three images and five black ones a pass that is too large becomes one of four, and ends in an error at one."""
+    engine = Small(detector(tmp_path), 4, MemoryError(), one_size=True)
+    assert engine.forward(images(engine.card, 3))["logits"][:, 0].tolist() == [0, 1, 2]
+    assert engine.tried == [8, 4]
+    with pytest.raises(EngineResponseError):
+        Small(detector(tmp_path, "other"), 0, MemoryError(), one_size=True).forward(images(engine.card, 3))
 
 
 @pytest.mark.parametrize(
