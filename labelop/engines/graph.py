@@ -113,11 +113,11 @@ class Bound:
             binding, held = self._session.io_binding(), {}
         same = {name: tuple(value.shape()) for name, value in held.items()} == {k: v.shape for k, v in feed.items()}
         for name, value in feed.items():
-            if same:
-                held[name].update_inplace(value)
-            else:
-                held[name] = onnxruntime.OrtValue.ortvalue_from_numpy(value, self._device, 0)
-                binding.bind_ortvalue_input(name, held[name])
+            if not same:
+                made = onnxruntime.OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype.type, self._device, 0)
+                binding.bind_ortvalue_input(name, made)
+                held[name] = made
+            held[name].update_inplace(value)
         if not same:
             # what is bound is of the size of the pass before
             binding.clear_binding_outputs()
