@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from deployments.automations import install
 from labelop.egress.environment import CLOUD, FAR_END, ONPREM, child_environment
 from labelop.egress.keys import ensure_key, export_public
 
@@ -71,6 +72,8 @@ def up(
         "LABELOP_AUDIT_HEADS": str(folder.absolute() / "heads"),
         "PREFECT_API_URL": api,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "LABELOP_GPU_SLOTS": os.environ.get("LABELOP_GPU_SLOTS", "1"),
+        "LABELOP_GPU_SLOTS_FOLDER": str(folder.absolute() / "slots"),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
     pids: dict[str, int] = {}
@@ -98,10 +101,7 @@ def up(
     # a Triton core is ready before it has any model
     _wait_for_line("serving ", models_log, told, pids["models"])
     print("creating pools and deployments", flush=True)
-    onprem = child_environment(ONPREM, os.environ, shared)
-    for pool in POOLS.values():
-        _run([_prefect(), "work-pool", "create", pool, "--type", "process", "--overwrite"], onprem)
-    _run([_prefect(), "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"], onprem)
+    _deploy(api, child_environment(ONPREM, os.environ, shared))
     print("starting one worker per pool", flush=True)
     for placement, pool in POOLS.items():
         # only the worker with the gate has the private key and knows where the far end is
@@ -145,6 +145,13 @@ def model_command(model_server: str) -> tuple[list[str], dict[str, str]]:
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [libraries, os.environ.get("LD_LIBRARY_PATH")])),
         "PYTHONPATH": str(HOME),
     }
+
+
+def _deploy(api: str, environment: dict[str, str]) -> None:
+    for pool in POOLS.values():
+        _run([_prefect(), "work-pool", "create", pool, "--type", "process", "--overwrite"], environment)
+    _run([_prefect(), "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"], environment)
+    install(api)
 
 
 def _start(folder: Path, name: str, command: list[str], env: dict[str, str]) -> int:

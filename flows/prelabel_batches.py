@@ -9,6 +9,7 @@ import pyarrow as pa
 from prefect import flow
 
 from labelop import progress
+from labelop.egress.environment import ONPREM
 from labelop.errors import ConfigurationError, LabelopError, kept_first
 from labelop.landing.expectations import GateResult, require, write_data_docs
 from labelop.landing.store import Store, open_store
@@ -20,6 +21,7 @@ from labelop.prelabel.shard import OpenShard, open_shard
 from labelop.recovery import CancelWatch
 from labelop.sensitivity.clearance import cloud_groups
 from labelop.settings import load_settings
+from labelop.slots import held
 from tasks.artifacts import progress_shown
 from tasks.prelabel import check_prelabels, land_batches, run_batch
 from tasks.told import telling_safely
@@ -62,13 +64,15 @@ def prelabel_batches(
     settings = load_settings(store=store, cloud_url=cloud_url)
     tables = open_store(settings)
     wanted = ShardRange(plan_id, placement, first, last)
-    with progress_shown(), open_shard(tables, wanted, ontology, settings, run_id) as shard:
+    watch = CancelWatch(tables, run_id)
+    cap = settings.gpu_slots if placement == ONPREM else 0
+    slot = held(settings.gpu_slots_folder, cap, run_id, while_waiting=watch.look)
+    with progress_shown(), slot, open_shard(tables, wanted, ontology, settings, run_id) as shard:
         todo = pending(tables, shard.batches)
         shard.todo = tuple(todo)
         stage = f"prelabel {shard.context.plan.dataset} ({placement})"
         end = _End(tables, shard, stage, sum(len(b.image_ids) for b in todo))
         progress.report(stage, 0, end.images_count)
-        watch = CancelWatch(tables, run_id)
         behind = Behind(end.take, lambda result: len(result.batch.image_ids))
         try:
             with behind:

@@ -9,6 +9,7 @@ import functools
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -32,7 +33,7 @@ from labelop.cli_common import (
 from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
-from labelop.cli_output import OutputFormat, end_process, show_sections, warn
+from labelop.cli_output import OutputFormat, end_process, failing_in_one_line, show_rows, show_sections, warn
 from labelop.cli_review import review_app
 from labelop.cli_runs import runs_app
 from labelop.cli_sensitivity import classify_app
@@ -43,7 +44,7 @@ from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
 from labelop.landing.store import Store
-from labelop.settings import Settings
+from labelop.settings import Settings, process_environment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -266,6 +267,26 @@ def _run_night(
         warn(warning)
     if problem is not None:
         raise problem
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Free what dead flow runs hold on the Prefect server.")] = False,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Check settings, configuration files, models and the store, find dead flow runs, and say what is wrong."""
+    from labelop.doctor import Finding, examine  # noqa: PLC0415
+
+    with failing_in_one_line():
+        findings = examine(store)
+        if process_environment().get("PREFECT_API_URL"):
+            from tasks.reconcile import reconcile  # noqa: PLC0415 - Prefect takes seconds to import
+
+            findings += [Finding(**found) for found in reconcile(fix=fix)]
+        show_rows([asdict(finding) for finding in findings], output, title="Doctor")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
 
 
 def main() -> NoReturn:

@@ -5,7 +5,6 @@ None of them but `models profile` changes a table.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -107,15 +106,3 @@ def models_verify(output: FormatOption = OutputFormat.TABLE) -> None:
             verify(card)
             rows.append({"model_id": card.id, "digest": card.digest, "verified": True})
         show_rows(rows, output, title="Models")
-
-
-@ask_app.command()
-def doctor(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE) -> None:
-    """Check settings, configuration files, models and the store, and say what is wrong."""
-    from labelop.doctor import examine  # noqa: PLC0415
-
-    with failing_in_one_line():
-        findings = examine(store)
-        show_rows([asdict(finding) for finding in findings], output, title="Doctor")
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)

@@ -20,6 +20,7 @@ from labelop.queries import list_queries
 from labelop.routing.policy import load_routing
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
+from labelop.slots import holders
 
 _LIBRARIES = ("prefect", "onnxruntime", "deltalake", "duckdb", "great-expectations", "torch", "transformers")
 _LEAST_FREE_BYTES = 1 << 30
@@ -54,6 +55,7 @@ def examine(store: str | None) -> list[Finding]:
         _checked("sql", lambda: f"{len(list_queries())} queries"),
         _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
         _checked("store probe", lambda: _probe(settings)),
+        _slots(settings),
         _audit(settings),
         _free_space(settings),
     ]
@@ -88,6 +90,16 @@ def _probe(settings: Settings) -> str:
         return "not asked: LABELOP_STORE_SINGLE_WRITER is set, so only this machine may write"
     when = f"on {found.asked_at:%Y-%m-%d}" if found.remembered else f"in {found.seconds} s"
     return f"of {WRITERS} racing writers one won, {found.rounds_count} times ({when})"
+
+
+def _slots(settings: Settings) -> Finding:
+    if not settings.gpu_slots:
+        return Finding("gpu slots", ok=True, detail="no cap")
+    taken = [
+        f"{one.slot} by run {one.run_id or '?'} in process {one.pid}" for one in holders(settings.gpu_slots_folder)
+    ]
+    # a lock ends with its process, so whoever is named here is alive
+    return Finding("gpu slots", ok=True, detail=f"{settings.gpu_slots}, held: {', '.join(taken) or 'none'}")
 
 
 def _audit(settings: Settings) -> Finding:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,13 @@ class Settings(BaseSettings):
     )
     shard_workers: int = Field(
         default=1, ge=1, description="Workers of a pool: its work is cut into at least as many child runs."
+    )
+    gpu_slots: int = Field(
+        default=0, ge=0, description="Shards that may hold models on this machine at a time; no cap when 0."
+    )
+    gpu_slots_folder: Path = Field(
+        default=Path(tempfile.gettempdir()) / "labelop-slots",
+        description="Folder of the slots' lock files, one for all workers of the machine.",
     )
     audit: Path | None = Field(default=None, description="Egress log; beside a local store.")
     audit_heads: Path | None = Field(

@@ -14,6 +14,8 @@ PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("tests.faults.bad_store",),
     ("tests.faults.full_disk",),
     ("tests.faults.site_cut",),
+    ("tests.faults.orchestrator",),
+    ("tests.faults.resume_scan",),
 )
 """Module and arguments of each program; a program asserts what must hold and keeps its counts by `results.kept`."""
 
