@@ -7,12 +7,14 @@ what is done is read from the tables.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
@@ -100,11 +102,8 @@ def find_dead(window_seconds: float | None = None) -> list[DeadRun]:
         RunFailedError: The server does not answer.
     """
     window = window_seconds or _BEATS * (get_current_settings().flows.heartbeat_frequency or _BEAT_SECONDS)
-    try:
-        with get_client(sync_client=True) as client:
-            return [dead for run in _holding(client) if (dead := _dead(client, run, window)) is not None]
-    except httpx.HTTPError as error:
-        raise _away(error) from error
+    with _client() as client:
+        return [dead for run in _holding(client) if (dead := _dead(client, run, window)) is not None]
 
 
 def find_leaks() -> list[LeakedSlots]:
@@ -113,21 +112,14 @@ def find_leaks() -> list[LeakedSlots]:
     Raises:
         RunFailedError: The server does not answer.
     """
-    try:
-        with get_client(sync_client=True) as client:
-            held: dict[UUID, int] = {}
-            for run in _holding(client):
-                if run.deployment_id is not None:
-                    held[run.deployment_id] = held.get(run.deployment_id, 0) + 1
-            leaks = []
-            for deployment in client.read_deployments():
-                limit = deployment.global_concurrency_limit
-                alive = held.get(deployment.id, 0)
-                if limit is not None and limit.active_slots > alive:
-                    leaks.append(LeakedSlots(limit.name, limit.active_slots, alive))
-            return leaks
-    except httpx.HTTPError as error:
-        raise _away(error) from error
+    with _client() as client:
+        held = Counter(run.deployment_id for run in _holding(client))
+        limits = [(d.global_concurrency_limit, held[d.id]) for d in client.read_deployments()]
+    return [
+        LeakedSlots(limit.name, limit.active_slots, alive)
+        for limit, alive in limits
+        if limit is not None and limit.active_slots > alive
+    ]
 
 
 def free(dead: list[DeadRun]) -> None:
@@ -136,17 +128,23 @@ def free(dead: list[DeadRun]) -> None:
     Raises:
         RunFailedError: The server does not answer.
     """
-    try:
-        with get_client(sync_client=True) as client:
-            for one in dead:
-                said = f"Not heard since {one.heard_at.isoformat(timespec='seconds')}; freed by `labelop doctor --fix`."
-                client.set_flow_run_state(one.flow_run_id, Crashed(message=said), force=True)
-            for leak in find_leaks():
-                client.update_global_concurrency_limit(
-                    leak.limit, GlobalConcurrencyLimitUpdate(active_slots=leak.alive)
-                )
-    except httpx.HTTPError as error:
-        raise _away(error) from error
+    with _client() as client:
+        for one in dead:
+            said = f"Not heard since {one.heard_at.isoformat(timespec='seconds')}; freed by `labelop doctor --fix`."
+            client.set_flow_run_state(one.flow_run_id, Crashed(message=said), force=True)
+        for leak in find_leaks():
+            client.update_global_concurrency_limit(leak.limit, GlobalConcurrencyLimitUpdate(active_slots=leak.alive))
+
+
+@contextmanager
+def _client() -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        if (error := client.api_healthcheck()) is not None:
+            raise RunFailedError(
+                f"The Prefect server at {server_address()} does not answer: {type(error).__name__}.",
+                hint="Runs can be listed, resumed and cancelled without it: `labelop runs`.",
+            )
+        yield client
 
 
 def _holding(client: SyncPrefectClient) -> list[FlowRun]:
@@ -173,10 +171,3 @@ def _last_event(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
     answer.raise_for_status()
     events = answer.json()["events"]
     return datetime.fromisoformat(events[0]["occurred"]) if events else None
-
-
-def _away(error: httpx.HTTPError) -> RunFailedError:
-    return RunFailedError(
-        f"The Prefect server at {server_address()} does not answer: {type(error).__name__}.",
-        hint="Runs can be listed, resumed and cancelled without it: `labelop runs`.",
-    )

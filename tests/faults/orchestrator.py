@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +24,9 @@ from labelop.queries import run_query
 from tests.faults.results import kept
 from tests.faults.rig import RUN_SECONDS, Rig, descendants, rig
 from tests.same_tables import meaning_differs
+from tests.small_sample import ROOT
 
+_DEAD_SECONDS = 3.0
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -85,6 +89,28 @@ def worker_and_child_killed(course: Course) -> None:
     assert course.rig.state(course.flow_run) == "RUNNING"
     assert course.ended() == "CRASHED", "the automation did not fire"
     course.counts["seconds_until_crashed"] = round(time.monotonic() - killed, 1)
+    course.rig.start_worker()
+
+
+def slot_leaked(course: Course) -> None:
+    """Kill the worker with all that it started; what `labelop doctor --fix` calls frees what it held at once."""
+    course.in_the_middle()
+    course.rig.kill("worker")
+    assert course.rig.state(course.flow_run) == "RUNNING"
+    environment = {"PREFECT_API_URL": course.rig.api, "PREFECT_HOME": str(course.rig.folder / "prefect")}
+    ask = (
+        f"from tasks.reconcile import *; dead = find_dead({_DEAD_SECONDS}); free(dead); print(len(dead), find_leaks())"
+    )
+    time.sleep(_DEAD_SECONDS)
+    command = [sys.executable, "-c", ask]
+    said = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True
+    )  # fmt: skip
+    found, leaks = said.stdout.decode().split(maxsplit=1)
+    assert int(found) >= 1
+    assert leaks.strip() == "[]"
+    course.counts["runs_freed"] = int(found)
+    assert course.rig.state(course.flow_run) == "CRASHED"
     course.rig.start_worker()
 
 
@@ -153,7 +179,7 @@ def cancelled_in_prefect(course: Course) -> None:
 FAULTS: dict[str, Callable[[Course], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        *(worker_killed, worker_and_child_killed, server_down, sqlite_locked),
+        *(worker_killed, worker_and_child_killed, slot_leaked, server_down, sqlite_locked),
         *(executed_twice, crashed_comes_back, cancelled, cancelled_in_prefect),
     )
 }
