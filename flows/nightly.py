@@ -146,7 +146,7 @@ def _one(tables: Store, settings: Settings, asked: Asked, run: str) -> str:
         version = dataset_version_of(tables, run, job.dataset)
     where = {"dataset": asked.dataset, "dataset_version": version}
     if asked.until != INGESTED:
-        sizes = {"batch_images": asked.batch_images, "shard_batches": asked.shard_batches}
+        sizes = {"batch_images": asked.batch_images, "shard_batches": asked.shard_batches, "resumes": asked.resumes}
         _child(Child("prelabel-dataset", "onprem", {**where, **sizes, **shared}, f"{run}:prelabel:{asked.dataset}"))
     if version is None:
         raise TypeError(f"{asked} names neither a job nor a version")

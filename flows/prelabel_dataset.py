@@ -5,26 +5,24 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from prefect import flow
 
-from labelop.catalog.cards import load_catalog
-from labelop.configuration import check_engines
-from labelop.cost.prices import load_prices
+from labelop import ids
+from labelop.configuration import Configuration, load_configuration
+from labelop.engines.prelabeller import ArmModels
 from labelop.errors import RunFailedError
 from labelop.ingest.register import ontology_of
 from labelop.landing.probe import require_safe
-from labelop.landing.store import open_store
+from labelop.landing.store import Store, open_store
 from labelop.prelabel.pace import Pace, paces
-from labelop.prelabel.plan import PlannedBatch, pending
+from labelop.prelabel.plan import Plan, PlannedBatch, load_plan, pending
 from labelop.prelabel.ranges import split_shards
 from labelop.prelabel.shard import arm_models
-from labelop.recovery import Asked, is_cancelled, start, stop_if_cancelled
-from labelop.routing.policy import load_routing
+from labelop.recovery import Asked, is_cancelled, plan_to_finish, start, stop_if_cancelled
 from labelop.runs import PLANNED, PRELABELLED, RunEvent, current_version, record, under_way
-from labelop.sensitivity.policy import load_policy
-from labelop.settings import load_settings
+from labelop.settings import Settings, load_settings
 from labelop.site.place import find_site
 from labelop.site.work import keep_for_sync
 from tasks.artifacts import progress_shown, publish_table
@@ -52,6 +50,7 @@ def prelabel_dataset(
     batch_images: int = 256,
     shard_batches: int | None = None,
     syncs: bool = False,
+    resumes: str | None = None,
 ) -> None:
     """Prelabel every image of a dataset version once per arm it was given.
 
@@ -63,6 +62,7 @@ def prelabel_dataset(
         batch_images: Images in a batch, the unit of landing.
         shard_batches: Batches in a shard, the unit of a child run; by their predicted time when None.
         syncs: Do also what a site keeps for its sync: work that leaves the premises.
+        resumes: Run that this one finishes: its plan is taken where the configuration is still the same.
 
     Raises:
         RunCancelledError: Somebody called the run off; what has landed stays landed.
@@ -76,45 +76,13 @@ def prelabel_dataset(
         asked = Asked(dataset, PRELABELLED, None, version, batch_images, shard_batches)
         start(tables, run, [asked])
     stop_if_cancelled(tables, run)
-    policy = load_policy(settings.config / "policy.yaml")
-    routing, prices = load_routing(settings.config / "routing.yaml"), load_prices(settings.config / "prices.yaml")
-    ontology = ontology_of(tables, dataset, version)
-    arms = arm_models(settings, routing, ontology)
-    check_engines(settings, routing, load_catalog(settings.catalog))
+    files, ontology = load_configuration(settings), ontology_of(tables, dataset, version)
+    arms = arm_models(settings, files.routing, ontology)
     with progress_shown():
-        land_prices(tables, prices, run)
+        land_prices(tables, files.prices, run)
         land_cards(tables, [card for models in arms.values() for card in models.cards], run)
-        decisions = route_dataset(
-            tables,
-            dataset,
-            version,
-            routing=routing,
-            policy=policy,
-            catalog=load_catalog(settings.catalog),
-            prices=prices,
-            settings=settings,
-            run_id=run,
-        )
-        plan = plan_dataset(
-            tables,
-            dataset,
-            version,
-            decisions=[asdict(decision) for decision in decisions],
-            arms=arms,
-            policy=policy,
-            compare_share=routing.compare_share,
-            batch_images=batch_images,
-            run_id=run,
-        )
-        in_force = RunEvent(
-            run,
-            dataset,
-            version,
-            PLANNED,
-            policy_digest=policy.digest,
-            price_book=prices.digest,
-            decision_set=decisions[0].decision_set if decisions else None,
-            plan_id=plan.plan_id,
+        plan, in_force = _planned(
+            tables, settings, files, arms, RunEvent(run, dataset, version, PLANNED), batch_images, resumes
         )
         record(tables, in_force)
         beside = under_way(tables, dataset, version, run)
@@ -193,6 +161,61 @@ def prelabel_dataset(
             f"first {waiting[0].batch_id}.{said}",
             hint=" ".join([*(outcome.hint for outcome in first if outcome.hint), again]),
         )
+
+
+def _planned(
+    tables: Store,
+    settings: Settings,
+    files: Configuration,
+    arms: Mapping[str, ArmModels],
+    event: RunEvent,
+    batch_images: int,
+    resumes: str | None,
+) -> tuple[Plan, RunEvent]:
+    """Route and plan, or take the plan of the run that is being finished; says what is then in force."""
+    policy, prices, version = files.policy, files.prices, str(event.dataset_version)
+    made_of = ids.digest_of([version, policy.digest, files.routing.digest, prices.digest, batch_images, _models(arms)])
+    earlier = plan_to_finish(tables, resumes, event.dataset, made_of) if resumes else None
+    if earlier is not None:
+        plan, decision_set = load_plan(tables, earlier[0]), earlier[1]
+    else:
+        decisions = route_dataset(
+            tables,
+            event.dataset,
+            version,
+            routing=files.routing,
+            policy=policy,
+            catalog=files.catalog,
+            prices=prices,
+            settings=settings,
+            run_id=event.run_id,
+        )
+        plan = plan_dataset(
+            tables,
+            event.dataset,
+            version,
+            decisions=[asdict(decision) for decision in decisions],
+            arms=arms,
+            policy=policy,
+            compare_share=files.routing.compare_share,
+            batch_images=batch_images,
+            run_id=event.run_id,
+        )
+        decision_set = decisions[0].decision_set if decisions else None
+    in_force = replace(
+        event,
+        policy_digest=policy.digest,
+        price_book=prices.digest,
+        decision_set=decision_set,
+        plan_id=plan.plan_id,
+        summary={"made_of": made_of},
+    )
+    return plan, in_force
+
+
+def _models(arms: Mapping[str, ArmModels]) -> list[list[str]]:
+    """Name each arm with its models' digests."""
+    return [[arm, *(card.digest for card in models.cards)] for arm, models in sorted(arms.items())]
 
 
 def _sized_by(batches: Sequence[PlannedBatch], known: Mapping[str, Pace]) -> dict[str, int]:

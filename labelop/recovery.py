@@ -21,7 +21,7 @@ from labelop.jobs import DatasetJob, parse_job
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, is_landed, read_rows
 from labelop.queries import run_query
-from labelop.runs import CANCELLED, ENDED, FINISHED, INGESTED, STARTED, RunEvent, key_of, record, record_many
+from labelop.runs import CANCELLED, ENDED, FINISHED, INGESTED, PLANNED, STARTED, RunEvent, key_of, record, record_many
 from labelop.schemas import utc_now
 
 _LOOK_SECONDS = 2.0
@@ -106,6 +106,26 @@ def left_of(store: Store, run_id: str) -> list[Asked]:
             version = None  # another version has been handed over since; it is what counts
         left.append(replace(one, dataset_version=version, resumes=run_id))
     return left
+
+
+def plan_to_finish(store: Store, run_id: str, dataset: str, made_of: str) -> tuple[str, str | None] | None:
+    """Find the plan of a run that is being finished, if today's configuration would make it of the same things.
+
+    Levels may have changed since: every image is looked at again before it is read, and one that may not be where the
+    plan has it is withheld until the next night plans anew.
+
+    Args:
+        store: Where the tables are.
+        run_id: The run that is being finished.
+        dataset: Dataset name.
+        made_of: Digest of what a plan is made of beside the images; as in the summary of the event `planned`.
+
+    Returns:
+        The plan and the decisions it rests on; None when a plan has to be made.
+    """
+    rows = read_rows(store, "runs", filters=equal(run_id=run_id, dataset=dataset, event=PLANNED))
+    same = (row for row in rows if json.loads(row["summary"]).get("made_of") == made_of)
+    return next(((row["plan_id"], row["decision_set"]) for row in same), None)
 
 
 def open_work(store: Store, *, besides: Iterable[str] = (), quiet_seconds: float = QUIET_SECONDS) -> list[Asked]:

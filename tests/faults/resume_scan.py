@@ -20,9 +20,9 @@ import pyarrow as pa
 from labelop.catalog.cards import load_catalog
 from labelop.engines.prelabeller import ArmModels
 from labelop.landing.store import Store, land, land_many
-from labelop.prelabel.plan import pending, plan_dataset
+from labelop.prelabel.plan import load_plan, pending, plan_dataset
 from labelop.queries import run_query
-from labelop.recovery import Asked, left_of, start
+from labelop.recovery import Asked, left_of, plan_to_finish, start
 from labelop.runs import INGESTED, PLANNED, PRELABELLED, RunEvent, record
 from labelop.schemas import table as declared
 from labelop.schemas import utc_now
@@ -55,19 +55,19 @@ def scan(images: int, folder: str) -> dict[str, int | float | str]:
     counts: dict[str, int | float | str] = {"manifest_rows": images}
     with _timed(counts, "seconds_of_the_first_plan"):
         plan = plan_dataset(store, DATASET, VERSION, **given)
-    record(store, RunEvent(RUN, DATASET, VERSION, PLANNED, policy_digest=policy.digest, plan_id=plan.plan_id))
+    said = {"made_of": "configuration"}
+    record(store, RunEvent(RUN, DATASET, VERSION, PLANNED, "complete", plan_id=plan.plan_id, summary=said))
     landed = plan.batches[: len(plan.batches) // 2]
     for first in range(0, len(landed), _BATCHES_A_COMMIT):
         group = landed[first : first + _BATCHES_A_COMMIT]
         land_many(store, "prelabels", [(b.batch_id, _filled("prelabels", b.image_ids, b.batch_id)) for b in group])
     with _timed(counts, "seconds_of_labelop_runs"):
         [row] = run_query(store, "run_states", {"run": RUN}).to_pylist()
-    with _timed(counts, "seconds_of_what_is_left"):
-        [left] = left_of(store, RUN)
     with _timed(counts, "seconds_of_resume_scan"):
-        again = plan_dataset(store, DATASET, VERSION, **given)
-        waiting = pending(store, again.batches)
-    assert again.plan_id == plan.plan_id
+        [left] = left_of(store, RUN)
+        found = plan_to_finish(store, RUN, DATASET, "configuration")
+        assert found is not None
+        waiting = pending(store, load_plan(store, found[0]).batches)
     assert left.dataset_version == VERSION
     assert len(waiting) == row["missing_batches_count"] == len(plan.batches) - len(landed)
     return counts | {"batches": len(plan.batches), "batches_landed": len(landed), "batches_missing": len(waiting)}

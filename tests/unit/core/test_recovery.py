@@ -20,8 +20,8 @@ from labelop.errors import EngineUnavailableError, RunCancelledError, RunFailedE
 from labelop.jobs import DatasetJob, parse_job, read_night
 from labelop.landing.store import Store, read_rows
 from labelop.queries import run_query
-from labelop.recovery import Asked, CancelWatch, cancel, end, is_cancelled, left_of, open_work, start
-from labelop.runs import FINISHED, INGESTED, PRELABELLED, RunEvent, record
+from labelop.recovery import Asked, CancelWatch, cancel, end, is_cancelled, left_of, open_work, plan_to_finish, start
+from labelop.runs import FINISHED, INGESTED, PLANNED, PRELABELLED, RunEvent, record
 from tasks.dispatch import embedded
 from tests.small_sample import make_night
 
@@ -74,6 +74,15 @@ def test_an_unknown_run_is_refused_by_its_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match="is not in") as caught:
         left_of(store, "night-2")
     assert "Did you mean night-1?" in caught.value.hint
+
+
+def test_a_plan_is_taken_over_only_where_it_would_be_made_of_the_same(tmp_path: Path) -> None:
+    """Another policy, model or size makes another digest, and then the resumed run plans anew."""
+    store = started(tmp_path)
+    record(store, RunEvent("r1", "a", "v", PLANNED, plan_id="p1", decision_set="d1", summary={"made_of": "this"}))
+    assert plan_to_finish(store, "r1", "a", "this") == ("p1", "d1")
+    assert plan_to_finish(store, "r1", "a", "that") is None
+    assert plan_to_finish(store, "r1", "b", "this") is None
 
 
 def test_the_night_takes_up_what_died_and_leaves_what_was_cancelled(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def night(tmp_path: Path) -> Night:
 
 
 @pytest.mark.slow
-def test_a_night_that_failed_is_finished_by_resume(night: Night) -> None:
+def test_a_night_that_failed_is_finished_by_resume(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resuming does what is left with the same batches, takes nothing in again, and ends as complete."""
 
     def fail(**_: object) -> None:
@@ -171,6 +180,7 @@ def test_a_night_that_failed_is_finished_by_resume(night: Night) -> None:
     with pytest.raises(RunFailedError, match="labelop resume r1"):
         night.run("r1", fail)
     assert states(night.store) == {"r1": ("partial", 1)}
+    monkeypatch.setattr("flows.prelabel_dataset.plan_dataset", None)  # nothing has changed, so nothing is planned anew
     night.run("r2", resumes="r1")
     assert night.ingests == ["r1"]
     done, planned = night.landed()
