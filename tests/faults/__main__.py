@@ -16,6 +16,7 @@ PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("tests.faults.site_cut",),
     ("tests.faults.orchestrator",),
     ("tests.faults.resume_scan",),
+    ("tests.faults.growth",),
 )
 """Module and arguments of each program; a program asserts what must hold and keeps its counts by `results.kept`."""
 

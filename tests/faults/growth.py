@@ -1,0 +1,92 @@
+"""How the memory of a worker grows over many images, with an engine that costs nothing.
+
+`python -m tests.faults.growth` lands a plan of 100,000 images in another process, does its shards one after the other
+in this one, as a worker would that never ends, and fits a line through what is resident after each shard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from bench import orchestration
+from bench.photos import ROOT
+from flows.prelabel_batches import prelabel_batches
+from labelop.catalog.cards import load_catalog
+from labelop.engines.prelabeller import ArmModels
+from labelop.landing.store import Store, read
+from labelop.prelabel import shard as sharding
+from labelop.settings import load_settings
+from tests.faults.results import kept
+
+_PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+_WARM_SHARE = 0.2
+"""Part of the shards that is left out of the line: pools and caches fill once."""
+
+
+def grow(images: int, shard_batches: int) -> dict[str, int | float | str]:
+    """Prelabel that many images.
+
+    Returns:
+        Counts, the memory at begin and end, and the slope of the line in MiB for 10,000 images.
+    """
+    with tempfile.TemporaryDirectory(prefix="labelop-growth-") as folder:
+        settings = load_settings(store=f"{folder}/store")
+        store = Store(settings.store)
+        arms = {"local": ArmModels(load_catalog(settings.catalog)[orchestration.ENGINES[0]])}
+        vars(sharding)["arm_models"] = lambda *_: arms
+        vars(sharding)["open_local"] = orchestration._fixed
+        given = argparse.Namespace(images=images, batch_images=256, engine="fixed", folder=Path(folder) / "images")
+        orchestration._files(given.folder, images, "fixed")
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            plan = pool.submit(orchestration._plan, store, settings, arms, given).result()
+        os.environ["LABELOP_CONFIG"] = str(ROOT / "data/sample/config")
+        done, resident = [], []
+        started = time.monotonic()
+        for first in range(0, len(plan), shard_batches):
+            last = min(first + shard_batches, len(plan)) - 1
+            prelabel_batches.fn(plan[0], "onprem", first, last, "cells", settings.store)
+            done.append(min(images, (last + 1) * 256))
+            resident.append(_resident_mib())
+        seconds = time.monotonic() - started
+        landed = read(store, "prelabels", columns=["image_id"])["image_id"]
+        assert len(landed) == len(landed.unique()) == images
+    warm = int(len(done) * _WARM_SHARE)
+    slope = float(np.polyfit(np.array(done[warm:]) / 10_000, resident[warm:], 1)[0])
+    return {
+        "images": images,
+        "shards": len(done),
+        "mib_after_the_first_shard": round(resident[0], 1),
+        "mib_at_the_end": round(resident[-1], 1),
+        "mib_at_most": round(max(resident), 1),
+        "mib_for_10_000_images": round(slope, 3),
+        "ms_an_image": round(1e3 * seconds / images, 2),
+    }
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MIB
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--shard-batches", type=int, default=16)
+    given = parser.parse_args()
+    with kept("memory-growth", "Prelabel many images in one process with an engine that costs nothing.") as counts:
+        counts.update(grow(given.images, given.shard_batches))
+    sys.stdout.write(json.dumps(counts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
