@@ -183,8 +183,7 @@ def nightly(
             given = {"dataset": dataset, "source": source, "source_format": source_format, "reviews": folder}
             jobs = [parse_job({**given, "sensitivity": sensitivity, "ontology": ontology})]
         # a night of one dataset is asked for by hand: nobody expects it to do others
-        others = night is not None
-        _run_night(settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=others)
+        _run_night(settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=bool(night))
 
 
 _JOB_OPTIONS = ("dataset", "source", "source_format", "sensitivity", "ontology", "reviews")
@@ -224,10 +223,10 @@ def resume(
     from labelop.recovery import left_of  # noqa: PLC0415
 
     with running(store) as (settings, tables):
-        if not left_of(tables, run):
+        if left_of(tables, run):
+            _run_night(settings, tables, [], report_file, output, resumes=run)
+        else:
             typer.echo(f"Nothing is left of {run}.")
-            return
-        _run_night(settings, tables, [], report_file, output, resumes=run)
 
 
 def _run_night(
