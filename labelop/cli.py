@@ -283,9 +283,8 @@ def doctor(
             from tasks.reconcile import reconcile  # noqa: PLC0415 - Prefect takes seconds to import
 
             findings += [Finding(**found) for found in reconcile(fix=fix)]
-        show_rows([asdict(finding) for finding in findings], output, title="Doctor")
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+        show_rows([asdict(one) for one in findings], output, title="Doctor")
+    raise typer.Exit(0 if all(one.ok for one in findings) else 1)
 
 
 def main() -> NoReturn:
