@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
-from labelop.engines.answers import SERVER_FAULTS
 from labelop.engines.base import RawOutputs
 from labelop.engines.columns import PredictionColumns
 from labelop.engines.lanes import ImageItem, Lane, Ready
 from labelop.engines.postprocess import Detections, read_class_scores, read_detections
 from labelop.engines.segment import Prompted, segment
-from labelop.engines.spent import Spent
-from labelop.errors import EngineError, EngineUnavailableError, ModelInputError, PlacementForbiddenError
+from labelop.engines.spent import Cost, Spent
+from labelop.errors import EngineError, LabelopError, ModelInputError, PlacementForbiddenError
 from labelop.ids import numbered_ids
 from labelop.ingest.decode import Frame
 from labelop.labels import Prediction
@@ -76,23 +75,6 @@ class ImageResult:
     """The part of `infer_seconds` that the detector took, so that detectors can be compared."""
 
 
-def require_an_answer(what: str, results: Sequence[ImageResult]) -> None:
-    """Refuse results that all say nothing of their images: they would be taken for done, and nobody would ask again.
-
-    A failure among good answers stays that image's own.
-
-    Raises:
-        EngineUnavailableError: The engine or its server failed at every image that it was asked for.
-    """
-    asked = [result for result in results if result.outcome != "withheld"]
-    codes = {str(result.reason) for result in asked if result.outcome == "failed"}
-    if asked and all(result.outcome == "failed" for result in asked) and codes <= SERVER_FAULTS:
-        raise EngineUnavailableError(
-            f"{what}: the engine failed at all of {len(asked)} images ({', '.join(sorted(codes))}).",
-            hint="The server is at fault, not the images: nothing was landed, the next run asks again.",
-        )
-
-
 def arm_parameters(arm: ArmModels) -> dict[str, Any]:
     """Name the models beside the detector; part of the batch id, known without opening anything."""
     others = {"segmenter": arm.segmenter, "classifier": arm.classifier}
@@ -145,7 +127,14 @@ class ComposedArm:
                 results[i] = _refused(items[i], "withheld", str(answer.context.get("code", "PLACEMENT_FORBIDDEN")))
             else:
                 ready.append((i, answer))
-        for (i, _), result in zip(ready, self._attempt([one for _, one in ready], Spent(len(ready))), strict=True):
+        costs = [Cost() for _ in ready]
+        try:
+            answered = self._attempt([one for _, one in ready], Spent(costs))
+        except LabelopError as error:
+            # no image has a result that could bear them
+            error.context["costs"] = costs
+            raise
+        for (i, _), result in zip(ready, answered, strict=True):
             results[i] = result
         return [results[i] for i in range(len(items))]
 

@@ -17,14 +17,13 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException
 from queue import Empty, LifoQueue
-from socket import gaierror
-from ssl import SSLError
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 import gevent
 import numpy as np
 from geventhttpclient import HTTPClient
+from geventhttpclient.header import Headers
 from numpy.typing import NDArray
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
@@ -35,8 +34,8 @@ _CONNECT_SECONDS = 5.0
 _BLOCK_BYTES = 1 << 16
 MAX_TEXT_BYTES = 1 << 20
 """Largest description of a model taken."""
-_UNREACHED = (ConnectionRefusedError, gaierror, SSLError)
-"""What ends a request before its body is sent."""
+_MAX_HEADERS_BYTES = 1 << 16
+"""Largest head of an answer taken."""
 _KINDS: dict[int, Kind] = {
     400: "bad_input",
     401: "not_admitted",
@@ -151,6 +150,7 @@ class _Line:
     def __init__(self, parts: SplitResult) -> None:
         self._parts = parts
         self._client: Any = None
+        self._is_reached = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="http")
 
     def ask(self, asked: _Asked, timeout_seconds: float, travelled: Travelled) -> tuple[Any, bytes]:
@@ -168,7 +168,7 @@ class _Line:
 
     def _ask(self, asked: _Asked, timeout_seconds: float, travelled: Travelled) -> tuple[Any, bytes]:
         response: Any = None
-        travelled.sent_bytes += len(asked.body)
+        self._is_reached = False
         try:
             # the client's own timeout starts anew with each byte: a server that drips would never be late
             with gevent.Timeout(timeout_seconds, TimeoutError("too late")):
@@ -181,30 +181,55 @@ class _Line:
             raise ConnectionError(str(error) or type(error).__name__) from error
         except RefusedError:
             raise
-        except BaseException as error:
-            if isinstance(error, _UNREACHED):
-                travelled.sent_bytes -= len(asked.body)
+        except BaseException:
             self._drop()
             raise
         finally:
+            if self._is_reached:
+                travelled.sent_bytes += len(asked.body)
             if response is not None:
                 response.release()  # what is left in it belongs to a request that is over
 
     def _open(self, timeout_seconds: float) -> Any:
         if self._client is None:
-            self._client = HTTPClient(
+            client: Any = HTTPClient(
                 self._parts.hostname or "",
                 port=self._parts.port,
                 ssl=self._parts.scheme == "https",
                 connection_timeout=min(_CONNECT_SECONDS, timeout_seconds),
                 network_timeout=timeout_seconds,
+                headers_type=_Headers,
             )
+            # a request that fails before it has a connection looks like one that fails later, a timeout above all
+            pool = client._connection_pool  # noqa: SLF001 - the client has no other word for it
+            connect = pool.get_socket
+
+            def connected() -> Any:
+                sock = connect()
+                self._is_reached = True
+                return sock
+
+            pool.get_socket = connected
+            self._client = client
         return self._client
 
     def _drop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+class _Headers(Headers):
+    """The head of an answer, which may not grow for as long as a server sends."""
+
+    _size = 0
+
+    def add(self, key: str, value: Any) -> None:
+        """Take one line of it."""
+        self._size += len(key) + len(value)
+        if self._size > _MAX_HEADERS_BYTES:
+            raise ValueError(f"a head of more than {_MAX_HEADERS_BYTES} bytes")
+        super().add(key, value)
 
 
 def _path(model: str) -> str:

@@ -87,6 +87,7 @@ class Prelabeller(Protocol):
         Raises:
             EngineUnavailableError: The server did not answer; nothing is decided about these images.
             EngineTimeoutError: The same, by time.
+            LabelopError: With `costs` in its context, what was spent until then (`Cost`).
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,22 +18,34 @@ from labelop.engines.lanes import Lane, Ready
 from labelop.engines.transport import Travelled
 
 
+@dataclass(slots=True)
+class Cost:
+    """What something took until now."""
+
+    infer_seconds: float = 0.0
+    """Time inside the engine, or until the server's answer."""
+    sent_bytes: int = 0
+    """Bytes of its requests."""
+    received_bytes: int = 0
+    """Bytes of its answers."""
+    detector_seconds: float = 0.0
+    """The detector's part of `infer_seconds`."""
+
+
 class Spent:
     """Time and bytes per image of one pass.
 
     Args:
-        count: Images of the pass; they are named by their index.
+        costs: One account per image of the pass; images are named by their index.
     """
 
-    def __init__(self, count: int) -> None:
-        self._seconds = [0.0] * count
-        self._sent = [0] * count
-        self._received = [0] * count
-        self._detector = [0.0] * count
+    def __init__(self, costs: Sequence[Cost]) -> None:
+        self._costs = costs
 
     def note_detector(self) -> None:
         """Remember what has been spent until now as the detector's part."""
-        self._detector = list(self._seconds)
+        for cost in self._costs:
+            cost.detector_seconds = cost.infer_seconds
 
     def shared(self, lane: Lane, card: ModelCard, ready: list[Ready]) -> RawOutputs:
         """Run all images, in passes of as many as the model takes; those of one pass bear equal shares of it."""
@@ -54,21 +67,19 @@ class Spent:
             yield travelled
         finally:
             seconds = time.perf_counter() - started
-            for place, index in enumerate(indices):
-                self._seconds[index] += seconds / len(indices)
-                self._sent[index] += _share(travelled.sent_bytes, len(indices), place)
-                self._received[index] += _share(travelled.received_bytes, len(indices), place)
+            for place, cost in enumerate(self._costs[index] for index in indices):
+                cost.infer_seconds += seconds / len(indices)
+                cost.sent_bytes += _share(travelled.sent_bytes, len(indices), place)
+                cost.received_bytes += _share(travelled.received_bytes, len(indices), place)
 
     def alone(self, index: int) -> Spent:
         """Give one image's account, to be gone on with alone."""
-        one = Spent(1)
-        one._seconds, one._detector = [self._seconds[index]], [self._detector[index]]
-        one._sent, one._received = [self._sent[index]], [self._received[index]]
-        return one
+        return Spent([self._costs[index]])
 
     def of(self, index: int) -> tuple[float, int, int, float]:
         """Give one image's seconds, bytes sent and received, and the detector's part of the seconds."""
-        return self._seconds[index], self._sent[index], self._received[index], self._detector[index]
+        cost = self._costs[index]
+        return cost.infer_seconds, cost.sent_bytes, cost.received_bytes, cost.detector_seconds
 
 
 def _share(total: int, count: int, place: int) -> int:

@@ -6,16 +6,12 @@ no orchestrator.
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from labelop.engines.compose import require_an_answer
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError, kept_first
@@ -23,12 +19,12 @@ from labelop.ingest.decode import Frame
 from labelop.ingest.decoders import decoders
 from labelop.ingest.originals import read_frame
 from labelop.landing.store import Store, land_many
+from labelop.prelabel.attempt import Attempt
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
-from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_by_side
+from labelop.prelabel.pipeline import Reader, groups, side_by_side
 from labelop.prelabel.plan import PlannedBatch
 from labelop.prelabel.refusals import note_kept, refusal_rows
-from labelop.prelabel.rows import prelabel_rows, worker_name
-from labelop.schemas import utc_now
+from labelop.prelabel.rows import prelabel_rows
 
 __all__ = [
     "BatchContext",
@@ -109,13 +105,14 @@ def run_batch(
         Rows for `prelabels` and `usage`; nothing has landed yet.
 
     Raises:
-        EngineUnavailableError: The engine could not be reached, or failed at every image; nothing became of the batch.
+        EngineUnavailableError: The engine could not be reached, or fails at whatever it is asked; nothing became of the
+            batch.
         SourceUnavailableError: The originals cannot be read now; nothing became of the batch.
         PlanOutdatedError: Its images would leave in another form than planned; nothing was read.
         OSError: The egress log does not take which images stayed; nothing became of the batch.
     """
     context.check_forms(batch)
-    attempt = _Attempt(context, batch, prelabeller, cold_start_seconds)
+    attempt = Attempt(context, batch, prelabeller, cold_start_seconds)
     reader = open_originals(context) if originals is None else originals
     lanes = lanes_of(context.settings.engine_threads, prelabeller.most_passes)
     try:
@@ -125,13 +122,15 @@ def run_batch(
         items = attempt.usable(reader.take(wanted, _CHUNK_IMAGES, next_wanted))
         passes = groups(items, prelabeller.most_images, lambda item: item.pixels.nbytes)
         side_by_side(attempt.ask, passes, lanes, attempt.note)
-        require_an_answer(f"Batch {batch.batch_id}", attempt.answered)
+        if doubtful := attempt.doubtful():
+            again = reader.take([one for one in wanted if one[0] in doubtful], _CHUNK_IMAGES, next_wanted)
+            side_by_side(attempt.ask, attempt.witnessed(again), 1, attempt.judge)
     except BaseException as error:
         # who interrupts has paid for what was asked until then, too
         if attempt.asked and book is not None:
             outcome = "failed" if isinstance(error, Exception) else "cancelled"
             with kept_first(error, f"Booking the attempt at batch {batch.batch_id}"):
-                book(attempt.usage(outcome, len(attempt.answered)))
+                book(attempt.usage(outcome, len({one.image_id for one in attempt.answered})))
         raise
     finally:
         if originals is None:
@@ -145,76 +144,6 @@ def run_batch(
         attempt.usage("finished", len(batch.image_ids)),
         refusal_rows(context, batch, results),
     )
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What one attempt has spent so far, so that it can be booked wherever it ends."""
-
-    context: BatchContext
-    batch: PlannedBatch
-    prelabeller: Prelabeller
-    cold_start_seconds: float | None
-    asked: bool = False
-    """Whether the prelabeller was asked anything: before that an attempt costs nothing."""
-    refused: list[ImageResult] = field(default_factory=list)
-    """Images that were never handed to the prelabeller."""
-    answered: list[ImageResult] = field(default_factory=list)
-    """What the prelabeller said."""
-    passes: list[tuple[float, float]] = field(default_factory=list)
-    """When each pass began and ended."""
-    started: datetime = field(default_factory=utc_now)
-    clock: float = field(default_factory=time.perf_counter)
-
-    def usable(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[ImageItem]:
-        """Keep back what no model will see."""
-        for one in loaded:
-            if isinstance(one, ImageResult):
-                self.refused.append(one)
-            else:
-                yield one
-
-    def ask(self, items: list[ImageItem]) -> list[ImageResult]:
-        """Prelabel the images of one pass; called from several threads."""
-        self.asked = True
-        return self.prelabeller.prelabel(items)
-
-    def note(self, done: Pass[list[ImageResult]]) -> None:
-        """Keep what a pass answered, also when another one fails."""
-        self.answered += done.answers
-        self.passes.append((done.started, done.ended))
-
-    def _share(self) -> float:
-        """Give the share of a second that one second of a pass counts: passes side by side divide it among them."""
-        total = sum(ended - started for started, ended in self.passes)
-        return busy_seconds(self.passes) / total if total > 0 else 1.0
-
-    def usage(self, outcome: str, images_count: int) -> dict[str, Any]:
-        """Make the attempt's row."""
-        share = self._share()
-        return {
-            "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
-            "batch_id": self.batch.batch_id,
-            "dataset": self.context.plan.dataset,
-            "dataset_version": self.context.plan.dataset_version,
-            "arm": self.batch.arm,
-            "role": self.batch.role,
-            "placement": self.batch.placement,
-            "worker": worker_name(),
-            "model_id": self.batch.model_id,
-            "engine": self.prelabeller.engine_name,
-            "images_count": images_count,
-            "wall_seconds": time.perf_counter() - self.clock,
-            "cold_start_seconds": self.cold_start_seconds,
-            "infer_seconds": share * sum(r.infer_seconds for r in self.answered),
-            "detector_seconds": share * sum(r.detector_seconds for r in self.answered),
-            "sent_bytes": sum(r.sent_bytes for r in self.answered),
-            "received_bytes": sum(r.received_bytes for r in self.answered),
-            "outcome": outcome,
-            "simulated": self.prelabeller.simulated,
-            "run_id": self.context.run_id,
-            "started_at": self.started,
-        }
 
 
 def land_batches(store: Store, results: Sequence[BatchResult]) -> list[bool]:

@@ -14,7 +14,8 @@ WITH session AS (
         sum(received_bytes) AS received_bytes,
         bool_or(simulated) AS simulated
     FROM usage
-    WHERE role IN ('chosen', 'compare')
+    -- of what reached no server the cloud bills nothing; its seconds were spent waiting and stay in `usage`
+    WHERE role IN ('chosen', 'compare') AND (placement <> 'cloud' OR sent_bytes IS DISTINCT FROM 0)
     GROUP BY dataset, dataset_version, arm, placement, run_id
 ),
 used AS (

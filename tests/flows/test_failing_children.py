@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from flows.ingest_dataset import ingest_dataset
 from flows.nightly import nightly
 from flows.prelabel_dataset import prelabel_dataset
+from labelop.cli import app
 from labelop.errors import (
     AnnotationError,
     CatalogError,
@@ -23,6 +25,7 @@ from labelop.errors import (
 )
 from labelop.landing.store import Store, read_rows
 from tasks.dispatch import embedded
+from tests.contract.doubles import http_server
 from tests.small_sample import ROOT, make_night
 
 
@@ -90,6 +93,33 @@ def test_a_dead_cloud_leaves_the_premises_at_work(tmp_path: Path) -> None:
     assert landed == {key for key, placement in planned.items() if placement == "onprem"}
     # no image came near the cloud, so nothing is booked there
     assert {(row["placement"], row["outcome"]) for row in read_rows(tables, "usage")} == {("onprem", "finished")}
+
+
+def test_a_cloud_that_fails_at_everything_is_asked_again_the_next_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night whose server answers 500 to all ends with exit code 1; the next one, with a good one, lands the rest."""
+    night = make_night(tmp_path / "sample", images=4)
+    night.write_text(yaml.safe_dump(yaml.safe_load(night.read_text())[:1]))
+    tables = Store(str(tmp_path / "store"))
+    words = ["demo", "--store", tables.root, "--night", str(night), "--batch-images", "4"]
+    with http_server(lambda: (500, {}, b'{"error": "broken"}')) as (url, seen):
+        monkeypatch.setenv("LABELOP_CLOUD_URL", url)
+        first = CliRunner().invoke(app, words)
+    assert (first.exit_code, "Traceback" in first.output) == (1, False)
+    assert "The server is at fault, not the images" in first.stderr
+    assert seen
+    planned = {row["batch_id"] for row in read_rows(tables, "batches")}
+    assert {row["placement"] for row in read_rows(tables, "prelabels")} == {"onprem"}
+    failed = [row for row in read_rows(tables, "usage") if row["placement"] == "cloud"]
+    assert all(row["outcome"] == "failed" and row["sent_bytes"] > 0 for row in failed)
+    monkeypatch.delenv("LABELOP_CLOUD_URL")
+    second = CliRunner().invoke(app, words)
+    assert second.exit_code == 0, second.stderr
+    landed = read_rows(tables, "prelabels")
+    assert {row["batch_id"] for row in landed} == planned == {row["batch_id"] for row in read_rows(tables, "batches")}
+    assert "cloud" in {row["placement"] for row in landed}
+    assert "failed" not in {row["outcome"] for row in landed}
 
 
 def test_a_child_with_a_wrong_configuration_is_not_sent_again(tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""One attempt at a batch: what was answered, what that cost, and whether a failure is an image's or its server's.
+
+Knows no table, no original and no thread.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from labelop.engines.answers import SERVER_FAULTS
+from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
+from labelop.engines.spent import Cost
+from labelop.errors import EngineUnavailableError, LabelopError
+from labelop.prelabel.context import BatchContext
+from labelop.prelabel.pipeline import Pass, busy_seconds
+from labelop.prelabel.plan import PlannedBatch
+from labelop.prelabel.rows import worker_name
+from labelop.schemas import utc_now
+
+_HINT = "The server is at fault, not the images: nothing was landed, the next run asks again."
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one attempt has got and spent so far, so that it can be booked wherever it ends."""
+
+    context: BatchContext
+    batch: PlannedBatch
+    prelabeller: Prelabeller
+    cold_start_seconds: float | None
+    asked: bool = False
+    """Whether the prelabeller was asked anything: before that an attempt costs nothing."""
+    refused: list[ImageResult] = field(default_factory=list)
+    """Images that were never handed to the prelabeller."""
+    answered: list[ImageResult] = field(default_factory=list)
+    """What the prelabeller said; of an image that was asked for again, the later answer counts."""
+    lost: list[Cost] = field(default_factory=list)
+    """What passes cost that ended without an answer."""
+    witness: ImageItem | None = None
+    """An image that was answered well."""
+    passes: list[tuple[float, float]] = field(default_factory=list)
+    """When each pass began and ended."""
+    started: datetime = field(default_factory=utc_now)
+    clock: float = field(default_factory=time.perf_counter)
+
+    def usable(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[ImageItem]:
+        """Keep back what no model will see."""
+        for one in loaded:
+            if isinstance(one, ImageResult):
+                self.refused.append(one)
+            else:
+                yield one
+
+    def ask(self, items: list[ImageItem]) -> list[ImageResult]:
+        """Prelabel the images of one pass; called from several threads."""
+        self.asked = True
+        started = time.perf_counter()
+        try:
+            results = self.prelabeller.prelabel(items)
+        except LabelopError as error:
+            self.passes.append((started, time.perf_counter()))
+            self.lost += error.context.pop("costs", ())
+            raise
+        self.witness = self.witness or next(
+            (item for item, one in zip(items, results, strict=True) if one.outcome in {"ok", "empty"}), None
+        )
+        return results
+
+    def note(self, done: Pass[list[ImageResult]]) -> None:
+        """Keep what a pass answered, also when another one fails."""
+        self.answered += done.answers
+        self.passes.append((done.started, done.ended))
+
+    def doubtful(self) -> set[str]:
+        """Name the images that may have failed by their server's fault.
+
+        Raises:
+            EngineUnavailableError: Nothing was answered well, so none of these failures is an image's own.
+        """
+        failed = [one for one in self.answered if one.outcome == "failed" and one.reason in SERVER_FAULTS]
+        if failed and self.witness is None:
+            raise EngineUnavailableError(
+                f"Batch {self.batch.batch_id}: the engine answered none of its images, and failed at {len(failed)} "
+                f"({', '.join(sorted({str(one.reason) for one in failed}))}).",
+                hint=_HINT,
+            )
+        return {one.image_id for one in failed}
+
+    def witnessed(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[list[ImageItem]]:
+        """Put beside each image one that was answered well before, so that the next failure says whose it is.
+
+        What cannot be read a second time keeps its first answer.
+        """
+        for one in loaded:
+            if self.witness is not None and isinstance(one, ImageItem):
+                yield [one, self.witness]
+
+    def judge(self, done: Pass[list[ImageResult]]) -> None:
+        """Keep what was answered to an image and its witness.
+
+        Raises:
+            EngineUnavailableError: The server fails at what it could do before: it broke, and no image is at fault.
+        """
+        self.note(done)
+        if done.answers[-1].outcome == "failed":
+            raise EngineUnavailableError(
+                f"Batch {self.batch.batch_id}: the engine fails at image {done.answers[-1].image_id}, which it has "
+                f"answered before ({done.answers[-1].reason}).",
+                hint=_HINT,
+            )
+
+    def usage(self, outcome: str, images_count: int) -> dict[str, Any]:
+        """Make the attempt's row."""
+        # passes side by side divide each second among them
+        total = sum(ended - started for started, ended in self.passes)
+        share = busy_seconds(self.passes) / total if total > 0 else 1.0
+        costs: list[ImageResult | Cost] = [*self.answered, *self.lost]
+        return {
+            "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
+            "batch_id": self.batch.batch_id,
+            "dataset": self.context.plan.dataset,
+            "dataset_version": self.context.plan.dataset_version,
+            "arm": self.batch.arm,
+            "role": self.batch.role,
+            "placement": self.batch.placement,
+            "worker": worker_name(),
+            "model_id": self.batch.model_id,
+            "engine": self.prelabeller.engine_name,
+            "images_count": images_count,
+            "wall_seconds": time.perf_counter() - self.clock,
+            "cold_start_seconds": self.cold_start_seconds,
+            "infer_seconds": share * sum(one.infer_seconds for one in costs),
+            "detector_seconds": share * sum(one.detector_seconds for one in costs),
+            "sent_bytes": sum(one.sent_bytes for one in costs),
+            "received_bytes": sum(one.received_bytes for one in costs),
+            "outcome": outcome,
+            "simulated": self.prelabeller.simulated,
+            "run_id": self.context.run_id,
+            "started_at": self.started,
+        }
