@@ -36,7 +36,7 @@ from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, failing_in_one_line, show_rows, show_sections, warn
 from labelop.cli_review import review_app
 from labelop.cli_runs import runs_app
-from labelop.cli_sensitivity import classify_app
+from labelop.cli_sensitivity import classify_app, retention_app
 from labelop.cli_site import add_sync, site_app
 from labelop.cli_store import upkeep_app
 from labelop.cli_unpack import unpack_app
@@ -44,7 +44,7 @@ from labelop.egress.environment import ONPREM
 from labelop.errors import LabelopError
 from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
 from labelop.landing.store import Store
-from labelop.settings import Settings, process_environment
+from labelop.settings import Settings, leave_no_dumps, process_environment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,6 +52,7 @@ app = typer.Typer(
     help="Prelabel images on premises or in the cloud, review every draft, and know what each path really cost.",
 )
 app.add_typer(classify_app, name="classify")
+app.add_typer(retention_app)
 app.add_typer(review_app, name="review")
 models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
@@ -290,6 +291,7 @@ def doctor(
 def main() -> NoReturn:
     """Entry point of the `labelop` command; ends the process with the command's exit code."""
     code: object = 0
+    leave_no_dumps()
     try:
         app()
     except SystemExit as ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from labelop.errors import ManifestError
 from labelop.jobs import LevelText
 
 classify_app = typer.Typer(help="Decide how sensitive each image is; unknown counts as restricted.")
+retention_app = typer.Typer()
 
 
 @classify_app.callback(invoke_without_command=True)
@@ -140,3 +142,21 @@ def evaluate(
             typer.echo(f"clean pictures kept home needlessly: {needless_share(judged, policy):.4f}")
             for one in misses(judged):
                 typer.echo(f"too low: {one.file} is {one.level.text}, holds {', '.join(sorted(one.holds))}")
+
+
+@retention_app.command()
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what has run out.")] = False,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Drop evidence that was kept for as long as `retention_days` of policy.yaml says; files follow at a later call."""
+    from labelop.runs import new_run_id  # noqa: PLC0415
+    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
+    from labelop.sensitivity.retention import RunOut, retain, run_out  # noqa: PLC0415
+
+    with running(store) as (settings, tables):
+        policy = load_policy(settings.config / "policy.yaml")
+        found = run_out(tables, policy, settings) if dry_run else retain(tables, policy, settings, new_run_id("retain"))
+        title = "has run out" if dry_run else "dropped"
+        show_rows([asdict(one) for one in found], output, title=title, columns=list(RunOut.__annotations__))

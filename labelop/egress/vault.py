@@ -100,6 +100,10 @@ class Vault:
         overwrite(path)
         return True
 
+    def has_key(self, dataset: str) -> bool:
+        """Say whether something may have been sealed for a dataset that can still be opened."""
+        return self._path(dataset).exists()
+
     def datasets_count(self) -> int:
         """Count the datasets that have a key."""
         return len(list(self._folder.glob("*.key")))

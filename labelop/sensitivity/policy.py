@@ -80,6 +80,7 @@ class _ReleaseForm(_Form):
     downscale_px: Annotated[int, Field(ge=16, le=65_535)] | None = None
 
 
+_FOR_GOOD = 1 << 31
 _When = Literal["open", "always", "never"]
 
 
@@ -102,6 +103,16 @@ class _PolicyForm(_Form):
     path_rules: list[_RuleForm] = Field(default_factory=list)
     owners: dict[_Name, _OwnerForm] = Field(default_factory=dict)
     release: list[_ReleaseForm] = Field(default_factory=list)
+    retention_days: dict[_LevelText, Annotated[int, Field(ge=1, le=36_500)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_retention(self) -> _PolicyForm:
+        # the highest evidence goes first: what is left never explains more than there was, so it can open nothing
+        days = {Level.from_text(text): count for text, count in self.retention_days.items()}
+        kept = [days.get(level, _FOR_GOOD) for level in sorted(Level)]
+        if kept != sorted(kept, reverse=True):
+            raise ValueError("retention_days may not keep evidence of a level longer than that of the level below it")
+        return self
 
     @model_validator(mode="after")
     def _check_ids(self) -> _PolicyForm:
@@ -150,6 +161,8 @@ class SensitivityPolicy:
     """Owner by dataset."""
     release_rules: tuple[ReleaseRule, ...]
     """What may leave after redaction, in the order of the file."""
+    retention_days: Mapping[Level, int]
+    """Days for which evidence of a level is kept; a level that is not in it is kept for good."""
 
     def allowed_placements(self, level: Level) -> frozenset[str]:
         """Give the placements where images of this level may be; under a stale policy those of restricted."""
@@ -172,7 +185,8 @@ def load_policy(path: Path, *, today: date | None = None) -> SensitivityPolicy:
     """
     form = read_form(path, _PolicyForm)
     stale = (today or utc_now().date()) > form.valid_until
-    content = form.model_dump(mode="json", by_alias=True)
+    # how long evidence is kept changes no level: images need not be classified again
+    content = form.model_dump(mode="json", by_alias=True, exclude={"retention_days"})
     used = {name: getattr(form.signals, name) for name in PIXEL_SIGNALS}
     versions = {name: module.VERSION for name, module in CHEAP_SIGNALS.items()} | {
         name: module.VERSION for name, module in PIXEL_SIGNALS.items() if used[name] != "never"
@@ -200,4 +214,5 @@ def load_policy(path: Path, *, today: date | None = None) -> SensitivityPolicy:
             )
             for r in form.release
         ),
+        retention_days={Level.from_text(text): days for text, days in form.retention_days.items()},
     )

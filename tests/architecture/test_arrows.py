@@ -16,7 +16,7 @@ PRODUCT = ("labelop", "tasks", "flows")
 
 ADAPTERS = {
     "cryptography": {"labelop/egress/keys.py", "labelop/egress/public_keys.py", "labelop/egress/vault.py"},
-    "deltalake": {"labelop/landing/store.py", "labelop/landing/tables.py", "labelop/landing/upkeep.py"},
+    "deltalake": {f"labelop/landing/{name}.py" for name in ("drop", "store", "tables", "upkeep")},
     "duckdb": {"labelop/queries.py"},
     "gevent": {"labelop/engines/over_http.py"},
     "geventhttpclient": {"labelop/engines/over_http.py"},
