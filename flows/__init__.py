@@ -1,8 +1,9 @@
 """Prefect flows, one per file; a flow never imports another, it names its deployment.
 
-Importing them makes the libraries of this process quiet, before any of them is asked for work.
+Importing them makes the libraries of this process quiet, before any of them is asked for work, and its crashes too.
 """
 
-from labelop.settings import be_quiet
+from labelop.settings import be_quiet, leave_no_dumps
 
 be_quiet()
+leave_no_dumps()

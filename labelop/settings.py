@@ -6,6 +6,7 @@ Knows names and defaults, not what is in the files they point at.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -171,6 +172,12 @@ def be_quiet(*names: str) -> None:
     """
     for name in names or QUIET:
         os.environ.setdefault(name, QUIET[name])
+
+
+def leave_no_dumps() -> None:
+    """Let a crash of this process or its children write no core file: it would hold pixels, and the release key."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def forbid(module: str) -> None:
