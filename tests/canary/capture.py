@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from labelop.catalog.cards import ModelCard
 from labelop.egress.far_end import FarEnd
 from labelop.engines import serve
 from labelop.settings import Settings
+from tests.loopback import Handler, serving
 
 
 class Kept:
@@ -94,29 +94,12 @@ def sink() -> Iterator[tuple[str, Kept]]:
     """Serve one address that keeps whatever any library sends it: object store, telemetry, hub, lineage, proxy."""
     kept = Kept()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Keeping(Handler):
         def _keep(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            kept.add(self.requestline.encode(), bytes(self.headers), self.rfile.read(size))
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+            kept.add(self.requestline.encode(), bytes(self.headers), self.body())
+            self.answer(200, b"{}")
 
         do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_CONNECT = do_PATCH = _keep  # noqa: N815
 
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.daemon_threads = True
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{made.server_port}", kept
-    finally:
-        made.shutdown()
-        made.server_close()
-        thread.join()
+    with serving(Keeping) as url:
+        yield url, kept

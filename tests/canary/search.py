@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pyarrow import parquet
 
 from tests.canary.canaries import CELLS, Tagged, pattern
 
@@ -26,6 +28,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{64,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){48,}")
 _PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP|GIF8[79]a|II\*\0|MM\0\*|BM", re.DOTALL)
 _PACKED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+_PARQUET = b"PAR1"
 _WINDOWS = (
     *((0, 0, 1, 1), (0.125, 0, 0.875, 1), (0, 0.125, 1, 0.875), (0.125, 0.125, 0.875, 0.875), (0.25, 0.25, 0.75, 0.75)),
     *((x, y, x + 0.5, y + 0.5) for x in (0, 0.5) for y in (0, 0.5)),
@@ -139,6 +142,9 @@ def _unwrapped(data: bytes, form: str = "", depth: int = 0) -> Iterator[tuple[by
             continue
         if len(inner) > 8:
             yield from _unwrapped(inner, f"{form}inflated ", depth + 1)
+    if data.startswith(_PARQUET):
+        rows = json.dumps(parquet.read_table(io.BytesIO(data)).to_pylist(), default=_as_text)
+        yield from _unwrapped(rows.encode(), f"{form}parquet ", depth + 1)
     for match in _HEX.finditer(data):
         yield from _unwrapped(bytes.fromhex(match.group().decode()), f"{form}hex ", depth + 1)
     for match in _BASE64.finditer(data):
@@ -151,6 +157,10 @@ def _unwrapped(data: bytes, form: str = "", depth: int = 0) -> Iterator[tuple[by
             except binascii.Error:
                 continue
             yield from _unwrapped(inner, f"{form}base64 ", depth + 1)
+
+
+def _as_text(value: object) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _pictures(data: bytes) -> Iterator[tuple[NDArray[np.uint8], str]]:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 
+from labelop.egress.audit import entries
 from labelop.egress.environment import ONPREM, QUIET, child_environment
 from labelop.landing.store import read_rows
 from tests.canary.attempts import Battery
@@ -37,9 +38,9 @@ def world(tmp_path: Path) -> World:
     return make_world(tmp_path)
 
 
-def run(command: list[str], environment: dict[str, str], *, ends_with: int = 0) -> bytes:
-    """Run a command in the repository; give all it said."""
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=300)
+def run(command: list[str], environment: dict[str, str], *, ends_with: int = 0, folder: Path = ROOT) -> bytes:
+    """Run a command in the repository or another folder; give all it said."""
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=300)
     assert done.returncode == ends_with, (done.stdout + done.stderr).decode()[-3000:]
     return done.stdout + done.stderr
 
@@ -95,6 +96,12 @@ def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -
     at_cloud = {row["outcome"] for row in rows if row["placement"] == "cloud"}
     assert at_cloud == {"withheld"}
     assert {row["outcome"] for row in rows if row["placement"] == "onprem"} <= {"ok", "empty"}
+    for image_id in world.image_ids(RESTRICTED):
+        lines = list(entries(world.settings.audit_path, image_id=image_id))
+        assert {(line["event"], line["answer"]) for line in lines} == {
+            ("kept_by_routing", "deny"),
+            ("kept_at_the_door", "deny"),
+        }
 
 
 def test_on_premises_nothing_needs_a_network(world: World) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pyarrow import parquet
 
 from tests.canary.canaries import TEXTS, Tagged, drawn, tagged
 from tests.canary.search import Search
@@ -92,3 +94,13 @@ def test_nothing_is_seen_where_nothing_is() -> None:
     pictures = [drawn(f"stranger {number}", 48, 36) for number in range(1000)]
     assert not set().union(*(SEARCH.seen(pixels) for pixels in pictures))
     assert SEARCH.hits([rng.bytes(200_000), b"cnry" * 1000, json.dumps(list(range(5000))).encode()]) == set()
+
+
+def test_columns_of_a_table_are_read() -> None:
+    """A text and a picture in a Parquet file are found, which packs both in a way of its own."""
+    file = io.BytesIO()
+    columns = {"path": [ONE.texts["file"]], "data": [_encoded(OTHER.pixels)]}
+    parquet.write_table(pa.table(columns), file, compression="zstd")
+    found = SEARCH.hits([file.getvalue()])
+    read = {(hit.picture, hit.where) for hit in found if hit.form.startswith("parquet")}
+    assert read == {("one", "file"), ("other", "pixels")}

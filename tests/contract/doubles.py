@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from labelop.egress.gate import Gate, Released
 from labelop.engines.remote import RemoteEngine
 from labelop.engines.wire import HEADER
 from labelop.sensitivity.levels import Level
+from tests.loopback import Handler, serving
 from tests.unit.engines.models import QUERIES, detector, picture
 
 Shapes = dict[str, list[int]]
@@ -104,44 +104,18 @@ def http_server(infer: Callable[[], Raw], said: Any = None) -> Iterator[tuple[st
     """Serve metadata, bytes as they are, and answers; yields the address and the coding and body of each request."""
     seen: list[tuple[str | None, bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+    class Answering(Handler):
+        def do_GET(self) -> None:  # noqa: N802 - the name in the base class
             body = said if isinstance(said, bytes) else json.dumps(said or {"error": "none"}).encode()
-            self._send(404 if said is None else 200, {}, body)
+            self.answer(404 if said is None else 200, body)
 
-        def do_POST(self) -> None:
-            seen.append((self.headers["Content-Encoding"], self.rfile.read(int(self.headers["Content-Length"]))))
-            self._send(*infer())
+        def do_POST(self) -> None:  # noqa: N802
+            seen.append((self.headers["Content-Encoding"], self.body()))
+            status, headers, body = infer()
+            self.answer(status, body, headers)
 
-        def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-        def handle(self) -> None:
-            # a client that has gone away is what some of these tests are about
-            try:
-                super().handle()
-            except OSError:
-                self.close_connection = True
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.daemon_threads = True
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{made.server_port}", seen
-    finally:
-        made.shutdown()
-        made.server_close()
-        thread.join()
+    with serving(Answering) as url:
+        yield url, seen
 
 
 @contextmanager
