@@ -52,17 +52,13 @@ app = typer.Typer(
     help="Prelabel images on premises or in the cloud, review every draft, and know what each path really cost.",
 )
 app.add_typer(classify_app, name="classify")
-app.add_typer(retention_app)
 app.add_typer(review_app, name="review")
 models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
-app.add_typer(upkeep_app)
-app.add_typer(ask_app)
-app.add_typer(site_app)
-app.add_typer(runs_app)
-app.add_typer(unpack_app)
+for unnamed in (ask_app, retention_app, runs_app, site_app, unpack_app, upkeep_app):
+    app.add_typer(unnamed)
 
 
 @contextmanager
