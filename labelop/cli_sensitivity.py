@@ -150,7 +150,7 @@ def retain(
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Drop evidence that was kept for as long as `retention_days` of policy.yaml says; files follow at a later call."""
+    """Drop evidence that was kept as long as `retention_days` of policy.yaml says; `labelop maintain` removes files."""
     from labelop.runs import new_run_id  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
     from labelop.sensitivity.retention import RunOut, retain, run_out  # noqa: PLC0415

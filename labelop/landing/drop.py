@@ -1,7 +1,7 @@
 """Rows leave a table here, for good: nothing else in the library takes one away.
 
-A reader that has opened an earlier version keeps its files for the store's retention; the first call after that removes
-them. Must not know what rows mean.
+A reader that has opened an earlier version keeps its files; `upkeep.maintain` removes them after the store's retention.
+Must not know what rows mean.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ def count_rows(store: Store, name: str, filters: ds.Expression) -> int:
     return steadily(store, what, lambda: int(dataset_of(store, name).count_rows(filter=filters)))
 
 
-def drop_rows(store: Store, name: str, predicate: str, *, retention_hours: int) -> int:
-    """Drop rows in one commit, and remove files that no version within the retention has.
+def drop_rows(store: Store, name: str, predicate: str) -> int:
+    """Drop rows in one commit.
 
     Args:
         store: Where.
         name: A table of `labelop.schemas`.
         predicate: SQL over the table's columns; made by the library, never from outside.
-        retention_hours: How long files of old versions are kept: longer than the longest reader.
 
     Returns:
         Rows dropped.
@@ -47,12 +46,9 @@ def drop_rows(store: Store, name: str, predicate: str, *, retention_hours: int) 
     what = f"Table {name!r} in {store.root} does not drop rows"
     with taking_turns(store):
         try:
-            done = steadily(store, what, partial(_delete, table, predicate))
+            return steadily(store, what, partial(_delete, table, predicate))
         except CommitFailedError as error:
             raise LandingError(f"{what}: {said(error)}.", hint="Too many writers at once; run again.") from error
-        clear = partial(table.vacuum, retention_hours, dry_run=False, enforce_retention_duration=False)
-        steadily(store, what, clear)
-    return done
 
 
 def _delete(table: DeltaTable, predicate: str) -> int:

@@ -57,7 +57,8 @@ def retain(
 ) -> list[RunOut]:
     """Drop what has run out, and say so in the egress log first.
 
-    Rows are gone from the tables at once; their files go with the first call after `store_retention_hours`.
+    Rows are gone from the tables at once; their files go with the maintenance of the store after its retention. A vault
+    key goes where the key folder is that of the settings.
 
     Args:
         store: Where the tables are.
@@ -82,9 +83,8 @@ def retain(
     for one in due:
         if one.what == _KEY:
             Vault(settings.keys_path).shred(one.about)
-    for name, predicate in _predicates(_ends(policy, at)).items():
-        # also where nothing ran out today: files of what was dropped earlier may be due
-        drop_rows(store, name, predicate, retention_hours=settings.store_retention_hours)
+    for name, predicate in _predicates(_ends(policy, at)).items() if due else ():
+        drop_rows(store, name, predicate)
     return due
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pyarrow import parquet
 from typer.testing import CliRunner
 
+from flows.maintain_store import maintain_store
 from labelop.cli import app
 from labelop.egress.audit import entries
 from labelop.egress.vault import Vault
@@ -157,3 +159,14 @@ def test_the_command_lists_and_drops(tmp_path: Path) -> None:
     ]
     told = [[row["what"] for row in json.loads(one.output)] for one in ran]
     assert told == [["findings", "signal_results"], ["findings", "signal_results"], []]
+
+
+def test_maintenance_drops_too_and_removes_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weekly flow carries the retention out; with no reader to wait for, no file of the table has the evidence."""
+    here = home(tmp_path, restricted=30, confidential=90)
+    monkeypatch.setenv("LABELOP_CONFIG", str(here.settings.config))
+    maintain_store.fn(store=here.settings.store, retention_hours=0)
+    assert [row["category"] for row in read_rows(here.store, "findings")] == ["declared_level"]
+    files = list(Path(here.store.uri("findings")).glob("*.parquet"))
+    left = [row["category"] for file in files for row in parquet.read_table(file).to_pylist()]
+    assert left == ["declared_level"]
