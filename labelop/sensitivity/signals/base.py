@@ -101,12 +101,15 @@ def to_json(observations: Sequence[Observation]) -> list[dict[str, Any]]:
     return [asdict(one) for one in observations]
 
 
-def from_json(rows: Sequence[Mapping[str, Any]]) -> tuple[Observation, ...]:
+def from_json(rows: object) -> tuple[Observation, ...]:
     """Read observations that came from a child process or a table.
 
     Raises:
-        ValueError: A score is no share, a region no box, or a text is missing.
+        ValueError: This is no list of observations: a score is no share, a region no box, or a text is missing.
     """
+    if not isinstance(rows, list):
+        # an empty dict or text would read as "saw nothing", which is what a clean image says
+        raise ValueError("the answer is no list of observations")  # noqa: TRY004 - foreign values, one class
     return tuple(_checked(row) for row in rows)
 
 

@@ -145,10 +145,12 @@ def faulty(data: bytes, signal: str, key: str, options: dict[str, Any]) -> Any:
         os._exit(3)
     if data == b"import":
         raise ModuleNotFoundError
-    answers = {
+    answers: dict[bytes, Any] = {
         b"nan": [{"category": "face", "evidence": "", "score": float("nan")}],
         b"text": "nonsense",
         b"none": None,
+        b"dict": {},
+        b"nothing": "",
     }
     return answers.get(data, [])
 
@@ -163,11 +165,13 @@ def faulty(data: bytes, signal: str, key: str, options: dict[str, Any]) -> Any:
         ("nan", "error"),
         ("text", "error"),
         ("none", "error"),
+        ("dict", "error"),
+        ("nothing", "error"),
         ("well", "ok"),
     ],
 )
 def test_what_happens_in_the_child_is_an_outcome(how: str, outcome: str) -> None:
-    """A signal that raises, hangs, crashes or answers nonsense is told as that, and the next picture is looked at."""
+    """A signal that raises, hangs, crashes or answers no list of observations is told as that, never as clean."""
     seconds = 1.0 if how == "hang" else 30.0
     with Looker(1, function=f"{__name__}:faulty", timeout_seconds=seconds) as looker:
         assert looker.look("faces", how.encode()).outcome == outcome
