@@ -34,7 +34,7 @@ from labelop.landing.store import (
     read_rows,
 )
 from labelop.settings import load_settings
-from tests.faults.proxy import s3_server
+from tests.faults.proxy import Behaviour, proxy, s3_server
 
 NOON = dt.datetime(2025, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -251,3 +251,16 @@ def test_a_killed_writer_loses_and_doubles_nothing(tmp_path: Path) -> None:
     subprocess.run([*arguments, killed.root], check=True, capture_output=True)
     assert read(quiet, "prelabels").num_rows == 2000
     assert differences(quiet, killed, ["prelabels"]) == []
+
+
+@pytest.mark.slow
+def test_answers_that_break_off_lose_and_double_nothing(endpoint: str) -> None:
+    """A busy store that refuses writes and breaks off bodies takes each key once; without more tries it would not."""
+    behaviour = Behaviour(unavailable_share=0.05, conflict_share=0.1, truncated_share=0.2)
+    with proxy(endpoint, behaviour) as bad:
+        options = {"s3_endpoint": bad, "s3_key": "key", "s3_secret": "secret"}
+        store = open_store(load_settings(store="s3://tables/bad", **options))
+        assert [land(store, "prelabels", [row(str(number))], str(number)) for number in range(4)] == [True] * 4
+        assert not land(store, "prelabels", [row("9")], "0")
+        assert images_of(store) == ["0", "1", "2", "3"]
+    assert behaviour.counts["truncated"] > 0

@@ -3,47 +3,80 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from labelop.landing.compare import differences
-from labelop.landing.store import open_store
-from labelop.settings import load_settings
 from tests.faults import world as worlds
 from tests.faults.proxy import BUCKET, Behaviour, proxy, s3_server
 from tests.faults.results import Count, kept
-from tests.faults.world import World, landed_exactly_once, make_world, work
+from tests.faults.world import World, forked, landed_exactly_once, make_world, work
 
 BATCH_IMAGES = 8
 
 
 def run(folder: Path, images: int) -> dict[str, Count]:
     """Do the run twice, through the bad way and on a folder; gives what was counted, asserts what must hold."""
-    behaviour = Behaviour(unavailable_share=0.30, conflict_share=0.05, truncated_share=0.05)
-    with s3_server() as upstream, proxy(upstream, behaviour) as address:
-        objects = {"s3_endpoint": address, "s3_key": "k", "s3_secret": "s", "store": f"s3://{BUCKET}/tables"}
-        bad = _done(folder / "bad", images, {**objects}, f"s3://{BUCKET}/originals")
-        drawn = dict(behaviour.counts)
-        behaviour.unavailable_share = behaviour.conflict_share = behaviour.truncated_share = 0.0
-        found: dict[str, Count] = {"images_count": images, **landed_exactly_once(bad)}
-        store = bad.store
-        quiet = _done(folder / "quiet", images, {"store": folder / "quiet" / "store"}, "")
+    drawn: dict[str, int] = {}
+    with _servers(drawn) as (good, bad):
+        objects = {"s3_key": "k", "s3_secret": "s", "store": f"s3://{BUCKET}/tables"}
+        through = _done(folder / "bad", images, {**objects, "s3_endpoint": bad}, (f"s3://{BUCKET}/originals", good))
+        quiet = _done(folder / "quiet", images, {"store": folder / "quiet" / "store"}, None)
+        _forget_settings()
+        looked_at = replace(through, environment={**through.environment, "LABELOP_S3_ENDPOINT": good})
+        found: dict[str, Count] = {"images_count": images, **landed_exactly_once(looked_at)}
+        store = looked_at.store
+        _forget_settings()
         differing = differences(store, quiet.store, ["prelabels"])
     assert not differing, differing
     assert found["lost_count"] == found["doubled_count"] == 0, found
-    return found | {
-        f"{name}_count": drawn.get(name, 0) for name in ("requests", "unavailable", "conflict", "truncated")
-    }
+    found |= {f"{name}_count": drawn.get(name, 0) for name in ("requests", "unavailable", "conflict", "truncated")}
+    assert found["unavailable_count"], "nothing was made worse"
+    return found
 
 
-def _done(folder: Path, images: int, given: dict[str, object], source_uri: str) -> World:
+@contextmanager
+def _servers(drawn: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """Run store and proxy in a process of its own; gives both addresses, and fills in what was drawn at the end.
+
+    Some calls of the table library wait for the network and let no other thread of their process run.
+    """
+    ours, theirs = os.pipe(), os.pipe()
+
+    def serve() -> None:
+        os.close(ours[1])
+        behaviour = Behaviour(unavailable_share=0.30, conflict_share=0.05, truncated_share=0.05)
+        with s3_server() as good, proxy(good, behaviour) as bad, os.fdopen(theirs[1], "w", buffering=1) as answers:
+            answers.write(f"{good} {bad}\n")
+            os.read(ours[0], 1)
+            answers.write(json.dumps(behaviour.counts) + "\n")
+
+    pid = forked(serve)
+    os.close(theirs[1])
+    os.close(ours[0])
+    with os.fdopen(theirs[0]) as answers:
+        good, bad = answers.readline().split()
+        yield good, bad
+        os.close(ours[1])
+        drawn.update(json.loads(answers.readline()))
+    os.waitpid(pid, 0)
+
+
+def _done(folder: Path, images: int, given: dict[str, object], source: tuple[str, str] | None) -> World:
+    _forget_settings()
+    world = make_world(folder, images, BATCH_IMAGES, worlds.quiet({**given, "data_docs": folder / "docs"}), source)
+    work(world, BATCH_IMAGES)
+    return world
+
+
+def _forget_settings() -> None:
     for name in [name for name in os.environ if name.startswith("LABELOP_")]:
         del os.environ[name]
-    world = make_world(folder, images, BATCH_IMAGES, worlds.quiet({**given, "data_docs": folder / "docs"}), source_uri)
-    work(world, BATCH_IMAGES)
-    assert open_store(load_settings()) == world.store
-    return world
 
 
 def main() -> None:

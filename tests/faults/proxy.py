@@ -133,6 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
+    def handle_expect_100(self) -> bool:
+        self.send_response_only(100)
+        self.end_headers()
+        self.wfile.flush()  # the client waits for this before it sends its body
+        return True
+
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         is_read, behaviour = self.command in {"GET", "HEAD"}, self.server.behaviour
@@ -142,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         watch = behaviour.watch if behaviour.watch and not is_read else lambda *_: None
         watch(f"before {self.command} {self.path}", number)
-        dropped = {"connection", *(_CONDITIONS if behaviour.ignores_conditions else ())}
+        dropped = {"connection", "expect", *(_CONDITIONS if behaviour.ignores_conditions else ())}
         headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
         self.upstream.request(self.command, self.path, body=body, headers=headers)
         answer = self.upstream.getresponse()

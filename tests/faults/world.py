@@ -67,7 +67,7 @@ class World:
 
 
 def make_world(
-    folder: Path, images: int, batch_images: int, environment: Mapping[str, str], source_uri: str = ""
+    folder: Path, images: int, batch_images: int, environment: Mapping[str, str], source: tuple[str, str] | None = None
 ) -> World:
     """Draw the originals and land everything up to the plan; in a process of its own.
 
@@ -76,23 +76,24 @@ def make_world(
         images: How many.
         batch_images: Images in a batch.
         environment: `LABELOP_` settings of the run's processes.
-        source_uri: Where they are put for the run; left in the folder when empty.
+        source: Address where they are put for the run, and by which endpoint; left in the folder when None.
     """
-    source = folder / "source"
-    source.mkdir(parents=True)
+    drawn = folder / "source"
+    drawn.mkdir(parents=True)
     found = {}
     for number in range(images):
         out = io.BytesIO()
         pixels = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((32, 24), Image.Resampling.BICUBIC).save(out, format="PNG")
-        (source / f"{number:06}.png").write_bytes(out.getvalue())
+        (drawn / f"{number:06}.png").write_bytes(out.getvalue())
         found[ids.sha256_hex(out.getvalue())] = f"{number:06}.png"
     os.environ.update(environment)
     store, policy, models = open_store(load_settings()), load_policy(CONFIG / "policy.yaml"), ArmModels(make_card())
-    if source_uri:
-        files, root = fsspec.core.url_to_fs(source_uri, **file_options(load_settings()))
-        files.pipe({f"{root}/{path.name}": path.read_bytes() for path in source.iterdir()})
-    facts = {"source_uri": source_uri or str(source), "width_px": 32, "height_px": 24, "outcome": "ok"}
+    if source:
+        files, root = fsspec.core.url_to_fs(source[0], **file_options(load_settings(s3_endpoint=source[1])))
+        files.pipe({f"{root}/{path.name}": path.read_bytes() for path in drawn.iterdir()})
+    source_uri = source[0] if source else str(drawn)
+    facts = {"source_uri": source_uri, "width_px": 32, "height_px": 24, "outcome": "ok"}
     land(store, "images", [make_row("images", path=path, image_id=key, **facts) for key, path in found.items()], "i")
     level = {"level": "public", "policy_digest": policy.digest}
     land(store, "levels", [make_row("levels", image_id=key, **level) for key in found], "l")
@@ -103,7 +104,7 @@ def make_world(
         store, DATASET, VERSION, decisions=[decision], arms={"local": models}, policy=policy, compare_share=0.0,
         batch_images=batch_images, run_id=RUN,
     )  # fmt: skip
-    return World(environment, source, plan.plan_id, {b.batch_id: b.image_ids for b in plan.batches})
+    return World(environment, drawn, plan.plan_id, {b.batch_id: b.image_ids for b in plan.batches})
 
 
 def work(world: World, group_images: int) -> None:
