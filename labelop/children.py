@@ -45,10 +45,8 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 class Shared:
     """What a function in the child returns to hand over a block of memory beside its answer."""
 
-    value: Any
-    """The answer, JSON."""
-    write: Callable[[BinaryIO], object]
-    """Writes the contents of the block into the file it is given."""
+    write: Callable[[BinaryIO], Any]
+    """Writes the contents of the block into the file it is given, unbuffered; returns the answer, JSON."""
 
 
 class Child:
@@ -100,8 +98,8 @@ class Child:
             arguments: JSON values by name.
 
         Returns:
-            The answer, and the block of a `Shared` one: a private copy on write, which the child cannot change any
-            more and which is let go with the last reference to it.
+            The answer, and the block of a `Shared` one, None where nothing was written: a private copy on write, which
+            the child cannot change any more and which is let go with the last reference to it.
 
         Raises:
             ChildTimeoutError: No whole answer came in time; the child was killed.
@@ -222,10 +220,11 @@ def _wait_until(channel: socket.socket, deadline: float) -> None:
     channel.settimeout(max(0.001, deadline - time.monotonic()))
 
 
-def _block(descriptor: int) -> mmap.mmap:
+def _block(descriptor: int) -> mmap.mmap | None:
     # sealed before it is measured: a page that is gone again would end whoever reads it
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    return mmap.mmap(descriptor, os.fstat(descriptor).st_size, access=mmap.ACCESS_COPY)
+    size = os.fstat(descriptor).st_size
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY) if size else None
 
 
 def _received(channel: socket.socket, size: int, deadline: float | None = None) -> bytes:
@@ -284,12 +283,12 @@ def _answer(call: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any], i
                 return {"value": value}, None
             block = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             fault.callback(os.close, block)
-            with os.fdopen(block, "wb", closefd=False) as file:
-                value.write(file)
+            with os.fdopen(block, "wb", buffering=0, closefd=False) as file:
+                answer = {"value": value.write(file)}
         except Exception as error:  # noqa: BLE001 - the rim of the process: the caller is told the kind
             return {"fault": type(error).__name__}, None
         fault.pop_all()
-        return {"value": value.value}, block
+        return answer, block
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
 from labelop import ids
 from labelop.errors import ManifestError, SourceUnavailableError, UnreadableImageError
 from labelop.ingest import names
-from labelop.ingest.decode import Frame, ImageArray, ImageFacts
-from labelop.ingest.decoders import decoders
+from labelop.ingest.decode import Frame, ImageArray
+from labelop.ingest.decoders import Decoded, decoders
 from labelop.ingest.places import LocalPlace, open_place
 from labelop.ingest.sources import read_original
 from labelop.settings import Settings
@@ -41,11 +42,30 @@ def read_pixels(image_id: str, source_uri: str, path: str, settings: Settings) -
     return decoders().decode(read_bytes(image_id, source_uri, path, settings))
 
 
-def read_frame(
-    image_id: str, source_uri: str, path: str, settings: Settings, frame: Frame
-) -> tuple[ImageArray, ImageFacts]:
-    """Read one original and decode no more of its pixels than the models take; as `read_pixels` besides."""
-    return decoders().decode_for(read_bytes(image_id, source_uri, path, settings), frame)
+def read_frames(
+    originals: Sequence[tuple[str, str, str, Frame]], settings: Settings
+) -> list[Decoded | UnreadableImageError]:
+    """Read several originals and decode no more of their pixels than the models take.
+
+    Args:
+        originals: Image id, root of its source, path below the root and what the models take.
+        settings: How to reach an object store.
+
+    Returns:
+        For each one upright RGB pixels and facts; or why there are none, for good.
+
+    Raises:
+        SourceUnavailableError: For now: the source, or the way to a file, is away.
+    """
+    found: dict[int, Decoded | UnreadableImageError] = {}
+    files = {}
+    for at, (image_id, source_uri, path, frame) in enumerate(originals):
+        try:
+            files[at] = (read_bytes(image_id, source_uri, path, settings), frame)
+        except UnreadableImageError as error:
+            found[at] = error
+    found.update(zip(files, decoders().decode_each(list(files.values())), strict=True))
+    return [found[at] for at in range(len(originals))]
 
 
 def read_bytes(image_id: str, source_uri: str, path: str, settings: Settings) -> bytes:

@@ -17,7 +17,7 @@ from labelop.engines.side import lanes_of
 from labelop.errors import UnreadableImageError, kept_first
 from labelop.ingest.decode import Frame
 from labelop.ingest.decoders import decoders
-from labelop.ingest.originals import read_frame
+from labelop.ingest.originals import read_frames
 from labelop.landing.store import Store, land_many
 from labelop.prelabel.attempt import Attempt
 from labelop.prelabel.context import BatchContext, ImageRef, image_refs
@@ -69,8 +69,8 @@ class BatchResult:
 def open_originals(context: BatchContext) -> Originals:
     """Start the threads that read and decode for a shard's batches; close them with the shard."""
 
-    def load(wanted: Wanted) -> ImageItem | ImageResult:
-        return _load(context, *wanted)
+    def load(wanted: Sequence[Wanted]) -> list[ImageItem | ImageResult]:
+        return _load(context, wanted)
 
     def size(wanted: Wanted) -> int:
         ref = context.refs.get(wanted[0])
@@ -165,19 +165,28 @@ def _wanted(batch: PlannedBatch, frame: Frame) -> list[Wanted]:
     return [(key, batch.placement, frame) for key in dict.fromkeys(batch.image_ids)]
 
 
-def _load(context: BatchContext, image_id: str, placement: str, frame: Frame) -> ImageItem | ImageResult:
-    ref = context.refs.get(image_id)
-    if ref is None:
-        return _without_predictions(image_id, "unreadable", "NOT_IN_MANIFEST")
-    # the level is checked before one byte of the image is read
-    if not context.may_be_at(ref, placement):
-        return _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
-    try:
-        pixels, facts = read_frame(image_id, ref.source_uri, ref.path, context.settings, frame)
-    except UnreadableImageError as error:
-        # one lost file costs one row, not its batch; a source that is away is raised and costs no row
-        return _without_predictions(image_id, "unreadable", error.code)
-    return ImageItem(image_id, pixels, ref.level, facts.width_px, facts.height_px, ref.findings)
+def _load(context: BatchContext, wanted: Sequence[Wanted]) -> list[ImageItem | ImageResult]:
+    loaded: dict[Wanted, ImageItem | ImageResult] = {}
+    readable: dict[Wanted, ImageRef] = {}
+    for one in wanted:
+        image_id, placement, _ = one
+        ref = context.refs.get(image_id)
+        if ref is None:
+            loaded[one] = _without_predictions(image_id, "unreadable", "NOT_IN_MANIFEST")
+        # the level is checked before one byte of the image is read
+        elif not context.may_be_at(ref, placement):
+            loaded[one] = _without_predictions(image_id, "withheld", f"level {ref.level} may not be at {placement}")
+        else:
+            readable[one] = ref
+    originals = [(ref.image_id, ref.source_uri, ref.path, frame) for (_, _, frame), ref in readable.items()]
+    for (one, ref), found in zip(readable.items(), read_frames(originals, context.settings), strict=True):
+        if isinstance(found, UnreadableImageError):
+            # one lost file costs one row, not its batch; a source that is away is raised and costs no row
+            loaded[one] = _without_predictions(ref.image_id, "unreadable", found.code)
+        else:
+            pixels, facts = found
+            loaded[one] = ImageItem(ref.image_id, pixels, ref.level, facts.width_px, facts.height_px, ref.findings)
+    return [loaded[one] for one in wanted]
 
 
 def _without_predictions(image_id: str, outcome: str, reason: str) -> ImageResult:

@@ -23,6 +23,10 @@ Answer = TypeVar("Answer")
 
 AHEAD_BYTES = 256 * 1024 * 1024
 """Most bytes of pixels that lie ready or are being decoded ahead of the engine."""
+TOGETHER = 8
+"""Images in one load: what a call of a decoder's process costs is divided among them."""
+TOGETHER_BYTES = 64 * 1024 * 1024
+"""Most bytes of pixels in one load, which are let go together; a larger image is loaded alone."""
 PASS_BYTES = 128 * 1024 * 1024
 """Most bytes of pixels in one pass of several images."""
 
@@ -31,20 +35,28 @@ class Reader(Generic[Key, Loaded]):
     """Loads by key in threads, ahead of who takes, also into the batch after this one.
 
     Args:
-        load: Reads and decodes one; called from several threads.
+        load: Reads and decodes some, and gives them in their order; called from several threads.
         size: Bytes that one will take, known before it is loaded.
         threads: Loads at a time.
+        together: Most keys in one load; the first ones are smaller, so that who takes need not wait for a full one.
     """
 
-    def __init__(self, load: Callable[[Key], Loaded], size: Callable[[Key], int], threads: int | None = None) -> None:
+    def __init__(
+        self,
+        load: Callable[[Sequence[Key]], Sequence[Loaded]],
+        size: Callable[[Key], int],
+        threads: int | None = None,
+        together: int = TOGETHER,
+    ) -> None:
         self._load = load
         self._size = size
+        self._together = together
         self._pool = ThreadPoolExecutor(threads or max(2, cores()), thread_name_prefix="read")
-        self._waiting: dict[Key, Future[Loaded]] = {}
+        self._waiting: dict[Key, tuple[Future[Sequence[Loaded]], int]] = {}
         self._held_bytes = 0
 
     def take(self, keys: Sequence[Key], most: int, following: Sequence[Key] = ()) -> Iterator[Loaded]:
-        """Give what the keys load, in their order; an error of one is raised where it would stand.
+        """Give what the keys load, in their order; an error is raised where the first of its load would stand.
 
         Args:
             keys: What is wanted now.
@@ -53,14 +65,15 @@ class Reader(Generic[Key, Loaded]):
         """
         wanted = set(keys) | set(following)
         # what failed ahead is asked again: a retry must not meet the error of the try before
-        for stale in [key for key, future in self._waiting.items() if key not in wanted or _has_failed(future)]:
-            self._drop(stale)
+        for stale, load in [(key, load) for key, (load, _) in self._waiting.items()]:
+            if stale not in wanted or _has_failed(load):
+                self._drop(stale)
         upcoming = deque([*keys, *(key for key in following if key not in set(keys))])
         for key in keys:
             self._fill(upcoming, most, key)
-            future = self._waiting[key]
+            load, at = self._waiting[key]
             try:
-                loaded = future.result()
+                loaded = load.result()[at]
             finally:
                 self._drop(key)
             self._fill(upcoming, most, None)
@@ -79,19 +92,40 @@ class Reader(Generic[Key, Loaded]):
 
     def _fill(self, upcoming: deque[Key], most: int, needed: Key | None) -> None:
         """Start loads within the bounds; the one that is needed now is started whatever its size."""
-        while upcoming:
-            key = upcoming[0]
-            if key not in self._waiting:
-                full = len(self._waiting) >= most or self._held_bytes + self._size(key) > AHEAD_BYTES
-                if full and (needed is None or needed in self._waiting):
-                    return
-                self._held_bytes += self._size(key)
-                self._waiting[key] = self._pool.submit(self._load, key)
-            upcoming.popleft()
+        while True:
+            while upcoming and upcoming[0] in self._waiting:
+                upcoming.popleft()
+            is_needed = needed is not None and needed not in self._waiting
+            room = most - len(self._waiting)
+            # room for a whole load is waited for, unless this is the last one
+            if not is_needed and room < min(self._together, most, len(upcoming)):
+                return
+            group = self._group(upcoming, max(1, min(self._together, room, 1 + len(self._waiting))), is_needed)
+            if not group:
+                return
+            load = self._pool.submit(self._load, group)
+            self._waiting.update((key, (load, at)) for at, key in enumerate(group))
+
+    def _group(self, upcoming: deque[Key], most: int, is_needed: bool) -> list[Key]:
+        """Take the keys of one load off the queue: `most` keys and `TOGETHER_BYTES`; one alone may be larger."""
+        group: list[Key] = []
+        held = 0
+        while upcoming and len(group) < most and upcoming[0] not in self._waiting:
+            size = self._size(upcoming[0])
+            if self._held_bytes + size > AHEAD_BYTES and not (is_needed and not group):
+                break
+            if group and held + size > TOGETHER_BYTES:
+                break
+            self._held_bytes += size
+            held += size
+            group.append(upcoming.popleft())
+        return group
 
     def _drop(self, key: Key) -> None:
-        self._waiting.pop(key).cancel()
+        load, _ = self._waiting.pop(key)
         self._held_bytes -= self._size(key)
+        if not any(load is other for other, _ in self._waiting.values()):
+            load.cancel()
 
 
 def _has_failed(future: Future[Any]) -> bool:

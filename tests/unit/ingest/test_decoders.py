@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelop.children import Shared
+from labelop.children import Child, Shared
 from labelop.errors import ChildCrashedError, ChildFaultError, UnreadableImageError
 from labelop.ingest.decode import DEFAULT_LIMITS, Frame, Limits, decode, decode_for, inspect
 from labelop.ingest.decoders import Decoders
@@ -22,15 +22,30 @@ from labelop.ingest.decoders import decode_in_child as really_decode
 from labelop.ingest.decoders import look_in_child as really_look
 from tests.unit.ingest.conftest import Encoder
 
+HOSTILE = {
+    b"crash": "DECODER_CRASHED",
+    b"spin": "TOO_SLOW",
+    b"memory": "TOO_LARGE",
+    b"short": "DECODER_CRASHED",
+    b"": "EMPTY",
+    b"text": "NOT_RASTER",
+}
+
 
 def look_in_child(data: bytes, limits: dict[str, int]) -> Any:
     """Inspect in the child, or do there what the bytes say."""
     return _as_told(data) or really_look(data, limits)
 
 
-def decode_in_child(data: bytes, limits: dict[str, int], frame: dict[str, Any] | None) -> Any:
-    """Decode in the child, or do there what the bytes say."""
-    return _as_told(data) or really_decode(data, limits, frame)
+def decode_in_child(data: bytes, limits: dict[str, int], sizes: list[int], frames: list[dict[str, Any] | None]) -> Any:
+    """Decode in the child, or do there what the bytes of one of the files say."""
+    start = 0
+    for size in sizes:
+        answer = _as_told(data[start : start + size])
+        if answer:
+            return answer
+        start += size
+    return really_decode(data, limits, sizes, frames)
 
 
 def _as_told(data: bytes) -> Any:
@@ -47,7 +62,8 @@ def _as_told(data: bytes) -> Any:
         raise ImportError("a library is missing")
     if data == b"short":
         facts = {"format": "PNG", "mode": "RGB", "width_px": 9, "height_px": 9, "orientation": 1, "frame_count": 1}
-        return Shared({"facts": facts, "size": [9, 9]}, lambda file: file.write(b"few"))
+        answer = {"facts": facts, "size": [9, 9], "end": 9 * 9 * 3}
+        return Shared(lambda file: [answer][: file.write(b"few")])
     return None
 
 
@@ -92,17 +108,7 @@ def test_frames_are_kept_to(pool: Decoders, frame: Frame) -> None:
     pixels[0, 0] = 7
 
 
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (b"crash", "DECODER_CRASHED"),
-        (b"spin", "TOO_SLOW"),
-        (b"memory", "TOO_LARGE"),
-        (b"short", "DECODER_CRASHED"),
-        (b"", "EMPTY"),
-        (b"text", "NOT_RASTER"),
-    ],
-)
+@pytest.mark.parametrize(("data", "code"), HOSTILE.items())
 def test_a_hostile_file_costs_one_image(pool: Decoders, picture: Encoder, data: bytes, code: str) -> None:
     """The reason says what happened, and the next file is decoded."""
     with pytest.raises(UnreadableImageError) as caught:
@@ -110,6 +116,40 @@ def test_a_hostile_file_costs_one_image(pool: Decoders, picture: Encoder, data: 
 
     assert caught.value.code == code
     assert pool.decode(picture()).shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("told", HOSTILE)
+def test_a_hostile_file_among_others_of_its_call_costs_itself(pool: Decoders, picture: Encoder, told: bytes) -> None:
+    """Files that share a call share no fate: each good one has its pixels, in its place, and the bad one its reason."""
+    good = [picture(size=(8 + number, 6), seed=number) for number in range(5)]
+    frame = Frame(4, 3, stretched=True)
+
+    first, *found = pool.decode_each([(good[0], frame), (good[1], None), (told, None), *((one, None) for one in good)])
+    bad = found.pop(1)
+
+    assert isinstance(bad, UnreadableImageError)
+    assert bad.code == HOSTILE[told]
+    assert isinstance(first, tuple)
+    assert (first[0] == decode_for(good[0], frame)[0]).all()
+    for one, data in zip(found, [good[1], *good], strict=True):
+        assert isinstance(one, tuple)
+        assert (one[0] == decode(data)).all()
+        assert one[1] == inspect(data)
+
+
+def test_files_share_a_call(pool: Decoders, picture: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight good files are one message to one child; without that, each image costs a round trip of its own."""
+    calls: list[str] = []
+    call = Child.call_shared
+
+    def counted(child: Child, function: str, *rest: Any, **more: Any) -> Any:
+        calls.append(function)
+        return call(child, function, *rest, **more)
+
+    monkeypatch.setattr(Child, "call_shared", counted)
+    found = pool.decode_each([(picture(seed=number), None) for number in range(8)])
+    assert len(found) == 8
+    assert len(calls) == 1
 
 
 def test_a_decoder_that_only_waits_is_ended(picture: Encoder) -> None:

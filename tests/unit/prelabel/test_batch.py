@@ -19,8 +19,7 @@ from labelop.errors import (
     UnreadableImageError,
 )
 from labelop.ingest import originals
-from labelop.ingest.decode import ImageArray, ImageFacts
-from labelop.ingest.originals import read_frame
+from labelop.ingest.originals import read_frames
 from labelop.ingest.sources import read_original
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import land, read_rows
@@ -32,6 +31,8 @@ from tests.unit.prelabel.conftest import make_card
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from labelop.ingest.decode import Frame
+    from labelop.settings import Settings
     from tests.unit.prelabel.conftest import House
 
 MIDDLE = {
@@ -282,11 +283,11 @@ def test_the_next_batch_is_read_ahead_for_the_same_models_only(house: House, mon
     first, second = whole(plan, keys[:2]), whole(plan, keys[2:])
     asked: list[str] = []
 
-    def read(image_id: str, *rest: Any) -> tuple[ImageArray, ImageFacts]:
-        asked.append(image_id)
-        return read_frame(image_id, *rest)
+    def read(originals: Sequence[tuple[str, str, str, Frame]], settings: Settings) -> Any:
+        asked.extend(image_id for image_id, *_ in originals)
+        return read_frames(originals, settings)
 
-    monkeypatch.setattr(batching, "read_frame", read)
+    monkeypatch.setattr(batching, "read_frames", read)
     for following, wanted in ((second, keys), (replace(second, arm="cloud"), keys[:2])):
         asked.clear()
         with batching.open_originals(context) as reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -21,9 +22,9 @@ def test_a_reader_gives_values_in_order_and_keeps_its_bound() -> None:
     """Whatever the threads do, values come in the order asked for, and never more than the bound are ahead."""
     loaded: list[int] = []
 
-    def load(key: int) -> int:
-        loaded.append(key)
-        return key * 10
+    def load(keys: Sequence[int]) -> list[int]:
+        loaded.extend(keys)
+        return [key * 10 for key in keys]
 
     with Reader(load, nothing) as reader:
         for taken, value in enumerate(reader.take(range(20), 3)):
@@ -37,9 +38,9 @@ def test_a_reader_keeps_its_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pipeline, "AHEAD_BYTES", 10)
     loaded: list[int] = []
 
-    def load(key: int) -> int:
-        loaded.append(key)
-        return key
+    def load(keys: Sequence[int]) -> Sequence[int]:
+        loaded.extend(keys)
+        return keys
 
     with Reader(load, lambda _: 11) as reader:
         for taken, _ in enumerate(reader.take(range(4), 3)):
@@ -50,9 +51,9 @@ def test_a_reader_goes_on_into_the_next_batch_once() -> None:
     """What was loaded ahead for the next batch is not loaded again, and what nobody wants is forgotten."""
     loaded: list[str] = []
 
-    def load(key: str) -> str:
-        loaded.append(key)
-        return key
+    def load(keys: Sequence[str]) -> Sequence[str]:
+        loaded.extend(keys)
+        return keys
 
     with Reader(load, nothing, threads=1) as reader:
         assert list(reader.take(["a", "b"], 2, ["c", "d", "e"])) == ["a", "b"]
@@ -64,18 +65,49 @@ def test_a_reader_goes_on_into_the_next_batch_once() -> None:
         assert reader._held_bytes == 0
 
 
-def test_an_error_stands_where_its_value_would() -> None:
+def test_an_error_stands_where_the_first_value_of_its_load_would() -> None:
     """What comes before a failing load is given first."""
 
-    def load(key: int) -> int:
-        if key == 2:
+    def load(keys: Sequence[int]) -> Sequence[int]:
+        if 2 in keys:
             raise OSError("away")
-        return key
+        return keys
 
     taken: list[int] = []
-    with Reader(load, nothing) as reader, pytest.raises(OSError, match="away"):
+    with Reader(load, nothing, together=2) as reader, pytest.raises(OSError, match="away"):
         taken.extend(reader.take(range(5), 5))
-    assert taken == [0, 1]
+    assert taken == [0]
+
+
+def test_a_reader_loads_several_together_and_begins_with_few() -> None:
+    """Loads grow to the most that go together and stay so; one image a load costs a message for each.
+
+    The first ones are small, so that an engine need not wait for a full one.
+    """
+    loads: list[list[int]] = []
+
+    def load(keys: Sequence[int]) -> Sequence[int]:
+        loads.append(list(keys))
+        return keys
+
+    with Reader(load, nothing, threads=1, together=8) as reader:
+        assert list(reader.take(range(71), 32)) == list(range(71))
+    assert [len(keys) for keys in loads] == [1, 2, 4, 8, 8, 8, 8, 8, 8, 8, 8]
+    assert [key for keys in loads for key in keys] == list(range(71))
+
+
+def test_large_values_are_not_loaded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load keeps its bound in bytes, and one beyond it goes alone but is still loaded ahead."""
+    monkeypatch.setattr(pipeline, "TOGETHER_BYTES", 10)
+    loads: list[list[int]] = []
+
+    def load(keys: Sequence[int]) -> Sequence[int]:
+        loads.append(list(keys))
+        return keys
+
+    with Reader(load, {0: 5, 1: 5, 2: 5, 3: 6, 4: 11, 5: 1}.__getitem__, threads=1) as reader:
+        assert list(reader.take(range(6), 32)) == list(range(6))
+    assert loads == [[0], [1, 2], [3], [4], [5]]
 
 
 def test_passes_run_together_and_end_in_order() -> None:
@@ -139,10 +171,10 @@ def test_a_retry_asks_again_for_what_failed_ahead() -> None:
     """A source that was away for a moment does not fail the tries after it came back."""
     away = True
 
-    def load(key: int) -> int:
+    def load(keys: Sequence[int]) -> Sequence[int]:
         if away:
             raise OSError("away")
-        return key
+        return keys
 
     with Reader(load, nothing, threads=1) as reader:
         with pytest.raises(OSError, match="away"):
