@@ -18,6 +18,7 @@ from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
 from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
+from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
 from labelop.site.answers import night_of
 from labelop.summary import losses_of
@@ -106,7 +107,8 @@ def nightly(
         # nor may the trouble of a report hide why a dataset failed
         with troubles.noted("report"):
             output = Path(report) if report else settings.report_path
-            page = write_report(tables, output, dataset=None, settings=settings)
+            policy = load_policy(settings.config / "policy.yaml")  # anew: its last day may have ended meanwhile
+            page = write_report(tables, output, dataset=None, settings=settings, policy=policy)
             publish_tables((t.title, t.records(), f"{t.note} Page: {page.name}") for t in gather_tables(tables))
         with troubles.noted("checks"):
             troubles.failed += [

@@ -76,11 +76,13 @@ def report(
     from labelop.landing.store import is_empty  # noqa: PLC0415
     from labelop.report.page import write_report  # noqa: PLC0415
     from labelop.runs import current_version  # noqa: PLC0415
+    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         if dataset is not None:
             current_version(tables, dataset)  # a page of zeros for a misspelt name would look like an answer
-        page = write_report(tables, target or settings.report_path, dataset=dataset, settings=settings)
+        policy = load_policy(settings.config / "policy.yaml")
+        page = write_report(tables, target or settings.report_path, dataset=dataset, settings=settings, policy=policy)
         typer.echo(f"Report: {page}")
         if is_empty(tables):
             warn(f"no table in {tables.root}")

@@ -10,7 +10,6 @@ import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows, warn
-from labelop.egress.environment import CLOUD
 from labelop.review.task_export import LOCAL_FILES_PREFIX
 
 Tool: TypeAlias = Literal["label-studio", "coco", "voc"]
@@ -29,12 +28,11 @@ def review_export(
 ) -> None:
     """Write drafts as Label Studio tasks, with the labelling configuration beside them."""
     from labelop.review.label_studio import export_review  # noqa: PLC0415
-    from labelop.sensitivity.policy import Level, load_policy  # noqa: PLC0415
+    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         policy = load_policy(settings.config / "policy.yaml")
-        levels = {level.text for level in Level if CLOUD in policy.allowed_placements(level)}
-        result = export_review(tables, dataset, target, prefix=prefix, levels=levels, limit=limit)
+        result = export_review(tables, dataset, target, prefix=prefix, policy=policy, limit=limit)
         typer.echo(f"{result.tasks_count} tasks in {result.tasks_path}, configuration in {result.config_path}")
         if result.withheld_count:
             warn(f"{result.withheld_count} tasks are left out: {prefix} is elsewhere and may not learn their names")

@@ -33,6 +33,8 @@ from labelop.report.tables import build, comparison_table, operations_table
 from labelop.report.values import plain, shown
 from labelop.report.verdict import verdicts
 from labelop.runs import current_version, source_root
+from labelop.sensitivity.clearance import NamedPolicy, Standing, standings
+from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -56,6 +58,7 @@ def write_report(
     *,
     dataset: str | None = None,
     settings: Settings,
+    policy: NamedPolicy,
     include_restricted: bool = False,
 ) -> Path:
     """Write the report of a store.
@@ -65,6 +68,7 @@ def write_report(
         output: File to write; replaced in one step, its folder is made.
         dataset: Name of one dataset, or None for all.
         settings: How to reach the original images.
+        policy: The sensitivity policy in force; images that were classified under another one count as restricted.
         include_restricted: Whether pixels of restricted images may enter the page.
 
     Returns:
@@ -86,7 +90,15 @@ def write_report(
         place = moved_to(str(row["dataset"])) or str(row["source_uri"])
         return read_pixels(str(row["image_id"]), place, str(row["path"]), settings)
 
-    gallery = collect_pictures(session, dataset, read, include_restricted=include_restricted)
+    @cache
+    def standings_of(name: str) -> dict[str, Standing]:
+        return standings(store, name, current_version(store, name), policy)
+
+    def level_of(row: Row) -> Level:
+        known = standings_of(str(row["dataset"])).get(str(row["image_id"]))
+        return Level.RESTRICTED if known is None else known.level
+
+    gallery = collect_pictures(session, dataset, read, level_of, include_restricted=include_restricted)
     html = render(results, gallery, dataset=dataset)
     unfinished = output.with_name(f"{output.name}.part{os.getpid()}")
     try:
@@ -107,13 +119,14 @@ def collect_pictures(
     session: Session,
     dataset: str | None,
     read: Callable[[Row], ImageArray],
+    level_of: Callable[[Row], Level],
     *,
     include_restricted: bool = False,
     limit: int = LIMIT,
 ) -> Gallery:
-    """Choose and prepare the pictures of the page."""
+    """Choose and prepare the pictures of the page, by the level that counts now."""
     params = {} if dataset is None else {"dataset": dataset}
-    rows = plain_rows(run_query(session, "picture_list", params))
+    rows = [dict(row, level=level_of(row).text) for row in plain_rows(run_query(session, "picture_list", params))]
     chosen, withheld = choose(rows, limit=limit, include_restricted=include_restricted)
     prepared = [
         picture(row, plain_rows(run_query(session, "picture_marks", {"review_id": str(row["review_id"])})), read)

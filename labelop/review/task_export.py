@@ -7,20 +7,22 @@ neither arm nor model by name: reviewers must not know what they compare.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from labelop.egress.address import shown
 from labelop.errors import ReviewError
 from labelop.geometry import to_percent
 from labelop.labels import Prediction
 from labelop.landing.store import Store
-from labelop.queries import run_query
 from labelop.review.tasks import Ontology, ReviewTask, in_force, load_ontology, load_tasks
 from labelop.runs import current_version
+from labelop.sensitivity.clearance import CLOUD, Clearance, NamedPolicy, clear, standings
 
 LOCAL_FILES_PREFIX = "/data/local-files/?d="
 """Where Label Studio serves files of its local storage; the percent-encoded relative path follows."""
@@ -29,6 +31,10 @@ BOX_CONTROL, CHOICE_CONTROL, IMAGE_OBJECT = "box", "image_label", "image"
 """Names of the controls in the labelling configuration; results refer to them."""
 
 _DIGEST_DIGITS = 12
+_AWAY = ("https", "http", "s3", "gs", "azure-blob")
+"""Schemes that Label Studio opens."""
+_PLAIN = re.compile(r"[!-\[\]-~]+")  # ASCII that shows, without the backslash
+_RELATIVE = re.compile(r"(?![^/?#]*:)(?!.*//)[!-\[\]-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def export_tasks(
     *,
     dataset_version: str | None = None,
     prefix: str = LOCAL_FILES_PREFIX,
-    levels: Collection[str] = (),
+    policy: NamedPolicy | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Write the review tasks of a dataset as Label Studio tasks.
@@ -61,8 +67,8 @@ def export_tasks(
         dataset: Dataset name.
         dataset_version: Dataset version; the one landed last when None.
         prefix: Goes before each relative path; never the root of the originals. One that names a host or bucket tells
-            it the names of files, so only images of `levels` are exported then.
-        levels: Levels whose images may be named to another host; a relative address stays with who serves the files.
+            it the names of files, so only images that may be at the cloud as they are are exported then.
+        policy: The sensitivity policy in force; without one no image may be named elsewhere.
         limit: Most tasks to export, from the front of the fixed order; all when None.
 
     Returns:
@@ -70,9 +76,10 @@ def export_tasks(
 
     Raises:
         RunFailedError: The dataset has never been ingested.
+        ReviewError: The prefix is no address that browsers and labelop read alike.
     """
     version = dataset_version or current_version(store, dataset)
-    return [task_form(task, prefix) for task in _tasks(store, dataset, version, prefix, levels)[0][:limit]]
+    return [task_form(task, prefix) for task in _tasks(store, dataset, version, prefix, policy)[0][:limit]]
 
 
 def export_review(
@@ -82,7 +89,7 @@ def export_review(
     *,
     dataset_version: str | None = None,
     prefix: str = LOCAL_FILES_PREFIX,
-    levels: Collection[str] = (),
+    policy: NamedPolicy | None = None,
     limit: int | None = None,
 ) -> ExportResult:
     """Write `tasks.json` and `labelling-config.xml` into a folder, ready for a Label Studio project.
@@ -90,10 +97,11 @@ def export_review(
     Args: see `export_tasks`.
 
     Raises:
-        RunFailedError: The dataset has never been ingested, or the folder cannot be written.
+        RunFailedError: The dataset has never been ingested.
+        ReviewError: The prefix is no address that browsers and labelop read alike, or the folder cannot be written.
     """
     version = dataset_version or current_version(store, dataset)
-    kept, withheld = _tasks(store, dataset, version, prefix, levels)
+    kept, withheld = _tasks(store, dataset, version, prefix, policy)
     tasks = [task_form(task, prefix) for task in kept[:limit]]
     # words that came with a source stay with its files
     config = labelling_config(load_ontology(store, dataset, version, with_source=not _is_elsewhere(prefix)))
@@ -111,22 +119,41 @@ def export_review(
 
 
 def _tasks(
-    store: Store, dataset: str, version: str, prefix: str, levels: Collection[str]
+    store: Store, dataset: str, version: str, prefix: str, policy: NamedPolicy | None
 ) -> tuple[list[ReviewTask], int]:
     """Give the tasks that may be exported under a prefix, and how many are left out."""
+    is_away = _is_elsewhere(prefix)
     tasks = in_force(store, dataset, version, load_tasks(store, dataset, version))
-    if not _is_elsewhere(prefix):
+    if not is_away:
         return tasks, 0
-    rows = run_query(store, "effective_levels", {"dataset": dataset, "dataset_version": version}).to_pylist()
-    may_be_named = {row["image_id"] for row in rows if row["level"] in levels}
+    known = {} if policy is None else standings(store, dataset, version, policy)
+    # as it is: a rule that releases a changed picture says nothing about the name of its file
+    may_be_named = {key for key, one in known.items() if policy and clear(policy, one, CLOUD) == Clearance()}
     kept = [task for task in tasks if task.image_id in may_be_named]
     return kept, len(tasks) - len(kept)
 
 
 def _is_elsewhere(prefix: str) -> bool:
-    """Say whether addresses name a host or bucket; relative ones stay with whoever serves the files."""
-    address = urlsplit(prefix)
-    return bool(address.scheme or address.netloc)
+    r"""Say whether addresses name a host or bucket; relative ones stay with whoever serves the files.
+
+    Browsers read `/\host/`, `//host/`, `http:host` and tabs in between as the address of another host, so what is
+    neither plainly relative nor plainly absolute is refused.
+
+    Raises:
+        ReviewError: It is neither.
+    """
+    if _RELATIVE.fullmatch(prefix):
+        return False
+    try:
+        address = urlsplit(prefix)
+        if _PLAIN.fullmatch(prefix) and address.scheme in _AWAY and address.hostname and address.port != 0:
+            return True
+    except ValueError:
+        pass  # no address either
+    raise ReviewError(
+        f"--prefix {shown(prefix)!r} is no address to put before the path of an image.",
+        hint="Give a relative path without // and backslashes, or scheme://host/ with one of " + ", ".join(_AWAY) + ".",
+    )
 
 
 def task_form(task: ReviewTask, prefix: str = LOCAL_FILES_PREFIX) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from labelop.landing.store import open_store
 from labelop.report.page import write_report
 from labelop.report.values import plain
 from labelop.settings import Settings
-from tests.unit.report_rows import drawn_photos, reviewed
+from tests.unit.report_rows import POLICY, drawn_photos, reviewed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -112,7 +112,7 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, row in enumerate(world.rows["decisions"]):
         row["reason"] = row["rule_id"] = row["model_id"] = HOSTILE[place % len(HOSTILE)]
     settings = Settings(store=str(folder / "store"))
-    return write_report(world.land(open_store(settings)), folder / "report.html", settings=settings)
+    return write_report(world.land(open_store(settings)), folder / "report.html", settings=settings, policy=POLICY)
 
 
 def opened(browser: Browser, path: Path, width_px: int = 1280) -> Watched:

@@ -16,8 +16,10 @@ from PIL import Image
 
 from labelop import schemas
 from labelop.landing.store import Store, land
+from labelop.sensitivity.policy import load_policy
 
 NOW = dt.datetime(2026, 11, 20, 3, 15, tzinfo=dt.UTC)
+POLICY = load_policy(Path("data/sample/config/policy.yaml"), today=NOW.date())
 SECONDS = {"accept": 1.8, "adjust": 4.9, "relabel": 3.8, "adjust_relabel": 8.7, "delete": 2.8, "add": 12.5}
 PRICES = {
     "onprem": {
@@ -58,7 +60,7 @@ Photo = tuple[str, int, int, list[tuple[str, tuple[float, float, float, float]]]
 def row(table: str, **values: Any) -> dict[str, Any]:
     """Make one row with every column of a table; what is not given is null or a plain default."""
     base: dict[str, Any] = dict.fromkeys(schemas.table(table).schema.names)
-    for name, value in {"run_id": "r-1", "landed_at": NOW, "policy_digest": "9f2c41d0a7", "started_at": NOW}.items():
+    for name, value in {"run_id": "r-1", "landed_at": NOW, "policy_digest": POLICY.digest, "started_at": NOW}.items():
         if name in base:
             base[name] = value
     return base | values

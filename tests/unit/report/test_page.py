@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from labelop.report.page import write_report
 from labelop.report.results import FINDINGS, gather
 from labelop.report.tables import build, summary_tables
 from labelop.runs import INGESTED, RunEvent, current_version, record
+from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings
-from tests.unit.report_rows import Photo, drawn_photos, reviewed
+from tests.unit.report_rows import POLICY, Photo, drawn_photos, reviewed
+
+CONFIG = Path("data/sample/config/policy.yaml")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def landed(settings: Settings, photos: list[Photo], folder: Path, **more: Any) -
 
 def page_of(store: Store, settings: Settings, tmp_path: Path, **more: Any) -> str:
     """Write the report and read it."""
-    return write_report(store, tmp_path / "report.html", settings=settings, **more).read_text(encoding="utf-8")
+    given = {"policy": POLICY} | more
+    return write_report(store, tmp_path / "report.html", settings=settings, **given).read_text(encoding="utf-8")
 
 
 def test_empty_store_gives_a_clear_page(settings: Settings, tmp_path: Path) -> None:
@@ -154,6 +159,14 @@ def test_restricted_pixels_stay_out(settings: Settings, tmp_path: Path, level: s
     assert "data:image/jpeg" in page_of(store, settings, tmp_path, include_restricted=True)
 
 
+def test_pixels_stay_out_until_the_policy_in_force_has_spoken(shared: Shared, tmp_path: Path) -> None:
+    """Levels that landed under a policy before, or before its last day was over, let no pixel in any more."""
+    for changed in (replace(POLICY, digest="0" * 64), load_policy(CONFIG, today=date(2050, 1, 1))):
+        html = page_of(shared.store, shared.settings, tmp_path, policy=changed)
+        assert "data:image" not in html
+        assert "6 images were left out" in html
+
+
 def test_unbalanced_accounting_is_shown_as_such(settings: Settings, tmp_path: Path) -> None:
     """A file that is neither landed nor quarantined cannot hide in the summary."""
     world = reviewed(drawn_photos(tmp_path / "in"), source_uri=str(tmp_path / "in"))
@@ -198,7 +211,7 @@ def test_a_folder_that_cannot_be_cleaned_keeps_the_first_error(settings: Setting
     """A file in the place of the folder is the report's error, also when the half-written file cannot be removed."""
     (tmp_path / "folder").touch()
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        write_report(open_store(settings), tmp_path / "folder/report.html", settings=settings)
+        write_report(open_store(settings), tmp_path / "folder/report.html", settings=settings, policy=POLICY)
 
 
 def test_output_that_cannot_be_written_is_one_clear_error(settings: Settings, tmp_path: Path) -> None:
@@ -206,7 +219,7 @@ def test_output_that_cannot_be_written_is_one_clear_error(settings: Settings, tm
     (tmp_path / "report.html").mkdir()
     (tmp_path / "report.html" / "keep").touch()
     with pytest.raises(ConfigurationError, match=r"report\.html"):
-        write_report(open_store(settings), tmp_path / "report.html", settings=settings)
+        write_report(open_store(settings), tmp_path / "report.html", settings=settings, policy=POLICY)
     assert not list(tmp_path.glob("*.part*"))
 
 

@@ -1,0 +1,86 @@
+"""Names of files go to another host only where the policy in force lets the image itself go there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from labelop.errors import ReviewError
+from labelop.landing.store import Store, land
+from labelop.review.task_export import ExportResult, export_review
+from labelop.sensitivity.policy import SensitivityPolicy, load_policy
+from tests.unit.review_rows import NOW, VERSION, filled_store, image_id
+
+CONFIG = Path("data/sample/config/policy.yaml")
+POLICY = load_policy(CONFIG, today=date(2026, 11, 20))
+AWAY = "https://review.example/images/"
+LEVELS = ("public", "confidential", "restricted")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Three drafted images, one of each level."""
+    filled = filled_store(tmp_path / "store")
+    rows = [
+        {
+            "dataset": "cells", "dataset_version": VERSION, "image_id": image_id(n), "findings_digest": "f",
+            "level": level, "reason": "declared", "policy_digest": POLICY.digest, "run_id": "run", "landed_at": NOW,
+        }
+        for n, level in enumerate(LEVELS)
+    ]  # fmt: skip
+    land(filled, "levels", rows, key="levels")
+    return filled
+
+
+def exported(store: Store, folder: Path, prefix: str, policy: SensitivityPolicy | None = POLICY) -> ExportResult:
+    """Export all tasks."""
+    return export_review(store, "cells", folder, prefix=prefix, policy=policy)
+
+
+@pytest.mark.parametrize("prefix", [AWAY, "s3://bucket/images/", "HTTP://review.example:8080/?d="])
+def test_only_what_may_go_there_is_named_to_a_host(store: Store, tmp_path: Path, prefix: str) -> None:
+    """An address of a host or bucket gets the public image, and is told how many were left out."""
+    result = exported(store, tmp_path, prefix)
+    assert [task["data"]["image_id"] for task in json.loads(result.tasks_path.read_text())] == [image_id(0)]
+    assert (result.tasks_count, result.withheld_count) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [None, replace(POLICY, digest="0" * 64), load_policy(CONFIG, today=date(2050, 1, 1))],
+    ids=["none", "changed", "stale"],
+)
+def test_levels_of_another_policy_name_nothing(store: Store, tmp_path: Path, policy: SensitivityPolicy | None) -> None:
+    """A policy that was made stricter, or ran out, counts before anything is classified anew."""
+    assert exported(store, tmp_path, AWAY, policy).tasks_count == 0
+
+
+@pytest.mark.parametrize("prefix", ["/data/local-files/?d=", "", "images/", "/served/"])
+def test_a_relative_path_has_every_task(store: Store, tmp_path: Path, prefix: str) -> None:
+    """Whoever serves the files knows their names already."""
+    assert exported(store, tmp_path, prefix, None).tasks_count == len(LEVELS)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "//evil/", "/\\evil/", "\\\\evil\\", "/\t/evil/", " //evil/", "http:evil/", "http:/evil/", "http:///evil/",
+        "http://[", "http://evil:99999/", "javascript:", "file:///images/", "data:,",
+    ],
+)  # fmt: skip
+def test_what_a_browser_reads_in_another_way_is_refused(store: Store, tmp_path: Path, prefix: str) -> None:
+    """An address that looks relative here and names a host to a browser, or is none, is an error and writes nothing."""
+    with pytest.raises(ReviewError, match="no address"):
+        exported(store, tmp_path / "tasks", prefix)
+    assert not (tmp_path / "tasks").exists()
+
+
+def test_a_refused_prefix_shows_no_password(store: Store, tmp_path: Path) -> None:
+    """What stands before the host of an address is never shown."""
+    with pytest.raises(ReviewError) as caught:
+        exported(store, tmp_path, "ftp://me:secret@review.example/")
+    assert "secret" not in str(caught.value)
