@@ -18,7 +18,7 @@ from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from labelop.catalog.cards import ModelCard, load_catalog, verify
-from labelop.egress.far_end import FarEnd
+from labelop.egress.far_end import FarEnd, add_options, open_far_end
 from labelop.engines.answers import DIGEST_OUTPUT, RELEASE_INPUT
 from labelop.engines.base import Engine, ModelInputs
 from labelop.engines.graph import GraphEngine
@@ -39,6 +39,7 @@ def main() -> int:
         "--grpc-port", type=int, help="gRPC port; 0 takes a free one; the one after a given HTTP port by default"
     )
     parser.add_argument("--wait-microseconds", type=int, default=2000, help="longest wait for a fuller batch")
+    add_options(parser)
     given = parser.parse_args()
     port = given.port or _free_port(given.host)
     after = port + 1 if given.port else 0
@@ -47,7 +48,7 @@ def main() -> int:
     settings = load_settings()
     try:
         catalog = load_catalog(settings.catalog)
-        far_end = FarEnd(settings.public_keys, "cloud") if settings.public_keys else None
+        far_end = open_far_end(settings.public_keys, given)
         engines = {card.id: _open(card, settings.engine_threads) for card in catalog.values() if card.format == "onnx"}
     except LabelopError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption
-from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows
+from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
 from labelop.egress.audit import entries, verify
 from labelop.egress.heads import heads_file, read_heads
 from labelop.egress.keys import GRACE_SECONDS, export_public, init_keys, load_key, open_keyring, rotate_key
@@ -49,6 +49,8 @@ def verify_audit(
         typer.echo(
             f"{found.lines_count} lines, chain whole, head {found.head}; signed heads vouch for {found.vouched_count}"
         )
+        if found.lines_count and not found.vouched_count:
+            warn("nothing vouches for this log: no head of it was signed, so whoever owns the file can make it anew")
 
 
 @audit_app.command("show")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from labelop.egress.public_keys import Keyring
 from labelop.egress.release_token import NonceMemory, ReleaseToken, verify_token
 from labelop.errors import KeysError, ReleaseRefusedError
+
+CLOUD = "cloud"
+"""Where inference servers are."""
 
 _log = logging.getLogger(__name__)
 
@@ -129,3 +133,29 @@ class FarEnd:
     def _count(self, code: str) -> None:
         with self._lock:
             self._counts[code] += 1
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Give a server the options that narrow what it takes."""
+    parser.add_argument("--run", help="the only run to serve (default: any that shows good releases)")
+    parser.add_argument("--policy", help="digest of the only policy to trust (default: any)")
+
+
+def open_far_end(public_keys: Path | None, options: Namespace) -> FarEnd | None:
+    """Open the far end of a server; None where it was given no public keys and takes everything.
+
+    Args:
+        public_keys: Folder of public keys (`LABELOP_PUBLIC_KEYS`).
+        options: What `add_options` added.
+
+    Raises:
+        KeysError: The folder has no usable key, or there is none and one run or policy was asked for.
+    """
+    if public_keys is not None:
+        return FarEnd(public_keys, CLOUD, run_id=options.run, policy_digest=options.policy)
+    if options.run or options.policy:
+        raise KeysError(
+            "Without public keys no run and no policy can be told from another.",
+            hint="LABELOP_PUBLIC_KEYS names the folder that `labelop keys export-public` wrote.",
+        )
+    return None

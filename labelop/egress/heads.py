@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from labelop.egress.keys import write_durably
 from labelop.egress.public_keys import Keyring
 from labelop.egress.release_token import Signer
 from labelop.forms import StrictForm
@@ -86,10 +87,20 @@ class SignedHeads:
         signer: Signs them.
         every_lines: Most lines without a head.
         every_ms: Longest time without a head while lines are written.
+        memory: File of the newest head's digest, see `memory_file`; None for none.
     """
 
-    def __init__(self, path: Path, signer: Signer, *, every_lines: int = EVERY_LINES, every_ms: int = EVERY_MS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        signer: Signer,
+        *,
+        every_lines: int = EVERY_LINES,
+        every_ms: int = EVERY_MS,
+        memory: Path | None = None,
+    ) -> None:
         self.path = path
+        self._memory = memory
         self._signer = signer
         self._every_lines = every_lines
         self._every_ms = every_ms
@@ -115,10 +126,19 @@ class SignedHeads:
                 return
         else:
             previous = _NONE
+        remembered = recall(self._memory)
+        if remembered not in {"", previous} and remembered not in _digests(self.path):
+            # heads were taken away: the next one follows what is missing, so that the gap stays
+            previous = remembered
         body = asdict(Head(lines_count, head, at_ms, previous, self._signer.key_id))
         said_bytes = canonical_json({"schema": 1, **body}).encode()
         signature = self._signer.sign(_DOMAIN, said_bytes).hex()
-        self._append(canonical_json({"schema": 1, **body, "signature": signature}).encode() + b"\n")
+        line = canonical_json({"schema": 1, **body, "signature": signature}).encode() + b"\n"
+        self._append(line)
+        if self._memory is not None:
+            # behind the head: after a death in between an older head is remembered, which is there as well
+            self._memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_durably(self._memory, sha256_hex(line).encode(), mode=0o600)
 
     def _last(self) -> tuple[int, str, int, str] | None:
         try:
@@ -150,12 +170,32 @@ class SignedHeads:
             os.fsync(file.fileno())
 
 
-def read_heads(path: Path, keyring: Keyring) -> list[Head] | HeadsFault:
+def memory_file(keys: Path, heads: Path) -> Path:
+    """Name the file in a key folder that remembers the newest head of a log: that there were any, and none is missing.
+
+    Args:
+        keys: The key folder.
+        heads: File of the log's heads.
+    """
+    return keys / "vouched" / heads.name
+
+
+def recall(memory: Path | None) -> str:
+    """Read the digest of the newest head; empty where none was ever signed."""
+    return memory.read_text(encoding="ascii", errors="replace") if memory is not None and memory.exists() else ""
+
+
+def _digests(path: Path) -> set[str]:
+    return set(map(sha256_hex, path.read_bytes().splitlines(keepends=True))) if path.exists() else set()
+
+
+def read_heads(path: Path, keyring: Keyring, *, remembered: str = "") -> list[Head] | HeadsFault:
     """Read the heads of a log and check their signatures and their chain.
 
     Args:
         path: File of heads; a missing file has none.
         keyring: Public keys, the retired ones included.
+        remembered: Digest of a head that must be among them; empty for none.
 
     Returns:
         The heads in order, or the first fault. A line torn by a death is passed over when the next head chains to it.
@@ -181,6 +221,9 @@ def read_heads(path: Path, keyring: Keyring) -> list[Head] | HeadsFault:
             return HeadsFault(number, f"head {number} follows {form.previous}, expected {previous}")
         heads.append(Head(form.lines_count, form.head, form.at_ms, form.previous, form.key_id))
         previous = sha256_hex(line)
+    if remembered and remembered not in _digests(path):
+        kept = f"only {len(heads)} of them are left" if heads else "none is left: nothing vouches for the log"
+        return HeadsFault(len(lines) + 1, f"heads of this log were signed, and {kept}")
     return heads
 
 

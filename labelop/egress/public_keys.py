@@ -47,7 +47,7 @@ class PublicKey:
     created_ms: int
     """When it was made, milliseconds since 1970."""
     retired_ms: int | None = None
-    """From when on nothing new may be signed with it, milliseconds since 1970; None while it is in use."""
+    """From when on nothing that carries its signature is admitted, milliseconds since 1970; None while it is in use."""
 
     @property
     def key_id(self) -> str:
@@ -88,7 +88,7 @@ class Keyring:
         self._refresh()
 
     def find(self, key_id: str, at_ms: int) -> PublicKey | None:
-        """Give the key of an id when it could sign at that time; None when it is unknown or was retired by then."""
+        """Give the key of an id when it is good at that time; None when it is unknown or was retired by then."""
         self._refresh()
         key = self._given.get(key_id) or self._read.get(key_id)
         return None if key is None or (key.retired_ms is not None and at_ms > key.retired_ms) else key

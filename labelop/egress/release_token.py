@@ -28,6 +28,7 @@ CODES = (
     "UNKNOWN_KEY",
     "BAD_SIGNATURE",
     "OTHER_PLACEMENT",
+    "OTHER_LEVEL",
     "OTHER_BYTES",
     "OTHER_RUN",
     "OTHER_POLICY",
@@ -41,6 +42,10 @@ LEEWAY_MS = 60_000
 """How far two clocks may differ before a token counts as issued in the future."""
 MAX_LIFE_MS = 24 * 3600 * 1000
 """Longest life a token may claim; bounds what a far end must remember."""
+
+_ONPREM = "onprem"
+_MAY_BE_AWAY = frozenset({"public", "internal", "confidential"})
+"""Levels that another place than the premises may hold: never restricted, nor what is no level, whoever signed it."""
 
 _SAID = re.compile(r"was refused \(([A-Z_]+)\)")
 _DOMAIN = b"labelop/release/1\0"
@@ -188,7 +193,7 @@ def verify_token(
         text: The token's text form, from a sender who is not trusted.
         payload: The bytes.
         placement: Where the checker is.
-        keyring: Public keys.
+        keyring: Public keys; a retired one admits nothing any more, whatever date a token claims.
         now_ms: The checker's time, milliseconds since 1970.
         seen: Releases taken before; this one is added when it is good.
         run_id: The only run to be served; any when None.
@@ -201,13 +206,14 @@ def verify_token(
         ReleaseRefusedError: It is not good for these bytes, here and now; `code` is one of `CODES`.
     """
     token, said, signature = _parse(text)
-    key = keyring.find(token.key_id, token.issued_ms)
+    latest_ms = seen.advance(now_ms)
+    # whoever stole a key can date tokens back: what counts is when they arrive
+    key = keyring.find(token.key_id, max(token.issued_ms, latest_ms))
     if key is None:
         _refuse("UNKNOWN_KEY", f"key {token.key_id} is not known here, or was retired before", token)
     if not key.verifies(signature, _DOMAIN, said):
         _refuse("BAD_SIGNATURE", "its signature does not fit", token)
-    if token.placement != placement:
-        _refuse("OTHER_PLACEMENT", f"it is for {token.placement}, this is {placement}", token)
+    _check_place(token, placement)
     found = sha256_hex(payload)
     if not compare_digest(token.payload_sha256, found):
         _refuse("OTHER_BYTES", f"it is for the payload {token.payload_sha256}, got {found}", token)
@@ -217,12 +223,18 @@ def verify_token(
         _refuse("OTHER_POLICY", f"it is under policy {token.policy_digest}, expected {policy_digest}", token)
     if now_ms + LEEWAY_MS < token.issued_ms:
         _refuse("NOT_YET_VALID", f"it was issued at {token.issued_ms} ms, the clock here says {now_ms} ms", token)
-    latest_ms = seen.advance(now_ms)
     if latest_ms > token.expires_ms:
         _refuse("EXPIRED", f"it was good until {token.expires_ms} ms, it is {latest_ms} ms", token)
     if not seen.take(token):
         _refuse("REPLAYED", f"it was taken {token.uses} times already, which is all it allows", token)
     return token
+
+
+def _check_place(token: ReleaseToken, placement: str) -> None:
+    if token.placement != placement:
+        _refuse("OTHER_PLACEMENT", f"it is for {token.placement}, this is {placement}", token)
+    if placement != _ONPREM and token.level not in _MAY_BE_AWAY:
+        _refuse("OTHER_LEVEL", f"its level is none of {', '.join(sorted(_MAY_BE_AWAY))}, this is {placement}", token)
 
 
 def refusal_in(text: str) -> str | None:

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labelop.catalog.cards import ModelCard, load_catalog
-from labelop.egress.far_end import FarEnd
+from labelop.egress.far_end import FarEnd, add_options, open_far_end
 from labelop.engines.answers import RELEASE_INPUT
 from labelop.engines.base import Engine, RawOutputs, open_engine
 from labelop.engines.payload import EDGES, infer, output_shapes
@@ -225,11 +225,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for a free one")
+    add_options(parser)
     options = parser.parse_args(arguments)
     settings = load_settings()
     try:
         catalog = load_catalog(settings.catalog)
-        far_end = FarEnd(settings.public_keys, "cloud") if settings.public_keys else None
+        far_end = open_far_end(settings.public_keys, options)
         with socket.create_server((options.host, options.port)) as listener:
             host, port = listener.getsockname()[:2]
             print(f"serving {', '.join(catalog)} on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201

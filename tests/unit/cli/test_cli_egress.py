@@ -51,6 +51,19 @@ def test_a_log_is_verified_against_its_heads(store: str, tmp_path: Path) -> None
     assert (missing.exit_code, "has no heads" in missing.stderr) == (1, True)
 
 
+def test_a_log_without_its_heads_is_vouched_for_by_nothing(store: str, tmp_path: Path) -> None:
+    """Heads that were signed and are gone fail the check; where none were ever signed that is said."""
+    keys = tmp_path / "store-keys"
+    for file in (keys / "heads").iterdir():
+        file.unlink()
+    missing = run(store, "audit", "verify")
+    assert (missing.exit_code, "nothing vouches" in missing.stderr) == (1, True)
+    for file in (keys / "vouched").iterdir():
+        file.unlink()
+    never = run(store, "audit", "verify")
+    assert (never.exit_code, "nothing vouches" in never.stderr) == (0, True)
+
+
 def test_what_happened_to_an_image_is_shown(store: str) -> None:
     """Lines are found by image and by run, with answer and reason; one of them has to be given."""
     (line,) = json.loads(run(store, "audit", "show", "--image", "bbb", "--format", "json").output)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labelop.egress.audit import AuditLog
-from labelop.egress.far_end import FarEnd
+from labelop.egress.far_end import FarEnd, add_options, open_far_end
 from labelop.egress.gate import USES, Gate
-from labelop.egress.keys import SigningKey, export_public, init_keys
+from labelop.egress.keys import SigningKey, export_public, init_keys, load_key
 from labelop.egress.public_keys import Keyring
 from labelop.errors import KeysError, ReleaseRefusedError
 from tests.unit.egress.egress_values import NOW, Policy, ring
@@ -98,6 +99,29 @@ def test_a_far_end_without_keys_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "far").chmod(0o777)
     with pytest.raises(KeysError, match="others may write"):
         FarEnd(tmp_path / "far", "cloud")
+
+
+def test_a_server_is_held_to_the_run_and_policy_it_was_given(tmp_path: Path) -> None:
+    """`--run` and `--policy` reach the check; without public keys they would hold nothing, which is an error."""
+    parser = ArgumentParser()
+    add_options(parser)
+    init_keys(tmp_path / "keys")
+    export_public(tmp_path / "keys", tmp_path / "far")
+    key = load_key(tmp_path / "keys")
+    payload, token = release(tmp_path, key=key)
+    for words, code in (([], ""), (["--run", "run-2"], "OTHER_RUN"), (["--policy", "q" * 64], "OTHER_POLICY")):
+        given = parser.parse_args(words)
+        far_end = open_far_end(tmp_path / "far", given)
+        assert far_end is not None
+        if not code:
+            assert far_end.check(payload, token).run_id == "run-1"
+            assert open_far_end(None, given) is None
+            continue
+        with pytest.raises(ReleaseRefusedError) as caught:
+            far_end.check(payload, token)
+        assert caught.value.code == code
+        with pytest.raises(KeysError, match="no run and no policy"):
+            open_far_end(None, given)
 
 
 def test_importing_it_loads_no_private_half() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labelop.egress.audit import AuditLog, Verification, entries, verify
-from labelop.egress.heads import HeadsFault, SignedHeads, heads_file, read_heads
+from labelop.egress.heads import HeadsFault, SignedHeads, heads_file, memory_file, read_heads, recall
 from labelop.egress.keys import SigningKey
 from labelop.egress.public_keys import Keyring
 from tests.unit.egress.egress_values import ring
@@ -20,9 +20,10 @@ MINUTE_MS = 60_000
 
 
 def log(folder: Path, key: SigningKey = KEY, *, every_lines: int = 4) -> AuditLog:
-    """Open a log whose heads lie in another folder."""
+    """Open a log whose heads lie in another folder, and are remembered in a third."""
     path = folder / "audit.jsonl"
-    heads = SignedHeads(heads_file(folder / "heads", path), key, every_lines=every_lines)
+    file = heads_file(folder / "heads", path)
+    heads = SignedHeads(file, key, every_lines=every_lines, memory=memory_file(folder / "keys", file))
     return AuditLog(path, heads=heads)
 
 
@@ -37,7 +38,9 @@ def filled(folder: Path, lines: int = 10, key: SigningKey = KEY) -> Path:
 
 def examined(path: Path, keyring: Keyring | None = None) -> Verification:
     """Check a log against its heads."""
-    return verify(path, heads=read_heads(heads_file(path.parent / "heads", path), keyring or ring(KEY)))
+    file = heads_file(path.parent / "heads", path)
+    remembered = recall(memory_file(path.parent / "keys", file))
+    return verify(path, heads=read_heads(file, keyring or ring(KEY), remembered=remembered))
 
 
 def change(path: Path, edit: Callable[[list[str]], list[str]]) -> None:
@@ -134,6 +137,39 @@ def test_a_log_taken_away_is_found(tmp_path: Path) -> None:
     assert examined(path).cause == "truncated"
     log(tmp_path).append({"event": "release"})
     assert examined(path).cause == "rebuilt"
+
+
+@pytest.mark.parametrize(("left", "words"), [(0, "nothing vouches"), (2, "only 2 of them are left")])
+def test_heads_taken_away_are_missed_for_good(tmp_path: Path, left: int, words: str) -> None:
+    """Without its heads, or the last of them, a log made anew is not believed, also when work has gone on."""
+    path = filled(tmp_path)
+    file = heads_file(tmp_path / "heads", path)
+    change(file, lambda lines: lines[:left])
+    records = [json.loads(line)["record"] for line in path.read_text().splitlines()]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5] if left else []))
+    AuditLog(path).append_many(records[5:] if left else records)
+    assert verify(path).cause == ""
+    found = examined(path)
+    assert (found.cause, words in found.problem) == ("head-forged", True)
+    made = log(tmp_path)
+    made.append({"event": "release"})
+    made.close()
+    assert examined(path).cause == "head-forged"
+
+
+def test_a_death_between_a_head_and_its_memory_harms_nothing(tmp_path: Path) -> None:
+    """An older head may be remembered: it is there as well, and the next head follows the last one."""
+    path = filled(tmp_path)
+    memory = memory_file(tmp_path / "keys", heads_file(tmp_path / "heads", path))
+    older = recall(memory)
+    made = log(tmp_path)
+    made.append({"event": "release"})
+    made.close()
+    memory.write_text(older)
+    made.append({"event": "release"})
+    made.close()
+    found = examined(path)
+    assert (found.cause, found.vouched_count) == ("", 12)
 
 
 def test_forged_heads_are_found(tmp_path: Path) -> None:

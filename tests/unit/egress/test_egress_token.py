@@ -42,7 +42,10 @@ def test_a_good_token_says_what_was_signed() -> None:
         ("EXPIRED", {}, {"now_ms": NOW + 60_001}),
         ("NOT_YET_VALID", {}, {"now_ms": NOW - 1001 - LEEWAY_MS}),
         ("UNKNOWN_KEY", {}, {"keyring": ring(SigningKey.generate())}),
-        ("UNKNOWN_KEY", {}, {"keyring": ring(KEY, retired_ms=NOW - 1001)}),
+        ("UNKNOWN_KEY", {}, {"keyring": ring(KEY, retired_ms=NOW - 1)}),
+        ("UNKNOWN_KEY", {"issued_ms": NOW + 1}, {"keyring": ring(KEY, retired_ms=NOW)}),
+        ("OTHER_LEVEL", {"level": "restricted"}, {}),
+        ("OTHER_LEVEL", {"level": "Public"}, {}),
         ("BAD_SIGNATURE", {"key_id": SigningKey.generate().key_id}, {}),
         ("MALFORMED", {"expires_ms": NOW - 1000 + MAX_LIFE_MS + 1}, {}),
         ("MALFORMED", {"expires_ms": NOW - 2000}, {}),
@@ -66,8 +69,20 @@ def test_a_run_and_a_policy_that_fit_are_taken() -> None:
 
 
 def test_work_that_runs_on_after_a_rotation_is_taken_until_the_key_retires() -> None:
-    """A key's date of retirement is compared with when a token was issued."""
+    """A key's date of retirement is compared with when a token arrives."""
     assert check(text(KEY), ring(KEY, retired_ms=NOW)).key_id == KEY.key_id
+
+
+def test_a_leaked_key_cannot_date_its_tokens_back() -> None:
+    """A token that claims to be older than the rotation is refused all the same, also by a clock that was set back."""
+    said, retired, seen = text(KEY, issued_ms=NOW - 2000, uses=10), ring(KEY, retired_ms=NOW - 1000), NonceMemory()
+    assert refused(said, keyring=retired, seen=seen) == "UNKNOWN_KEY"
+    assert refused(said, keyring=retired, seen=seen, now_ms=NOW - 1500) == "UNKNOWN_KEY"
+
+
+def test_the_premises_may_hold_any_level() -> None:
+    """Only another place has a floor."""
+    assert check(text(KEY, level="restricted", placement="onprem"), RING, placement="onprem").level == "restricted"
 
 
 def test_a_token_is_taken_as_often_as_it_says() -> None:
