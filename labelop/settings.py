@@ -136,6 +136,12 @@ class Settings(BaseSettings):
         return self.keys or root.parent / f"{root.name or 'labelop'}-keys"
 
     @property
+    def tokens_path(self) -> Path:
+        """File of the key for tokens, outside the tables; not in LABELOP_KEYS, which only the gate's worker has."""
+        root = self.local_root.absolute()
+        return root.parent / f"{root.name or 'labelop'}-keys" / "tokens.key"
+
+    @property
     def site_path(self) -> Path:
         """Folder of what waits at a site and of what it took, outside the tables."""
         root = self.local_root.absolute()

@@ -33,6 +33,11 @@ JUDGED_CATEGORIES = tuple(
 )
 """Categories whose level is the policy's word."""
 
+_IN_PIXELS = tuple(sorted({name for module in PIXEL_SIGNALS.values() for name in module.CATEGORIES}))
+"""Categories with a region that can be painted over."""
+_IN_NOTES = tuple(sorted({*metadata.CATEGORIES, *dicom.CATEGORIES} - {"dicom_burned_in"}))
+"""Categories that a file's notes hold and its pixels do not, so that they stay behind when only pixels leave."""
+
 _LevelText = Literal["public", "internal", "confidential", "restricted"]
 _Category = Literal[JUDGED_CATEGORIES]  # type: ignore[valid-type]
 _Placement = Literal["onprem", "cloud"]
@@ -75,8 +80,8 @@ class _ReleaseForm(_Form):
     id: _Name
     up_to: Literal["public", "internal", "confidential"]
     placements: Annotated[list[_Placement], Field(min_length=1)]
-    redact: list[_Category] = Field(default_factory=list)
-    strip: list[_Category] = Field(default_factory=list)
+    redact: list[Literal[_IN_PIXELS]] = Field(default_factory=list)  # type: ignore[valid-type]
+    strip: list[Literal[_IN_NOTES]] = Field(default_factory=list)  # type: ignore[valid-type]
     downscale_px: Annotated[int, Field(ge=16, le=65_535)] | None = None
 
 
@@ -121,6 +126,25 @@ class _PolicyForm(_Form):
             if len(set(ids)) != len(ids):
                 raise ValueError(f"{name} have ids that are used twice: {sorted({i for i in ids if ids.count(i) > 1})}")
         return self
+
+    @model_validator(mode="after")
+    def _check_release(self) -> _PolicyForm:
+        dead = [rule.id for rule in self.release if not self._opens_something(rule)]
+        if dead:
+            raise ValueError(
+                f"release rules {dead} can never let anything out: each needs a category under redact or strip whose "
+                "level is at most its up_to and may not go to one of its placements as it is"
+            )
+        return self
+
+    def _opens_something(self, rule: _ReleaseForm) -> bool:
+        taken = {Level.from_text(self.categories[one]) for one in (*rule.redact, *rule.strip) if one in self.categories}
+        return any(
+            level <= Level.from_text(rule.up_to) and place not in getattr(self.placements, level.text)
+            for level in taken
+            for place in rule.placements
+            if place in self.placements.public
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,9 @@ def test_a_bad_override_is_refused(tmp_path: Path, by: str, reason: str, until: 
 
 def test_the_key_is_kept_from_others(tmp_path: Path) -> None:
     """The key is made once with mode 0600, read again, and refused where others may read it or it is broken."""
-    settings = Settings(store=str(tmp_path))
+    settings = Settings(store=str(tmp_path / "store"))
     key = token_key(settings)
-    path = tmp_path / "keys" / "tokens.key"
+    path = tmp_path / "store-keys" / "tokens.key"
     assert (len(key), path.stat().st_mode & 0o777, token_key(settings)) == (64, 0o600, key)
     path.chmod(0o640)
     with pytest.raises(SettingsError, match="0640"):
@@ -74,3 +74,20 @@ def test_the_key_is_kept_from_others(tmp_path: Path) -> None:
     path.write_text("short")
     with pytest.raises(SettingsError, match="no key"):
         token_key(settings)
+
+
+def test_a_place_beside_the_store_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """The key is not put among the tables instead."""
+    (tmp_path / "store-keys").write_text("a file")
+    with pytest.raises(SettingsError, match="beside the store"):
+        token_key(Settings(store=str(tmp_path / "store")))
+
+
+def test_a_key_among_the_tables_is_moved_beside_them(tmp_path: Path) -> None:
+    """Who copies the store must not get the key with it; tokens, and overrides that rest on them, stay as they were."""
+    former = tmp_path / "store" / "keys" / "tokens.key"
+    former.parent.mkdir(parents=True)
+    former.write_text("ab" * 32)
+    settings = Settings(store=str(tmp_path / "store"))
+    assert token_key(settings) == token_key(settings) == "ab" * 32
+    assert not list((tmp_path / "store").rglob("*.key"))

@@ -23,6 +23,11 @@ def content(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value is not None}
 
 
+def rule(**changes: Any) -> dict[str, Any]:
+    """Give a release rule that opens something, with some keys changed."""
+    return {"id": "out", "up_to": "confidential", "placements": ["cloud"], "redact": ["face"]} | changes
+
+
 def load(tmp_path: Path, document: Mapping[str, Any] | str, today: date = TODAY) -> SensitivityPolicy:
     """Write a policy file and read it."""
     path = tmp_path / "policy.yaml"
@@ -66,6 +71,13 @@ def test_the_sample_policy_keeps_sensitive_levels_at_home() -> None:
             {"placements": {"public": ["onprem"], "internal": ["cloud"], "confidential": [], "restricted": []}},
             ["placements", "internal may not allow more"],
         ),
+        ({"release": [rule(strip=["face"])]}, ["release.0.strip.0", "'face'", "'gps'"]),
+        ({"release": [rule(strip=["dicom_burned_in"])]}, ["release.0.strip.0", "'dicom_burned_in'"]),
+        ({"release": [rule(redact=["gps"])]}, ["release.0.redact.0", "'gps'", "'face'"]),
+        ({"release": [rule(redact=[], downscale_px=64)]}, ["release rules ['out']", "can never let anything out"]),
+        ({"release": [rule(redact=["text"])]}, ["release rules ['out']", "as it is"]),
+        ({"release": [rule(redact=["iban"])]}, ["release rules ['out']", "at most its up_to"]),
+        ({"release": [rule(placements=["onprem"])]}, ["release rules ['out']"]),
     ],
 )
 def test_a_fault_is_named(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
@@ -102,7 +114,7 @@ def test_digest_follows_meaning(tmp_path: Path) -> None:
     text = yaml.safe_dump(content())
 
     assert load(tmp_path, "# note\n" + text).digest == load(tmp_path, text).digest
-    assert load(tmp_path, content(categories={"gps": "confidential"})).digest != load(tmp_path, text).digest
+    assert load(tmp_path, content(categories={"gps": "confidential"}, release=[])).digest != load(tmp_path, text).digest
 
 
 @pytest.mark.parametrize(
