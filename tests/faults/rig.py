@@ -24,9 +24,10 @@ from labelop.egress.environment import FAR_END, ONPREM, child_environment
 from tests.small_sample import ROOT, make_dataset
 
 BATCH_IMAGES = 2
-SHARD_BATCHES = 20
 RUN_SECONDS = 300.0
 """Longest wait for a run or a command of ours."""
+HEARTBEAT_SECONDS = 30
+"""Time between two heartbeats, the shortest that the orchestrator takes."""
 _START_SECONDS = 180.0
 _TRIES = 30
 _LABELOP = [sys.executable, "-c", "from labelop.cli import main; main()"]
@@ -40,6 +41,8 @@ class Rig:
     """Where database, logs and stores are."""
     images: int
     """Images of the dataset; all restricted, so that all of them stay on premises."""
+    shard_batches: int
+    """Batches of a shard: what lands in the middle of a run is mostly a shard."""
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -94,7 +97,7 @@ class Rig:
             _signal(pid, signal.SIGKILL)
         process.wait(30)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: Any) -> Any:
         """Ask the server, and again while its database is locked."""
         for _ in range(_TRIES):
             answer = httpx.post(self.api + path, json=body, timeout=60)
@@ -109,7 +112,7 @@ class Rig:
         shutil.copytree(self.folder / "prepared", store)
         wanted = {"deployments": {"name": {"any_": [ONPREM]}}, "flows": {"name": {"any_": ["prelabel-dataset"]}}}
         [deployment] = self.post("/deployments/filter", wanted)
-        sizes = {"batch_images": BATCH_IMAGES, "shard_batches": SHARD_BATCHES}
+        sizes = {"batch_images": BATCH_IMAGES, "shard_batches": self.shard_batches}
         parameters = {"dataset": "smears", "store": str(store), **sizes}
         path = f"/deployments/{deployment['id']}/create_flow_run"
         return str(self.post(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})["id"])
@@ -150,7 +153,7 @@ class Rig:
             "PYTHONPATH": str(ROOT),
             "LABELOP_HOME": str(ROOT),
             "PREFECT_HOME": str(self.folder / "prefect"),
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
         address = {} if placement == FAR_END else {"PREFECT_API_URL": self.api}
@@ -167,10 +170,10 @@ class Rig:
 
 
 @contextmanager
-def rig(images: int, zombie_seconds: int) -> Iterator[Rig]:
+def rig(images: int, zombie_seconds: int, shard_batches: int = 20) -> Iterator[Rig]:
     """Give a rig that is set up, and end it whatever happens."""
     with tempfile.TemporaryDirectory(prefix="labelop-faults-") as folder:
-        made = Rig(Path(folder), images)
+        made = Rig(Path(folder), images, shard_batches)
         try:
             made.set_up(zombie_seconds)
             yield made
