@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelop.cli_common import FormatOption, StoreOption, running
-from labelop.cli_output import OutputFormat, show_rows
+from labelop.cli_output import OutputFormat, show_rows, warn
 from labelop.errors import CatalogError, ConfigurationError
 from labelop.jobs import LevelText
 from labelop.settings import Settings
@@ -77,6 +77,7 @@ def profile(
 ) -> None:
     """Measure each engine's speed, memory and agreement on this machine; `engine: auto` reads the newest."""
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.catalog.choice import ENGINES  # noqa: PLC0415
     from labelop.catalog.profile import land_profile  # noqa: PLC0415
     from labelop.engines.measure import measure  # noqa: PLC0415
     from labelop.engines.samples import load_samples  # noqa: PLC0415
@@ -90,6 +91,8 @@ def profile(
         for card in catalog.values():
             if model and card.id not in model:
                 continue
+            if unable := sorted(set(engine or []) - set(ENGINES[card.format])):
+                warn(f"{card.id} is of format {card.format}, which {', '.join(unable)} cannot run: not measured there")
             found = measure(card, pictures, settings, engines=engine or (), batches=batch or (), rounds=rounds)
             rows += land_profile(tables, card.id, card.digest, settings.engine_threads, found)
         for row in rows:

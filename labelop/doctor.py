@@ -85,7 +85,11 @@ def _routing(settings: Settings) -> str:
 
 
 def _probe(settings: Settings) -> str:
-    found = require_safe(open_store(settings), settings)
+    store = open_store(settings)
+    # to look is not to make: the probe would leave its answer in a folder that nobody asked for
+    if store.is_local and not Path(store.root).exists():
+        return f"not asked: there is no store at {store.root} yet; the first run asks"
+    found = require_safe(store, settings)
     if found is None:
         return "not asked: LABELOP_STORE_SINGLE_WRITER is set, so only this machine may write"
     when = f"on {found.asked_at:%Y-%m-%d}" if found.remembered else f"in {found.seconds} s"

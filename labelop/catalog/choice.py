@@ -102,6 +102,7 @@ def choose_engine(card: ModelCard, settings: Settings) -> EngineChoice:
         return pick(rows, settings) or _fixed(card, default, settings, _nothing(rows, settings))
     if wish in ENGINES[card.format]:
         return _fixed(card, wish, settings, "LABELOP_ENGINE names it")
+    _require_fitting(card, wish, settings)
     # what was said with it was said of the other engine
     here = _here(card, default, "auto" if settings.engine_device == "cpu" else settings.engine_device)
     device = settings.engine_device if settings.engine_device in here else "cpu"
@@ -156,21 +157,31 @@ def _usable(row: Mapping[str, Any], settings: Settings) -> bool:
     )
 
 
-def _fixed(card: ModelCard, engine: str, settings: Settings, reason: str) -> EngineChoice:
+def _require_fitting(card: ModelCard, engine: str, settings: Settings) -> str:
+    """Refuse what an engine can do nowhere; gives the device that was asked for."""
     device = "cpu" if settings.engine_device == "auto" else settings.engine_device
+    wish, hint = settings.engine_precision, _COMPANIONS
+    if settings.engine == "auto":
+        able = [one for one in ENGINES[card.format] if wish in ("auto", *WAYS[one].get(device, ()))]
+        hint += " `labelop models profile` measures what `auto` may choose here"
+        hint += f"; or set LABELOP_ENGINE to {' or '.join(able)}." if able else "."
     if device not in WAYS[engine]:
         raise SettingsError(
             f"Model {card.id} would run on {engine}, which computes on {', '.join(WAYS[engine])} "
             f"and not on {device}, as LABELOP_ENGINE_DEVICE says.",
-            hint=_COMPANIONS,
+            hint=hint,
         )
-    wish = settings.engine_precision
     if wish not in ("auto", *WAYS[engine][device]):
         raise SettingsError(
             f"Model {card.id} would run on {engine} on {device}, which computes in "
             f"{', '.join(WAYS[engine][device])} and not in {wish}, as LABELOP_ENGINE_PRECISION says.",
-            hint=_COMPANIONS,
+            hint=hint,
         )
+    return device
+
+
+def _fixed(card: ModelCard, engine: str, settings: Settings, reason: str) -> EngineChoice:
+    device, wish = _require_fitting(card, engine, settings), settings.engine_precision
     here = _here(card, engine, device)
     if device not in here or wish not in ("auto", *here[device]):
         what = device if device not in here else f"{device} in {wish}"

@@ -30,7 +30,11 @@ _OPERATORS = frozenset(
     | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
 )
 """Domains of operators that engines bring along; all others would need a library of somebody's code."""
+_ATTRIBUTE_NAME, _ATTRIBUTE_FLOATS = 1, (2, 7)
+_CONSTANTS = ("value_float", "value_floats")
+"""Attributes in which a node `Constant` holds floats without a tensor; its output has them as they are."""
 _TENSOR_KIND, _TENSOR_NAME, _TENSOR_ENTRY = 2, 8, 13
+_FLOAT = 1
 _TENSOR_VALUES = {4: "floats", 5: "numbers", 9: "raw", 10: "raw"}
 _MULTIPLYING = frozenset(
     {"Conv", "ConvTranspose", "ConvInteger", "MatMul", "Gemm", "Mul", "Einsum", "BatchNormalization"}
@@ -41,10 +45,10 @@ _PASSING = frozenset({"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Un
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """One tensor of constants."""
+    """One tensor of constants, or the floats of one attribute."""
 
     name: str
-    """Name of the value: its own, or that of the node that holds it."""
+    """Name of the value: its own, that of the node that holds it, or `node.attribute`."""
     kind: int
     """TensorProto.DataType, for example 1 for 32 bit floats."""
     parts: tuple[bytes | memoryview, ...]
@@ -117,12 +121,22 @@ class _Reader:
         fields = [(number, value) for number, value in _fields(message) if isinstance(value, memoryview)]
         if kind == "node":
             owner = self._node(fields)
+        if kind == "attribute":
+            self._attribute(fields, owner)
         if kind == "function":
             self._defined.update(bytes(value).decode() for number, value in fields if number == _FUNCTION_DOMAIN)
         for number, value in fields:
             child = _CHILDREN[kind].get(number)
             if child is not None:
                 self.walk(value, child, owner, depth + 1)
+
+    def _attribute(self, fields: list[tuple[int, memoryview]], owner: str) -> None:
+        floats = tuple(value for number, value in fields if number in _ATTRIBUTE_FLOATS)
+        if floats:
+            name = next((bytes(value).decode() for number, value in fields if number == _ATTRIBUTE_NAME), "")
+            self._tensors.append(
+                StoredTensor(owner if name in _CONSTANTS else f"{owner}.{name}", _FLOAT, floats, (), {})
+            )
 
     def _node(self, fields: list[tuple[int, memoryview]]) -> str:
         takes, gives, operators, domains = (

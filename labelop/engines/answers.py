@@ -5,6 +5,7 @@ Knows the protocol's words but neither its client library nor the network.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +24,12 @@ DIGEST_OUTPUT = "model_digest"
 RELEASE_INPUT = "release"
 """Input by which a server asks for the signed release of each image: BYTES, one row per image."""
 
-SERVER_FAULTS = frozenset({"SERVER_FAILED", "BAD_ANSWER", "BAD_SHAPE"})
+SERVER_FAULTS = frozenset({"SERVER_FAILED", "SERVER_REFUSED", "BAD_ANSWER", "BAD_SHAPE"})
 """Codes of failures that say nothing of an image, unless its neighbours fared better."""
 
 _HINT = "Give both sides the same catalog."
 _EDGES = 4
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,8 @@ def read_answer(card: ModelCard, answer: Reply, images: int, prompts: int | None
             )
         raw[name] = value
     if DIGEST_OUTPUT in _shapes(message.get("outputs")):
-        proof = _tensor(card, answer, DIGEST_OUTPUT)
-        for one in set() if proof is None else {bytes(v) for v in proof.reshape(-1)}:
-            _check_digest(card, one.decode("ascii", "replace"))
+        for claimed in _digests(card, _tensor(card, answer, DIGEST_OUTPUT), images):
+            _check_digest(card, claimed)
     _check_shapes(card, {name: value.shape for name, value in raw.items()}, prompts)
     return raw
 
@@ -123,7 +124,26 @@ def _check_shapes(card: ModelCard, found: Mapping[str, tuple[int, ...]], prompts
 
 def _check_digest(card: ModelCard, claimed: Any) -> None:
     if claimed not in (None, card.digest):
-        raise CatalogError(f"Model {card.id}: the server runs digest {claimed}, the card is {card.digest}.", hint=_HINT)
+        raise CatalogError(
+            f"Model {card.id}: the server runs digest {str(claimed)[:80]}, the card is {card.digest}.", hint=_HINT
+        )
+
+
+def _digests(card: ModelCard, proof: Any, images: int) -> set[str]:
+    """Read the output `DIGEST_OUTPUT`: bytes, or text where it came as JSON data."""
+    if proof is None:
+        return set()
+    # of another type or length nothing is looked at: `bytes` takes a number for a size, and makes that many
+    fits = proof.dtype == np.object_ and proof.size <= images
+    values = proof.reshape(-1).tolist() if fits else []
+    texts = [one.decode("ascii", "replace") if isinstance(one, bytes) else one for one in values]
+    if not fits or not all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in texts):
+        raise EngineResponseError(
+            f"Model {card.id}: output {DIGEST_OUTPUT} is {(proof.dtype.name, proof.shape)} and no digest, expected "
+            f"BYTES of 64 hex digits for {images} images.",
+            code="BAD_ANSWER",
+        )
+    return set(texts)
 
 
 def _columns(card: ModelCard) -> int:

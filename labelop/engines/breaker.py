@@ -40,6 +40,7 @@ class CircuitBreaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._failed = 0
+        self._cause = ""
         self._opened_at: float | None = None
         self._probing = False
 
@@ -71,9 +72,9 @@ class CircuitBreaker:
             if state == "half_open" and not self._probing:
                 self._probing = True
                 return
-            failed = self._failed
+            failed, cause = self._failed, self._cause
         raise EngineUnavailableError(
-            f"{what} was not asked: the last {failed} tries in a row failed.",
+            f"{what} was not asked: the last {failed} tries in a row failed. The last one: {cause}",
             hint=f"One call tries again every {self._rest_seconds:g} seconds. Is the inference server running?",
             circuit="open",
         )
@@ -83,9 +84,14 @@ class CircuitBreaker:
         with self._lock:
             self._failed, self._opened_at, self._probing = 0, None, False
 
-    def failed(self) -> None:
-        """Note that it did not answer, or not in time."""
+    def failed(self, cause: str) -> None:
+        """Note that it did not answer, or not in time, or that it failed.
+
+        Args:
+            cause: What happened, a sentence for the error of those who are not let through.
+        """
         with self._lock:
             self._failed += 1
+            self._cause = cause
             if self._probing or self._failed >= self._most:
                 self._opened_at, self._probing = self._clock(), False

@@ -73,6 +73,8 @@ class ImageResult:
     """Bytes received for it; an equal share of each answer."""
     detector_seconds: float = 0.0
     """The part of `infer_seconds` that the detector took, so that detectors can be compared."""
+    told: str = ""
+    """The error in words where it failed, for who asks why nothing came of a batch; lands nowhere."""
 
 
 def arm_parameters(arm: ArmModels) -> dict[str, Any]:
@@ -147,7 +149,7 @@ class ComposedArm:
             if error.retryable:
                 raise
             if len(ready) == 1:
-                return [ImageResult(ready[0].item.image_id, "failed", _code(error), (), *spent.of(0))]
+                return [ImageResult(ready[0].item.image_id, "failed", _code(error), (), *spent.of(0), error.message)]
         # one image may have spoiled the pass for all: each gets its own, and bears its share of the one that failed
         return [result for index, one in enumerate(ready) for result in self._attempt([one], spent.alone(index))]
 
@@ -162,10 +164,10 @@ class ComposedArm:
         for index, one in enumerate(ready):
             try:
                 predictions = self._predictions(one.item.image_id, index, detected[index], masks.get(index), classes)
-                outcome, reason = "ok" if predictions else "empty", None
+                outcome, reason, told = "ok" if predictions else "empty", None, ""
             except EngineError as error:
-                predictions, outcome, reason = (), "failed", _code(error)
-            results.append(ImageResult(one.item.image_id, outcome, reason, predictions, *spent.of(index)))
+                predictions, outcome, reason, told = (), "failed", _code(error), error.message
+            results.append(ImageResult(one.item.image_id, outcome, reason, predictions, *spent.of(index), told))
         return results
 
     def _masks(

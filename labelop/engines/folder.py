@@ -71,7 +71,7 @@ class FolderEngine(ModelEngine):
         ModelLoadError: The folder is not a whole model of the card's family and classes.
     """
 
-    name = "folder"
+    name = "torch"
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
         choice = choice or EngineChoice("torch")
@@ -101,7 +101,7 @@ class FolderEngine(ModelEngine):
         elif choice.compiled:
             self._model = self._torch.compile(self._model, **how)
         said = [self._device if self._device != "cpu" else "", "bf16" if self._half else ""]
-        self.name = "-".join(["folder", *filter(None, said), *(["compiled"] if choice.compiled else [])])
+        self.name = "-".join(["torch", *filter(None, said), *(["compiled"] if choice.compiled else [])])
         # the models keep caches of their own inside forward
         self._lock = threading.Lock()
 

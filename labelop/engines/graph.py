@@ -44,7 +44,7 @@ class GraphEngine(ModelEngine):
         ModelLoadError: A file is no graph, or has not the inputs and outputs of its task.
     """
 
-    name = "graph"
+    name = "onnxruntime"
 
     def __init__(self, card: ModelCard, threads: int, choice: EngineChoice | None = None) -> None:
         device = "cpu" if choice is None else choice.device
@@ -64,7 +64,7 @@ class GraphEngine(ModelEngine):
             check_signature(card, role, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
         if device != "cpu":
             self._sessions = {role: Bound(session, "cuda") for role, session in self._sessions.items()}
-        self.name = "graph" if device == "cpu" else f"graph-{device}"
+        self.name = "onnxruntime" if device == "cpu" else f"onnxruntime-{device}"
 
     def _pass(self, inputs: ModelInputs) -> RawOutputs:
         return self._run("model", OUTPUTS[self.card.task], {"images": np.ascontiguousarray(inputs.images)})

@@ -102,7 +102,7 @@ def _refusal(where: str, error: RefusedError) -> LabelopError:
                 f"{where} is said to be elsewhere {said}", hint="Images go to LABELOP_CLOUD_URL only; check it."
             )
         case "bad_input":
-            reason = f"RELEASE_{code}" if code else "BAD_INPUT"
-            return ModelInputError(f"{where} refused the request: {error.text}.", code=reason, **facts)
+            reason = f"RELEASE_{code}" if code else "SERVER_REFUSED"
+            return ModelInputError(f"{where} refused the request {said}", code=reason, **facts)
         case "failed":
             return EngineResponseError(f"{where} failed {said}", code="SERVER_FAILED")

@@ -242,7 +242,7 @@ class RemoteEngine:
         except EngineError as error:
             # a server that fails at everything is as good as none; one that refuses a request has answered it
             if error.retryable or isinstance(error, EngineResponseError):
-                self._breaker.failed()
+                self._breaker.failed(error.message)
             else:
                 self._breaker.succeeded()
             raise

@@ -15,7 +15,7 @@ from typing import Any
 from labelop.engines.answers import SERVER_FAULTS
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.spent import Cost
-from labelop.errors import EngineUnavailableError, LabelopError
+from labelop.errors import EngineUnavailableError, LabelopError, SettingsError
 from labelop.prelabel.context import BatchContext
 from labelop.prelabel.pipeline import Pass, busy_seconds
 from labelop.prelabel.plan import PlannedBatch
@@ -23,6 +23,7 @@ from labelop.prelabel.rows import worker_name
 from labelop.schemas import utc_now
 
 _HINT = "The server is at fault, not the images: nothing was landed, the next run asks again."
+_REFUSED_HINT = "Check LABELOP_CLOUD_URL, path included, and what stands before the server; nothing was landed."
 
 
 @dataclass(slots=True)
@@ -80,15 +81,20 @@ class Attempt:
         """Name the images that may have failed by their server's fault.
 
         Raises:
+            SettingsError: The server refused every request, of several images: it is not the one it is taken for.
             EngineUnavailableError: Nothing was answered well, so none of these failures is an image's own.
         """
         failed = [one for one in self.answered if one.outcome == "failed" and one.reason in SERVER_FAULTS]
         if failed and self.witness is None:
-            raise EngineUnavailableError(
+            reasons = {str(one.reason) for one in failed}
+            said = (
                 f"Batch {self.batch.batch_id}: the engine answered none of its images, and failed at {len(failed)} "
-                f"({', '.join(sorted({str(one.reason) for one in failed}))}).",
-                hint=_HINT,
+                f"({', '.join(sorted(reasons))}). The last one: {failed[-1].told}"
             )
+            # one image alone may be refused for its own sake: the batches after it get their turn
+            if reasons == {"SERVER_REFUSED"} and len(failed) > 1:
+                raise SettingsError(said, hint=_REFUSED_HINT)
+            raise EngineUnavailableError(said, hint=_HINT)
         return {one.image_id for one in failed}
 
     def witnessed(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[list[ImageItem]]:

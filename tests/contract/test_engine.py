@@ -19,7 +19,7 @@ from tests.unit.engines.models import classifier, detector, picture, segmenter
 
 GRAPHS = {"detection": detector, "classification": classifier, "segmentation": segmenter}
 KINDS = {
-    "graph": EngineChoice("onnxruntime"),
+    "onnxruntime": EngineChoice("onnxruntime"),
     "openvino-f32": EngineChoice("openvino"),
     "openvino-bf16": EngineChoice("openvino", "bf16"),
 }
@@ -64,7 +64,7 @@ def inputs(engine: Engine, *seeds: int) -> ModelInputs:
 def test_an_engine_names_itself_and_its_card(engine: Engine) -> None:
     """Every engine keeps the protocol and says what it is."""
     assert isinstance(engine, Engine)
-    assert engine.name in ("graph", "folder", "folder-bf16", "fixed", "openvino-f32", "openvino-bf16")
+    assert engine.name in ("onnxruntime", "torch", "torch-bf16", "fixed", "openvino-f32", "openvino-bf16")
 
 
 def test_preprocess_gives_the_models_frame(engine: Engine) -> None:

@@ -91,7 +91,7 @@ def test_bf16_of_a_folder_agrees(tmp_path: Path) -> None:
     ways = [load_engine(card, 1, EngineChoice("torch", precision)) for precision in ("f32", "bf16")]
     frames = [ways[0].preprocess(picture(seed))[None] for seed in range(4)]
     first, second = ([way.forward(ModelInputs(frame)) for frame in frames] for way in ways)
-    assert [way.name for way in ways] == ["folder", "folder-bf16"]
+    assert [way.name for way in ways] == ["torch", "torch-bf16"]
     assert apart(card, first, second)[0] <= TOLERANCE["classification"]
 
 

@@ -76,6 +76,51 @@ def test_another_model_is_found_out_before_an_image_leaves(tmp_path: Path, said:
         assert seen == []
 
 
+DIGEST_SAID = {"outputs": [{"name": name, "shape": [-1, -1]} for name in ("logits", "boxes", "model_digest")]}
+
+
+def proven(datatype: str, data: list[Any]) -> tuple[int, dict[str, str], bytes]:
+    """Answer as a good detector does, with a digest as JSON data."""
+    outputs = [
+        {"name": name, "datatype": "FP32", "shape": shape, "data": [0.0] * int(np.prod(shape))}
+        for name, shape in GOOD.items()
+    ]
+    outputs.append({"name": "model_digest", "datatype": datatype, "shape": [len(data), 1], "data": data})
+    return 200, {}, json.dumps({"outputs": outputs}).encode()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [
+        ("INT64", [10**15]),
+        ("INT64", [-1]),
+        ("BOOL", [True]),
+        ("FP32", [1.0]),
+        ("BYTES", [10**15]),
+        ("BYTES", ["abc"]),
+        ("BYTES", [None]),
+        ("BYTES", [["f" * 64]]),
+        ("BYTES", ["f" * 64] * 2),
+    ],
+)
+def test_a_digest_that_is_none_is_an_unreadable_answer(tmp_path: Path, datatype: str, data: list[Any]) -> None:
+    """A number was taken for the size of a block of memory: 10**15 ended the command in a MemoryError."""
+    with http_server(lambda: proven(datatype, data), DIGEST_SAID) as (url, _):
+        with pytest.raises(EngineResponseError) as caught:
+            ask(url, tmp_path)
+        assert caught.value.context["code"] in {"BAD_ANSWER", "BAD_SHAPE"}
+
+
+def test_a_digest_in_json_is_read_like_one_in_bytes(tmp_path: Path) -> None:
+    """The right one was refused as unreadable when it came as text; a wrong one is another model."""
+    card = detector(tmp_path)
+    with http_server(lambda: proven("BYTES", [card.digest]), DIGEST_SAID) as (url, _):
+        assert ask(url, tmp_path, card).raw["boxes"].shape == (1, QUERIES, 4)
+    wrong = http_server(lambda: proven("BYTES", ["f" * 64]), DIGEST_SAID)
+    with wrong as (url, _), pytest.raises(CatalogError, match="the server runs digest ffff"):
+        ask(url, tmp_path, card)
+
+
 @pytest.mark.parametrize("said", [None, [], {"outputs": "many", "inputs": [1], "parameters": 3}])
 def test_metadata_that_says_nothing_changes_nothing(tmp_path: Path, said: Any) -> None:
     """A server without usable metadata is used; its answers are checked all the same."""

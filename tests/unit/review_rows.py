@@ -54,8 +54,9 @@ def prelabel_row(n: int, arm: str = "local", role: str = "chosen", **changes: An
     return {
         "image_id": image_id(n), "dataset": "cells", "dataset_version": VERSION, "run_id": "run",
         "batch_id": f"b-{arm}", "arm": arm, "role": role, "placement": "onprem", "worker": "w", "model_id": f"m-{arm}",
-        "model_digest": sha256_hex(arm.encode()), "engine": "graph", "outcome": "ok", "reason": None, "width_px": 320,
-        "height_px": 256, "predictions": found, "policy_digest": "d", "simulated": arm == "cloud", "landed_at": NOW,
+        "model_digest": sha256_hex(arm.encode()), "engine": "onnxruntime", "outcome": "ok", "reason": None,
+        "width_px": 320, "height_px": 256, "predictions": found, "policy_digest": "d", "simulated": arm == "cloud",
+        "landed_at": NOW,
         **changes,
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from labelop.catalog.cards import ModelCard, load_card, verify
 from labelop.catalog.graph_file import read_graph
 from labelop.catalog.weights import refuse_faulty_safetensors
 from labelop.engines.base import open_engine
+from labelop.engines.probe import refuse_faulty_answers
 from labelop.errors import CatalogError
 from labelop.settings import Settings
-from tests.unit.engines.models import detector, write_card
+from tests.unit.engines.models import classifier, detector, segmenter, write_card
 
 FAULTS = {"NaN": np.nan, "infinity": -np.inf}
 
@@ -83,6 +85,56 @@ def test_every_form_of_a_tensor_is_read(tmp_path: Path, kind: int, is_raw: bool)
     assert "o" in read_graph(path).multiplied
     with pytest.raises(CatalogError, match=r"tensor o of tiny\.onnx holds infinity"):
         verify(load_card(write_card(tmp_path)))
+
+
+@pytest.mark.parametrize("form", ["value_float", "value_floats"])
+@pytest.mark.parametrize("said", FAULTS)
+def test_floats_that_a_node_holds_itself_are_read(tmp_path: Path, form: str, said: str) -> None:
+    """Only its tensors were: onnxruntime failed at such a model's images, and OpenVINO landed them as ok."""
+    with pytest.raises(CatalogError, match=rf"tensor bad of tiny-boxes\.onnx holds {said}"):
+        verify(scaled(tmp_path, helper.make_node("Constant", [], ["bad"], **{form: held(form, FAULTS[said])})))
+    verify(scaled(tmp_path, helper.make_node("Constant", [], ["bad"], **{form: held(form, 1.5)})))
+
+
+def test_infinity_in_a_setting_of_a_node_is_allowed(tmp_path: Path) -> None:
+    """A border of infinity is no weight; NaN is nothing anywhere."""
+    one = helper.make_node("Constant", [], ["one"], value_float=1.0)
+    verify(scaled(tmp_path, one, helper.make_node("Elu", ["one"], ["bad"], alpha=np.inf)))
+    with pytest.raises(CatalogError, match=r"tensor bad\.alpha of .* holds NaN"):
+        verify(scaled(tmp_path, one, helper.make_node("Elu", ["one"], ["bad"], alpha=np.nan)))
+
+
+def test_values_that_become_no_numbers_are_found_by_a_pass(tmp_path: Path) -> None:
+    """Each constant is a number and their root is none: OpenVINO hides that, so the default engine is asked."""
+    root = [helper.make_node("Constant", [], ["c"], value_float=-1.0), helper.make_node("Sqrt", ["c"], ["bad"])]
+    card = scaled(tmp_path, *root)
+    verify(card)
+    with pytest.raises(CatalogError, match="its output logits for a grey picture is not finite"):
+        refuse_faulty_answers(card, 1)
+
+
+@pytest.mark.parametrize("make", [detector, classifier, segmenter])
+def test_a_sound_model_passes_its_pass(tmp_path: Path, make: Callable[[Path], ModelCard]) -> None:
+    """Of every task."""
+    refuse_faulty_answers(make(tmp_path), 1)
+
+
+def held(form: str, value: float) -> Any:
+    """Write a value as an attribute of this form takes it."""
+    return value if form == "value_float" else [value]
+
+
+def scaled(folder: Path, *nodes: onnx.NodeProto) -> ModelCard:
+    """Make a detector whose weights are multiplied with `bad`, which the nodes give."""
+    card = detector(folder)
+    model = onnx.load(str(card.files["model"]))
+    before = list(model.graph.node)
+    for node in before:
+        node.input[:] = ["scaled" if name == "logits_w" else name for name in node.input]
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, helper.make_node("Mul", ["logits_w", "bad"], ["scaled"]), *before])
+    onnx.save(model, str(card.files["model"]))
+    return load_card(write_card(folder, card.id))
 
 
 def safetensors(path: Path, kind: str, raw: bytes, **header: Any) -> Path:

@@ -37,7 +37,7 @@ def store(settings: Settings) -> Store:
 def measured(engine: str = "onnxruntime", **changes: Any) -> Measured:
     """Fill a usable figure."""
     usual = Measured(
-        engine=engine, engine_version=installed_version("onnxruntime"), engine_name="graph", precision="f32",
+        engine=engine, engine_version=installed_version("onnxruntime"), engine_name="onnxruntime", precision="f32",
         device="cpu", compiled=False, reference=engine == "onnxruntime", images_count=8, rounds_count=5,
         image_seconds=0.02, lanes_count=1, energy_joules_per_image=None, energy_source=None, energy_reason=None,
         growth_bytes=1, compared_count=10, difference=0.0, tolerance=0.02, agrees=True,
@@ -150,7 +150,11 @@ def chosen(settings: Settings, **changes: str) -> EngineChoice:
         ({"engine": "openvino", "engine_device": "cuda"}, "openvino, which computes on cpu and not on cuda"),
         ({"engine": "openvino", "engine_device": "tensorrt"}, "openvino, which computes on cpu and not on tensorrt"),
         ({"engine": "onnxruntime", "engine_precision": "bf16"}, "onnxruntime on cpu, which computes in f32 and not"),
-        ({"engine_precision": "bf16"}, "onnxruntime on cpu, which computes in f32 and not in bf16"),
+        (
+            {"engine_precision": "bf16"},
+            r"onnxruntime on cpu, which computes in f32 and not in bf16.*models profile`.*LABELOP_ENGINE to openvino\.",
+        ),
+        ({"engine": "torch", "engine_device": "tensorrt"}, "torch, which computes on cpu, cuda and not on tensorrt"),
     ],
 )
 def test_settings_that_no_engine_does_together_are_refused(

@@ -32,6 +32,8 @@ def test_a_sound_installation_is_said_to_be_sound(tmp_path: Path, monkeypatch: p
     assert found["setting store"].detail == str(tmp_path / "store")
     assert found["store"].detail == "0 dataset versions"
     assert found["library deltalake"].ok
+    assert "not asked: there is no store" in found["store probe"].detail
+    assert not (tmp_path / "store").exists()  # the probe made it, with its answer in it
 
 
 def test_a_broken_file_is_one_line_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ ONE = 4 * 100
 """Bytes of one entry."""
 
 
-def key(image: str = "a", model: str = "m", engine: str = "graph") -> EmbeddingKey:
+def key(image: str = "a", model: str = "m", engine: str = "onnxruntime") -> EmbeddingKey:
     """Name features."""
     return EmbeddingKey(image, model, engine)
 

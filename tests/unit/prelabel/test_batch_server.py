@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from labelop.egress.audit import AuditLog
+from labelop.egress.gate import Gate
+from labelop.engines.compose import ComposedArm
+from labelop.engines.lanes import CloudLane
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
+from labelop.engines.remote import RemoteEngine
 from labelop.engines.spent import Cost
-from labelop.errors import EngineUnavailableError
+from labelop.errors import EngineUnavailableError, LabelopError, SettingsError
 from labelop.prelabel.batch import run_batch
+from tests.contract.doubles import Open, http_server
 from tests.unit.prelabel.test_batch import whole
 
 if TYPE_CHECKING:
@@ -52,20 +58,29 @@ def outcomes(house: House, keys: list[str], server: Server, booked: list[dict[st
     return [str(row["outcome"]) for row in done.rows]
 
 
-@pytest.mark.parametrize("reason", ["SERVER_FAILED", "BAD_ANSWER", "BAD_SHAPE"])
+@pytest.mark.parametrize("reason", ["SERVER_FAILED", "SERVER_REFUSED", "BAD_ANSWER", "BAD_SHAPE"])
 def test_a_batch_that_fails_by_its_server_alone_lands_nothing(house: House, reason: str) -> None:
     """Where the server failed at every image no row says so: such rows landed for good, and nobody asked again."""
     keys, booked = house.fill(("public", "public", "restricted")), list[dict[str, Any]]()
     server = Server(house.prelabeller(), lambda *_: True, reason)
-    with pytest.raises(EngineUnavailableError, match=f"b-1: the engine answered none .* failed at 2 .{reason}"):
+    kind = SettingsError if reason == "SERVER_REFUSED" else EngineUnavailableError
+    with pytest.raises(kind, match=f"b-1: the engine answered none .* failed at 2 .{reason}"):
         outcomes(house, keys, server, booked)
     assert [(usage["outcome"], usage["sent_bytes"], usage["images_count"]) for usage in booked] == [("failed", 200, 2)]
 
 
-def test_an_image_that_always_fails_is_failed_and_its_neighbours_land(house: House) -> None:
+def test_one_image_that_is_refused_alone_does_not_end_the_run(house: House) -> None:
+    """It may be refused for its own sake: the batches after it get their turn, which a fault of the set-up forbids."""
+    keys = house.fill(("public",))
+    with pytest.raises(EngineUnavailableError, match=r"failed at 1 \(SERVER_REFUSED"):
+        outcomes(house, keys, Server(house.prelabeller(), lambda *_: True, "SERVER_REFUSED"))
+
+
+@pytest.mark.parametrize("reason", ["SERVER_FAILED", "SERVER_REFUSED"])
+def test_an_image_that_always_fails_is_failed_and_its_neighbours_land(house: House, reason: str) -> None:
     """It is asked for once more beside one that was answered, and that one is: the failure is the image's own."""
     keys, booked = house.fill(), list[dict[str, Any]]()
-    server = Server(house.prelabeller(), lambda key, _: key == keys[1])
+    server = Server(house.prelabeller(), lambda key, _: key == keys[1], reason)
     assert outcomes(house, keys, server, booked) == ["ok", "failed", "ok", "ok", "ok"]
     assert server.asked == [*keys, keys[1], keys[0]]
     assert [(usage["outcome"], usage["sent_bytes"], usage["images_count"]) for usage in booked] == [
@@ -114,4 +129,31 @@ def test_a_pass_that_ends_in_a_lost_server_is_booked(house: House) -> None:
     [usage] = booked
     assert (usage["outcome"], usage["sent_bytes"], usage["received_bytes"]) == ("failed", 100, 7)
     assert usage["detector_seconds"] == pytest.approx(usage["infer_seconds"] / 4)
+    assert usage["infer_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        (400, SettingsError, r"SERVER_REFUSED.*refused the request \(status 400\): boom\..*LABELOP_CLOUD_URL"),
+        (500, EngineUnavailableError, r"the last 6 tries in a row failed\. The last one: .* \(status 500\): boom"),
+        (405, EngineUnavailableError, r"The last one: .* \(status 405\): boom"),
+    ],
+)
+def test_a_server_that_refuses_everything_is_named_with_its_words_and_booked(
+    house: House, status: int, kind: type[LabelopError], said: str
+) -> None:
+    """With 400 all images landed as failed, of a 500 nobody heard the cause, and its attempt had no bytes."""
+    keys, booked = house.fill(("public",) * 8), list[dict[str, Any]]()
+    with http_server(lambda: (status, {}, b'{"error": "boom"}')) as (url, seen):
+        gate = Gate(Open(), AuditLog(house.root / "audit.jsonl"), "cloud")
+        lane = CloudLane(RemoteEngine(url, pause=lambda _: None), gate, "r", simulated=True)
+        arm = ComposedArm(house.arms["cloud"], lane)
+        with pytest.raises(kind, match=said):
+            run_batch(house.context(house.plan()), whole(house.plan(), keys, "cloud"), arm, booked.append)
+        arm.close()
+    [usage] = booked
+    assert usage["outcome"] == "failed"
+    assert usage["sent_bytes"] == sum(len(body) for _, body in seen) > 0
+    assert usage["received_bytes"] == len(b'{"error": "boom"}') * len(seen)
     assert usage["infer_seconds"] > 0
