@@ -14,8 +14,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 from typer.core import TyperGroup
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from labelop.catalog.form import CardForm
 from labelop.cli import app
@@ -81,6 +83,17 @@ def test_every_written_command_can_be_run(page: str, line: str) -> None:
     assert {word for word in words if word.startswith("--")} <= known, f"{page}: {line}"
     if words[0] == "query" and len(words) > 1 and not words[1].startswith("-"):
         assert words[1] in {query.name for query in list_queries()}, f"{page}: {line}"
+
+
+def test_the_first_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed as they stand over a folder of images they end well; the first lacked the ontology."""
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "photos/a.jpg")
+    monkeypatch.chdir(tmp_path)
+    lines = {line.split()[1]: line for page, line in reversed(command_lines()) if page == "README.md"}
+    for name in ("ingest", "classify"):
+        result = CliRunner().invoke(app, shlex.split(lines[name])[1:])
+        assert result.exit_code == 0, (lines[name], result.output)
 
 
 def test_every_hint_names_a_command_that_exists() -> None:

@@ -214,6 +214,14 @@ def test_checks_that_warn_are_lines_of_standard_error(
     assert warnings == ["warning: check failed_images found 2 rows; expected: No image failed."]
 
 
+def test_an_engine_that_cannot_run_a_model_is_said(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the reference was measured, and nothing said that torch was not."""
+    monkeypatch.setattr("labelop.engines.measure.measure", lambda *_, **__: [])
+    monkeypatch.setattr("labelop.catalog.profile.land_profile", lambda *_: [])
+    said = run("models", "profile", "--engine", "torch", "--model", "cells-small").stderr
+    assert "warning: cells-small is of format onnx, which torch cannot run" in said
+
+
 def test_no_arguments_show_help(run: Callable[..., Result]) -> None:
     """Somebody who types the bare name is shown the commands."""
     result = run()
