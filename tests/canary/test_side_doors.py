@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -251,29 +250,6 @@ def test_a_release_of_another_run_is_not_sent_at_all(tmp_path: Path) -> None:
     (line,) = [one for one in entries(gate.audit.path) if one["event"] == "refused_before_send"]
     assert line["reason"] == "OTHER_RUN"
     lane.close()
-
-
-def test_a_reviewing_tool_elsewhere_learns_no_name_of_what_may_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address with a host or bucket gets the tasks of allowed levels only; without a word it gets none."""
-    from labelop.review import task_export  # noqa: PLC0415
-
-    class Task:
-        def __init__(self, image_id: str) -> None:
-            self.image_id = image_id
-
-    levels = {"a": "public", "b": "restricted", "c": "confidential", "d": None}
-    rows: list[dict[str, Any]] = [{"image_id": name, "level": level} for name, level in levels.items()]
-    monkeypatch.setattr(task_export, "load_tasks", lambda *_: [])
-    monkeypatch.setattr(task_export, "in_force", lambda *_: [Task(name) for name in (*levels, "unknown")])
-    monkeypatch.setattr(task_export, "run_query", lambda *_: type("Rows", (), {"to_pylist": lambda _: rows})())
-
-    def named(prefix: str, allowed: set[str]) -> list[str]:
-        return [task.image_id for task in task_export._tasks(None, "d", "v", prefix, allowed)[0]]  # type: ignore[arg-type]
-
-    for prefix in ("https://review.example/", "s3://bucket/", "//host/x/", "http://10.0.0.1/"):
-        assert named(prefix, {"public", "internal"}) == ["a"]
-        assert named(prefix, set()) == []
-    assert len(named("/data/local-files/?d=", set())) == 5
 
 
 def test_cost_tables_have_no_column_for_names() -> None:

@@ -23,8 +23,8 @@ LEVELS = ("public", "confidential", "restricted")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Three drafted images, one of each level."""
-    filled = filled_store(tmp_path / "store")
+    """Drafted images, one of each level and one that nobody classified."""
+    filled = filled_store(tmp_path / "store", len(LEVELS) + 1)
     rows = [
         {
             "dataset": "cells", "dataset_version": VERSION, "image_id": image_id(n), "findings_digest": "f",
@@ -41,12 +41,12 @@ def exported(store: Store, folder: Path, prefix: str, policy: SensitivityPolicy 
     return export_review(store, "cells", folder, prefix=prefix, policy=policy)
 
 
-@pytest.mark.parametrize("prefix", [AWAY, "s3://bucket/images/", "HTTP://review.example:8080/?d="])
+@pytest.mark.parametrize("prefix", [AWAY, "s3://bucket/images/", "http://10.0.0.1/", "HTTP://review.example:8080/?d="])
 def test_only_what_may_go_there_is_named_to_a_host(store: Store, tmp_path: Path, prefix: str) -> None:
     """An address of a host or bucket gets the public image, and is told how many were left out."""
     result = exported(store, tmp_path, prefix)
     assert [task["data"]["image_id"] for task in json.loads(result.tasks_path.read_text())] == [image_id(0)]
-    assert (result.tasks_count, result.withheld_count) == (1, 2)
+    assert (result.tasks_count, result.withheld_count) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_levels_of_another_policy_name_nothing(store: Store, tmp_path: Path, pol
 @pytest.mark.parametrize("prefix", ["/data/local-files/?d=", "", "images/", "/served/"])
 def test_a_relative_path_has_every_task(store: Store, tmp_path: Path, prefix: str) -> None:
     """Whoever serves the files knows their names already."""
-    assert exported(store, tmp_path, prefix, None).tasks_count == len(LEVELS)
+    assert exported(store, tmp_path, prefix, None).tasks_count == len(LEVELS) + 1
 
 
 @pytest.mark.parametrize(
