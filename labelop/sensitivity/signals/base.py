@@ -117,9 +117,13 @@ def _checked(row: Mapping[str, Any]) -> Observation:
     region, score, token = row.get("region"), row.get("score"), row.get("token")
     if not isinstance(row.get("category"), str) or not isinstance(row.get("evidence"), str):
         raise ValueError("an observation has no category or no evidence")  # noqa: TRY004 - foreign values, one class
-    if score is not None and not 0.0 <= float(score) <= 1.0:  # NaN is in no range
-        raise ValueError("a score is not between 0 and 1")
+    if score is not None and not (isinstance(score, int | float) and 0.0 <= score <= 1.0):  # NaN is in no range
+        raise ValueError("a score is not a number between 0 and 1")
     if region is not None and (len(region) != _EDGES or not all(math.isfinite(edge) for edge in region)):
         raise ValueError("a region is not four finite edges")
+    if region is not None and not (region[0] <= region[2] and region[1] <= region[3]):
+        raise ValueError("a region ends before it begins")  # painting it over would hide nothing
+    if token is not None and not isinstance(token, str):
+        raise ValueError("a token is no text")
     box = None if region is None else tuple(float(edge) for edge in region)
     return Observation(row["category"], row["evidence"], box, score, token)  # type: ignore[arg-type]

@@ -15,13 +15,25 @@ from labelop.landing.store import Store, open_store, read_rows
 from labelop.sensitivity import classify as classifying
 from labelop.sensitivity.classify import classify_dataset
 from labelop.sensitivity.policy import Level, SensitivityPolicy, load_policy
-from labelop.sensitivity.signals.base import Observation, SignalResult
+from labelop.sensitivity.signals.base import Observation, SignalResult, from_json
 from labelop.settings import Settings
 from tests.unit.sensitivity.test_classify import one_public_image
 
 POLICY = load_policy(Path("data/sample/config/policy.yaml"), today=date(2026, 11, 20))
 LOOKING = replace(POLICY, declared="verify", signals={"codes": "never", "faces": "open", "text": "never"})
 FACE = Observation("face", "a face", (1.0, 2.0, 30.0, 40.0), 0.5, "t0")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"score": "0.5"}, {"score": float("nan")}, {"region": [9, 0, 1, 5]}, {"region": [0, 9, 5, 1]}, {"token": 7}],
+)
+def test_an_observation_of_another_form_is_no_observation(wrong: dict[str, Any]) -> None:
+    """A share as text, a region that ends before it begins or a token that is no text is a fault of the signal."""
+    good = {"category": "face", "evidence": "a face", "score": 0.5, "region": [0.0, 0.0, 5.0, 5.0], "token": "t"}
+    assert from_json([good])[0].region == (0.0, 0.0, 5.0, 5.0)
+    with pytest.raises(ValueError, match=r"a (score|region|token)"):
+        from_json([good | wrong])
 
 
 class Looking:
