@@ -70,13 +70,16 @@ def classify_image(
     return findings, level, reason
 
 
-def digest_of_findings(findings: Iterable[Finding]) -> str:
-    """Name a set of findings by their content, in any order; 64 hex digits."""
+def digest_of_findings(dataset: str, findings: Iterable[Finding]) -> str:
+    """Name what was found of an image in a dataset, in any order; 64 hex digits.
+
+    The dataset is in it: what one owner's findings were overridden to says nothing about another owner's equal ones.
+    """
     rows = [
         [f.signal, f.signal_version, f.category, f.level.text, f.evidence, list(f.region or ()), f.score, f.token]
         for f in findings
     ]
-    return digest_of(sorted(rows, key=digest_of))
+    return digest_of([dataset, sorted(rows, key=digest_of)])
 
 
 def _without_bytes(

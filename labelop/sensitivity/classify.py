@@ -93,7 +93,7 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
         provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": utc_now()}
         findings, levels = [], []
         for image_id, (found, level, reason) in results.items():
-            digest = digest_of_findings(found)
+            digest = digest_of_findings(dataset, found)
             shared = {**where, "image_id": image_id, "findings_digest": digest, **provenance}
             findings += [{**shared, **row} for row in finding_rows(found)]
             levels.append({**shared, "level": level.text, "reason": reason})

@@ -56,12 +56,12 @@ def test_raising_a_finding_never_lowers_under_any_override(
     findings: list[Finding], level: Level, until: date, seen: bool, data: st.DataObject
 ) -> None:
     """Whatever a person declared, and whenever it ends, a higher finding never gives a lower level."""
-    digests = [digest_of_findings(findings)] if seen else ["of something else"]
+    digests = [digest_of_findings("d", findings)] if seen else ["of something else"]
     override = Override(level, until, digests)
     after = raised(findings, data)
 
     def in_force(these: list[Finding]) -> Level:
-        return level_in_force(join(f.level for f in these), digest_of_findings(these), override, TODAY)
+        return level_in_force(join(f.level for f in these), digest_of_findings("d", these), override, TODAY)
 
     assert in_force(after) >= in_force(findings)
     assert POLICY.allowed_placements(in_force(after)) <= POLICY.allowed_placements(in_force(findings))

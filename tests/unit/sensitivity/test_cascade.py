@@ -122,14 +122,15 @@ def test_an_ignored_word_is_no_word() -> None:
 
 
 def test_a_digest_names_findings() -> None:
-    """Order makes no difference, and any change of a finding does."""
+    """Order makes no difference, and any change of a finding or of the dataset does."""
     seen = [Observation("face", "a", (0, 0, 4, 4)), Observation("face", "a", (4, 4, 8, 8))]
     findings, _, _ = classify_image(
         declared=["public"], paths=["a"], read=picture, policy=asking(), look=Seeing(faces=seen).look
     )
-    digest = digest_of_findings(findings)
-    assert digest == digest_of_findings(findings[::-1])
-    assert digest != digest_of_findings([*findings[:-1], replace(findings[-1], level=Level.RESTRICTED)])
+    digest = digest_of_findings("d", findings)
+    assert digest == digest_of_findings("d", findings[::-1])
+    assert digest != digest_of_findings("d", [*findings[:-1], replace(findings[-1], level=Level.RESTRICTED)])
+    assert digest != digest_of_findings("other", findings)
 
 
 def faulty(data: bytes, signal: str, key: str, options: dict[str, Any]) -> Any:

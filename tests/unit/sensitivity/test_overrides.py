@@ -44,6 +44,29 @@ def test_an_override_counts_at_once(tmp_path: Path) -> None:
     assert "gps" in run(store, "classify", "--explain", image)
 
 
+def test_an_override_says_nothing_for_another_owner(tmp_path: Path) -> None:
+    """The same bytes, declared restricted by an owner who came later, are restricted for everybody."""
+    store = tmp_path / "store"
+    shared = ("--sensitivity", "restricted", "--ontology", "parcels")
+    for name in ("alpha", "beta"):
+        (tmp_path / name).mkdir()
+        shutil.copy(PICTURE, tmp_path / name)
+    run(store, "ingest", str(tmp_path / "alpha"), "--dataset", "alpha", *shared)
+    [row] = read_rows(Store(str(store)), "levels")
+    image = str(row["image_id"])
+    word = ("--level", "public", "--by", "A. Miller", "--reason", "open sea", "--until", "2999-12-31")
+    run(store, "classify", "override", image, *word)
+
+    def levels() -> set[Level]:
+        rows = read_rows(Store(str(store)), "levels")
+        asked = [(str(r["dataset"]), str(r["dataset_version"]), str(r["policy_digest"])) for r in rows]
+        return {effective_levels(Store(str(store)), *one)[image] for one in asked}
+
+    assert levels() == {Level.PUBLIC}
+    run(store, "ingest", str(tmp_path / "beta"), "--dataset", "beta", *shared)
+    assert levels() == {Level.RESTRICTED}
+
+
 @pytest.mark.parametrize(
     ("by", "reason", "until"),
     [
