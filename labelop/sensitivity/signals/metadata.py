@@ -7,6 +7,8 @@ shows what was cropped away. Knows no policy and no table.
 from __future__ import annotations
 
 import io
+import re
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,20 +20,29 @@ from labelop.ingest.decode import DEFAULT_LIMITS, FORMATS, quiet
 from labelop.sensitivity.signals.base import Observation, keyed_token
 
 NAME = "metadata"
-VERSION = "2"
+VERSION = "3"
 CATEGORIES = ("gps", "owner", "serial", "thumbnail", "thumbnail_differs", "comment", "maker_note")
 
 _PAGED = ("TIFF", "MPO")  # formats whose later frames have notes of their own
 _OWNER_TAGS = (0x013B, 0x8298, 0x9C9D, 0xA430)  # artist, copyright, XPAuthor, camera owner
 _SERIAL_TAGS = (0xA420, 0xA431, 0xA435, 0xC62F)  # image unique id, body, lens, camera
-_COMMENT_TAGS = (0x010E, 0x9286, 0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)  # description, user comment, XP notes
+_COMMENT_TAGS = (0x010D, 0x010E, 0x011D, 0x9213, 0x9286, 0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)
+# names of document and page, description, history, user comment, XP notes
 _MAKER_NOTE = 0x927C
 _XMP = {
-    "gps": (b"GPSLatitude", b"GPSLongitude", b"GPSPosition"),
-    "owner": (b"dc:creator", b"dc:rights", b"OwnerName", b"Iptc4xmpCore:CreatorContactInfo"),
-    "serial": (b"SerialNumber",),
+    # by local name: a file may give the namespace any prefix, or none
+    "gps": re.compile(rb"[:<\s]GPS(?:Latitude|Longitude|Position)\b"),
+    "owner": re.compile(rb"[:<\s](?:creator|rights|OwnerName|CreatorContactInfo|PersonInImage)\b"),
+    "serial": re.compile(rb"\w*SerialNumber\b"),
+    "comment": re.compile(rb"[:<\s](?:description|title|subject|UserComment|Instructions|Headline)\b"),
 }
 _XMP_SIGNS = (b"<x:xmpmeta", b"<rdf:RDF")
+_WIDE_SIGNS = tuple(sign.decode().encode("utf-16-le")[:-1] for sign in _XMP_SIGNS)
+"""The same in UTF-16 of either byte order, without the byte that tells them apart."""
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_PNG_PLAIN = (b"Software", b"Creation Time", b"date:create", b"date:modify", b"date:timestamp", b"XML:com.adobe.xmp")
+"""Keywords that tools write about themselves; XMP is looked at as such."""
 _IPTC_OWNER = ((2, 80), (2, 85), (2, 110), (2, 116), (2, 118))  # by-line, its title, credit, copyright, contact
 _IPTC_TEXT = ((2, 105), (2, 120))  # headline, caption
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
@@ -75,9 +86,12 @@ def observe(data: bytes, key: str = "") -> list[Observation]:  # noqa: C901 - on
         raise UnreadableImageError(
             f"Notes inside the image cannot be read: {type(error).__name__}.", code="CORRUPT"
         ) from error
+    if any(keyword not in _PNG_PLAIN for keyword in _png_keywords(data)):
+        saw("comment", "PNG text")
     blocks = [data, *(note.encode("utf-8", "replace") if isinstance(note, str) else note for note in notes)]
-    for category, signs in _XMP.items():
-        if any(sign in text for text in blocks if _has_xmp(text) for sign in signs):
+    packets = [packet for block in blocks for packet in _xmp(block)]
+    for category, sign in _XMP.items():
+        if any(sign.search(packet) for packet in packets):
             saw(category, "XMP")
     for category, kinds in sorted(seen.items()):
         what = "position" if category == "gps" else category.replace("_", " ")
@@ -86,8 +100,23 @@ def observe(data: bytes, key: str = "") -> list[Observation]:  # noqa: C901 - on
     return found
 
 
-def _has_xmp(text: bytes) -> bool:
-    return any(sign in text for sign in _XMP_SIGNS)
+def _xmp(block: bytes) -> Iterator[bytes]:
+    """Give what may hold XMP, UTF-16 without its zeros."""
+    if any(sign in block for sign in _WIDE_SIGNS):
+        yield block.replace(b"\0", b"")
+    if found := [at for sign in _XMP_SIGNS if (at := block.find(sign)) >= 0]:
+        # what lies before are pixels or other notes, where a short name may stand by chance
+        yield block[min(found) :]
+
+
+def _png_keywords(data: bytes) -> Iterator[bytes]:
+    """Give the keywords of a PNG's texts, also of those behind the pixels, which are not decoded for it."""
+    at = len(_PNG_START) if data.startswith(_PNG_START) else len(data)
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if kind in _PNG_TEXT:
+            yield data[at + 8 : at + 8 + size].partition(b"\0")[0]
+        at += size + 12
 
 
 def _exif(image: Image.Image) -> Iterator[tuple[str, object]]:
@@ -97,10 +126,11 @@ def _exif(image: Image.Image) -> Iterator[tuple[str, object]]:
     inner = exif.get_ifd(IFD.Exif)
     for category, tags in (("owner", _OWNER_TAGS), ("serial", _SERIAL_TAGS), ("comment", _COMMENT_TAGS)):
         for tag in tags:
-            value = exif.get(tag, inner.get(tag))
-            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            if isinstance(text, str) and text.strip("\0 "):
-                yield category, text
+            # a blank in one place hides nothing in the other
+            for value in (exif.get(tag), inner.get(tag)):
+                text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+                if isinstance(text, str) and text.strip("\0 "):
+                    yield category, text
     if _MAKER_NOTE in inner:
         yield "maker_note", ""
 

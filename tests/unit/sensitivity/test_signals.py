@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, PngImagePlugin
+from PIL.ExifTags import IFD
 
 from data.sample.draw import imprints, portraits
 from data.sample.draw.sensitive import encoded, scene, write_text
@@ -118,6 +121,56 @@ def test_notes_are_told_by_kind(kind: str, number: int) -> None:
     found = metadata.observe(data, KEY)
     assert kind in {one.category for one in found}
     assert not any("Miller" in one.evidence or "Tanaka" in one.evidence for one in found)
+
+
+def png_with(*texts: tuple[str, str]) -> bytes:
+    """Write a wall as PNG with texts in it."""
+    notes, out = PngImagePlugin.PngInfo(), io.BytesIO()
+    for keyword, words in texts:
+        notes.add_itxt(keyword, words)
+    wall().save(out, "PNG", pnginfo=notes)
+    return out.getvalue()
+
+
+def xmp_of(inner: str, encoding: str = "utf-8") -> bytes:
+    """Put XMP into a JPEG."""
+    packet = (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description>{inner}</rdf:Description></rdf:RDF></x:xmpmeta>'
+    )
+    out = io.BytesIO()
+    wall().save(out, "JPEG", xmp=packet.encode(encoding))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("keyword", ["PatientName", "Title", "Source", "anything"])
+def test_any_text_in_a_png_is_seen(keyword: str) -> None:
+    """Whatever its keyword; what tools write about themselves is no person's word."""
+    assert [one.category for one in metadata.observe(png_with((keyword, "Miller")), KEY)] == ["comment"]
+    assert metadata.observe(png_with(("Software", "a tool")), KEY) == []
+
+
+@pytest.mark.parametrize(
+    ("inner", "kind"),
+    [
+        ("<dc:description>Patient Miller</dc:description>", "comment"),
+        ("<d:creator>Miller</d:creator>", "owner"),
+        ('<a exif:GPSLatitude="1"/>', "gps"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_xmp_is_read_by_local_name_in_any_encoding(inner: str, kind: str, encoding: str) -> None:
+    """A prefix and an encoding are the writer's choice and hide nothing."""
+    assert [one.category for one in metadata.observe(xmp_of(inner, encoding), KEY)] == [kind]
+
+
+def test_a_blank_hides_no_name() -> None:
+    """An empty owner in one directory of EXIF does not hide the one in the other."""
+    exif = Image.Exif()
+    exif[0xA430] = " "
+    exif.get_ifd(IFD.Exif)[0xA430] = "Miller"
+    out = io.BytesIO()
+    wall().save(out, "JPEG", exif=exif)
+    assert "owner" in {one.category for one in metadata.observe(out.getvalue(), KEY)}
 
 
 def test_a_file_without_notes_has_none() -> None:
