@@ -26,7 +26,6 @@ from labelop.ingest.truth import (
     KnownImage,
     bad_record,
     checked_box,
-    checked_size,
     finite,
     split_name,
     with_ids,
@@ -124,14 +123,7 @@ class _Reader:
                 continue
             if (split := split_name(record.get("split"))) is not None:
                 self.splits[path] = split
-            image = self.known.get(path)
-            if image is None:
-                faults.add(pointer, "IMAGE_QUARANTINED", f"Labels of {path} are not used since the image is not.")
-                continue
-            try:
-                checked_size((record.get("width"), record.get("height")), image)
-            except AnnotationError as error:
-                faults.add(pointer, error.context["code"], error.message, image.image_id)
+            if faults.image_of(pointer, path, (record.get("width"), record.get("height")), self.known) is None:
                 continue
             images[key] = path
             self.labels[path] += []

@@ -25,7 +25,6 @@ from labelop.ingest.truth import (
     KnownImage,
     bad_record,
     checked_box,
-    checked_size,
     number_of,
     split_name,
     with_ids,
@@ -95,17 +94,13 @@ class _Reader:
             return
         if (split := split_name(node.get("subset"))) is not None:
             self.splits[path] = split
-        image = self.known.get(path)
-        if image is None:
-            faults.add(pointer, "IMAGE_QUARANTINED", f"Labels of {path} are not used since the image is not.")
-            return
         if path in self.truths:
-            faults.add(pointer, "BAD_RECORD", f"Another record holds the labels of {path}.", image.image_id)
+            image_id = self.truths[path].image_id
+            faults.add(pointer, "BAD_RECORD", f"Another record holds the labels of {path}.", image_id)
             return
-        try:
-            checked_size((number_of(node.get("width")), number_of(node.get("height"))), image)
-        except AnnotationError as error:
-            faults.add(pointer, error.context["code"], error.message, image.image_id)
+        declared = (number_of(node.get("width")), number_of(node.get("height")))
+        image = faults.image_of(pointer, path, declared, self.known)
+        if image is None:
             return
         labels, counts = [], defaultdict[str, int](int)
         for shape in node:

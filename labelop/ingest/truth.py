@@ -106,6 +106,35 @@ class FaultList:
             self.add(pointer, str(error.context.get("code", "BAD_RECORD")), error.message, image_id)
             return None
 
+    def image_of(
+        self,
+        pointer: str,
+        path: str,
+        declared: tuple[Any, Any],
+        known: Mapping[str, KnownImage],
+        *,
+        size_pointer: str | None = None,
+    ) -> KnownImage | None:
+        """Find the usable image that a record labels; note why there is none.
+
+        Args:
+            pointer: Place of the record.
+            path: Encoded path of the image.
+            declared: Width and height that the record gives, see `checked_size`.
+            known: Usable images by encoded path.
+            size_pointer: Place of the size where it is another than the record's.
+        """
+        image = known.get(path)
+        if image is None:
+            self.add(pointer, "IMAGE_QUARANTINED", f"Labels of {path} are not used since the image is not.")
+            return None
+        try:
+            checked_size(declared, image)
+        except AnnotationError as error:
+            self.add(size_pointer or pointer, error.context["code"], error.message, image.image_id)
+            return None
+        return image
+
 
 def bad_record(code: str, message: str) -> AnnotationError:
     """Make the error by which a reader refuses one record."""

@@ -24,7 +24,6 @@ from labelop.ingest.truth import (
     KnownImage,
     bad_record,
     checked_box,
-    checked_size,
     number_of,
     with_ids,
 )
@@ -90,17 +89,13 @@ def _read_file(
     if image_path is None:
         faults.add("#", "MISSING_IMAGE", f"No single image of the source is called {PurePosixPath(path).stem}.")
         return
-    image = known.get(image_path)
-    if image is None:
-        faults.add("#", "IMAGE_QUARANTINED", f"Labels of {image_path} are not used since the image is not.")
-        return
     if image_path in truths:
-        faults.add("#", "BAD_RECORD", f"Another file holds the labels of {image_path}.", image.image_id)
+        image_id = truths[image_path].image_id
+        faults.add("#", "BAD_RECORD", f"Another file holds the labels of {image_path}.", image_id)
         return
-    try:
-        checked_size((_number(root, "size/width"), _number(root, "size/height")), image)
-    except AnnotationError as error:
-        faults.add("/annotation/size", error.context["code"], error.message, image.image_id)
+    declared = (_number(root, "size/width"), _number(root, "size/height"))
+    image = faults.image_of("#", image_path, declared, known, size_pointer="/annotation/size")
+    if image is None:
         return
     objects = [
         faults.attempt(f"/annotation/object[{number}]", partial(_label, node, image), image.image_id)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from labelop.landing.store import (
     read_rows,
 )
 from labelop.settings import load_settings
-from tests.faults.proxy import Behaviour, proxy, s3_server
+from tests.faults.proxy import Behaviour, proxy
 
 NOON = dt.datetime(2025, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -49,28 +48,6 @@ def row(image: str, **given: Any) -> dict[str, Any]:
 def images_of(store: Store) -> list[str]:
     """Read which images have landed."""
     return sorted(found["image_id"] for found in read_rows(store, "prelabels", columns=["image_id"]))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Run an S3-compatible server with one bucket on loopback."""
-    with s3_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Give an empty store of each kind."""
-    if request.param == "folder":
-        return open_store(load_settings(store=str(tmp_path / "a b ü #1")))
-    return open_store(
-        load_settings(
-            store=f"s3://tables/{tmp_path.name}/a b",
-            s3_endpoint=request.getfixturevalue("endpoint"),
-            s3_key="key",
-            s3_secret="secret",
-        )
-    )
 
 
 def test_a_key_lands_once(store: Store) -> None:

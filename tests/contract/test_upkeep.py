@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,6 @@ from labelop.landing.compare import content_digest
 from labelop.landing.store import Store, dataset_of, land, landed_keys, open_store, read, read_rows
 from labelop.landing.upkeep import maintain, upgrade
 from labelop.settings import load_settings
-from tests.faults.proxy import BUCKET, s3_server
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Run an S3-compatible server with one bucket on loopback."""
-    with s3_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Give an empty store of each kind."""
-    if request.param == "folder":
-        return open_store(load_settings(store=str(tmp_path / "store")))
-    options = {"s3_endpoint": request.getfixturevalue("endpoint"), "s3_key": "key", "s3_secret": "secret"}
-    return open_store(load_settings(store=f"s3://{BUCKET}/{tmp_path.name}", **options))
 
 
 def row(image: str, name: str = "images", **given: Any) -> dict[str, Any]:
