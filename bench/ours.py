@@ -15,8 +15,10 @@ from bench.engines import BATCH, CORES, cycle
 from bench.measure import Work
 from bench.photos import ROOT
 from labelop.catalog.cards import ModelCard
+from labelop.catalog.choice import EngineChoice
 from labelop.engines.base import Engine, ModelInputs, open_engine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
+from labelop.engines.ways import ways_here
 from labelop.errors import MissingExtraError
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import decode_for
@@ -33,7 +35,8 @@ ENGINES = ("onnxruntime", "openvino")
 def open_named(card: ModelCard, name: str) -> Engine | None:
     """Open the engine of a card by name, with the threads a worker gives it; None where it is not installed."""
     try:
-        return open_engine(card, load_settings(engine=name))
+        # the fastest there is, whatever was or was not measured on this machine
+        return open_engine(card, load_settings(), EngineChoice(name, ways_here(name)["cpu"][-1]))
     except MissingExtraError:
         return None
 

@@ -40,13 +40,14 @@ class Settings(BaseSettings):
     cloud_requests: int = Field(default=4, ge=1, description="Most requests of one worker under way to that server.")
     cloud_timeout_seconds: float = Field(default=60.0, gt=0, description="Longest wait for a whole answer of it.")
     cloud_compress: bool = Field(default=False, description="Send requests to it as gzip; JPEG gets no smaller.")
-    engine_threads: int = Field(default=1, ge=1, description="Threads one engine may use.")
+    # one configuration may serve machines of several sizes, so the bound is no core count of this one
+    engine_threads: int = Field(default=1, ge=1, le=256, description="Threads one engine may use, at most 256.")
     engine: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
         default="auto",
         description="What runs models here; auto takes what `labelop models profile` measured, else the default.",
     )
     engine_precision: Literal["auto", "f32", "bf16"] = Field(
-        default="auto", description="Precision of a pass; auto takes the measured one, else the engine's own."
+        default="auto", description="Precision of a pass; auto takes the measured one, else f32."
     )
     engine_device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
         default="auto", description="Device of a pass; auto takes the measured one, else the processor."

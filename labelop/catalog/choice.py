@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labelop.catalog.cards import ModelCard
@@ -81,9 +81,10 @@ def choose_engine(card: ModelCard, settings: Settings) -> EngineChoice:
         settings: `engine` and its companions; the store of the profiles.
 
     Returns:
-        With `engine: auto` the fastest engine of this host's newest profile that agrees with the reference; the
-        default engine where there is none. With a named engine that one; a card of a format it cannot run keeps the
-        engine of its format, with what of precision and device this has.
+        The fastest way measured on this kind of machine, of those that agree with the reference and that engine,
+        precision and device leave; else the named engine, or the default one, in f32 unless another precision is
+        named. A card of a format the named engine cannot run keeps the engine of its format, with what of precision
+        and device this has.
 
     Raises:
         MissingExtraError: The engine, or the device it was to use, is not here.
@@ -91,18 +92,10 @@ def choose_engine(card: ModelCard, settings: Settings) -> EngineChoice:
     """
     default, wish = ENGINES[card.format][0], settings.engine
     if wish == "auto":
-        from labelop.catalog.profile import host_facts, newest_profile  # noqa: PLC0415 - brings the table library
-        from labelop.landing.store import open_store  # noqa: PLC0415
-
-        try:
-            rows = newest_profile(open_store(settings), card.digest, host_facts().host_id, settings.engine_threads)
-        except LandingError as error:
-            _log.warning("profiles cannot be read, so the default engine runs: %s", error.message)
-            return _fixed(card, default, settings, "the profiles cannot be read, so the default runs")
-        return pick(rows, settings) or _fixed(card, default, settings, _nothing(rows, settings))
-    if wish in ENGINES[card.format]:
-        return _fixed(card, wish, settings, "LABELOP_ENGINE names it")
+        return _measured(card, default, settings, "")
     _require_fitting(card, wish, settings)
+    if wish in ENGINES[card.format]:
+        return _measured(card, wish, settings, "LABELOP_ENGINE names it; ")
     # what was said with it was said of the other engine
     here = _here(card, default, "auto" if settings.engine_device == "cpu" else settings.engine_device)
     device = settings.engine_device if settings.engine_device in here else "cpu"
@@ -112,18 +105,26 @@ def choose_engine(card: ModelCard, settings: Settings) -> EngineChoice:
 
 
 def pick(rows: Sequence[Mapping[str, Any]], settings: Settings) -> EngineChoice | None:
-    """Pick the fastest usable row of one profile; None when there is none.
+    """Pick the fastest usable figure; None when there is none.
 
     Args:
-        rows: Rows of the table `profiles`: one model, host and profile.
-        settings: May narrow precision and device.
+        rows: Rows of the table `profiles`: one model and host, one row for each way.
+        settings: May narrow engine, precision and device.
     """
     usable = [row for row in rows if _usable(row, settings)]
     if not usable:
         return None
     best = min(usable, key=lambda row: (row["image_seconds"], row["engine"], row["images_count"]))
-    slowest = [row["image_seconds"] for row in rows if row["reference"] and row["image_seconds"]]
-    times = f", {min(slowest) / best['image_seconds']:.2f} times the reference" if slowest else ""
+    references = [
+        (row["image_seconds"], row["images_count"])
+        for row in rows
+        # seconds of two runs on a busy machine make no ratio
+        if row["reference"] and row["image_seconds"] and row["profile_set"] == best["profile_set"]
+    ]
+    times = ""
+    if references:
+        seconds, count = min(references)
+        times = f", {seconds / best['image_seconds']:.2f} times the reference with {count}"
     return EngineChoice(
         best["engine"],
         best["precision"],
@@ -152,6 +153,7 @@ def _usable(row: Mapping[str, Any], settings: Settings) -> bool:
         and row["agrees"]
         # another release may compute differently: what was measured is not what would run
         and row["engine_version"] == installed_version(row["engine"])
+        and settings.engine in ("auto", row["engine"])
         and settings.engine_precision in ("auto", row["precision"])
         and settings.engine_device in ("auto", row["device"])
     )
@@ -180,6 +182,22 @@ def _require_fitting(card: ModelCard, engine: str, settings: Settings) -> str:
     return device
 
 
+def _measured(card: ModelCard, engine: str, settings: Settings, named: str) -> EngineChoice:
+    """Choose by what was measured; the engine given, in a precision that needs no proof, where that says nothing."""
+    from labelop.catalog.profile import host_facts, newest_figures  # noqa: PLC0415 - brings the table library
+    from labelop.landing.store import open_store  # noqa: PLC0415
+
+    try:
+        rows = newest_figures(open_store(settings), card.digest, host_facts().host_id, settings.engine_threads)
+    except LandingError as error:
+        _log.warning("profiles cannot be read, so they do not choose: %s", error.message)
+        return _fixed(card, engine, settings, named + "the profiles cannot be read")
+    choice = pick(rows, settings)
+    if choice is None:
+        return _fixed(card, engine, settings, named + _nothing(rows, settings))
+    return replace(choice, reason=named + choice.reason)
+
+
 def _fixed(card: ModelCard, engine: str, settings: Settings, reason: str) -> EngineChoice:
     device, wish = _require_fitting(card, engine, settings), settings.engine_precision
     here = _here(card, engine, device)
@@ -190,10 +208,11 @@ def _fixed(card: ModelCard, engine: str, settings: Settings, reason: str) -> Eng
             f"Model {card.id} was to run on {what}, the installed {engine} knows {known} here.",
             hint=_COMPANIONS,
         )
-    # OpenVINO is asked for because of the processor's bf16 units; the others compute as their files say
-    own = here[device][-1] if engine == "openvino" else "f32"
     compiled = settings.engine_compile and engine == "torch"
-    return EngineChoice(engine, own if wish == "auto" else wish, device, compiled, reason=reason)
+    # less than f32 may change what a model finds: it was measured not to, or is asked for by name
+    precision = "f32" if wish == "auto" else wish
+    said = "so the default runs" if settings.engine == "auto" else f"so it runs in {precision} on {device}"
+    return EngineChoice(engine, precision, device, compiled, reason=f"{reason}, {said}")
 
 
 def _here(card: ModelCard, engine: str, device: str) -> Mapping[str, tuple[str, ...]]:
@@ -210,5 +229,5 @@ def _here(card: ModelCard, engine: str, device: str) -> Mapping[str, tuple[str, 
 
 def _nothing(rows: Sequence[Mapping[str, Any]], settings: Settings) -> str:
     if not rows:
-        return f"no profile of this host with {settings.engine_threads} thread(s), so the default runs"
-    return f"profile {rows[0]['profile_set']} has no engine that agrees and may be used here, so the default runs"
+        return f"no profile of this host with {settings.engine_threads} thread(s)"
+    return f"none of the {len(rows)} ways measured on this host agrees and may be used here"

@@ -19,6 +19,9 @@ from labelop.ids import digest_of, row_id
 from labelop.landing.store import Store, land, read_rows
 from labelop.schemas import utc_now
 
+WAY = ("engine", "precision", "device", "compiled", "images_count")
+"""Columns of `profiles` that name one way to run a model."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
@@ -144,17 +147,15 @@ def land_profile(
     return rows
 
 
-def newest_profile(store: Store, model_digest: str, host_id: str, threads: int) -> list[dict[str, Any]]:
-    """Read the newest profile of a model on a kind of machine; empty when there is none.
+def newest_figures(store: Store, model_digest: str, host_id: str, threads: int) -> list[dict[str, Any]]:
+    """Read the newest figure of each way to run a model on a kind of machine; empty when nothing was measured.
+
+    A run that measures some ways only leaves the figures of the others standing.
 
     Raises:
         LandingError: The store cannot be read.
     """
     same = (pc.field("model_digest") == model_digest) & (pc.field("host_id") == host_id)
     rows = read_rows(store, "profiles", filters=same & (pc.field("threads_count") == threads))
-    if not rows:
-        return []
-    newest = max((row["landed_at"], row["profile_set"]) for row in rows)[1]
-    return sorted(
-        (row for row in rows if row["profile_set"] == newest), key=lambda row: (row["profile_id"], row["engine"])
-    )
+    rows.sort(key=lambda row: (row["landed_at"], row["profile_id"]))
+    return list({tuple(row[name] for name in WAY): row for row in rows}.values())

@@ -11,7 +11,7 @@ from typing import Any
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice, pick
-from labelop.catalog.profile import host_facts, newest_profile
+from labelop.catalog.profile import WAY, host_facts, newest_figures
 from labelop.landing.store import Store
 from labelop.queries import run_query
 from labelop.settings import Settings
@@ -127,7 +127,7 @@ def _order(one: Candidate) -> tuple[Any, ...]:
 def _weigh(
     card: ModelCard, store: Store, settings: Settings, effort: list[dict[str, Any]], *, objects: int
 ) -> Candidate:
-    rows = newest_profile(store, card.digest, host_facts().host_id, settings.engine_threads)
+    rows = newest_figures(store, card.digest, host_facts().host_id, settings.engine_threads)
     choice = pick(rows, settings)
     speed = None if choice is None else _speed(rows, choice)
     seconds, source = _review(card, effort, objects)
@@ -164,8 +164,7 @@ def _weigh(
 
 def _speed(rows: Sequence[Mapping[str, Any]], choice: EngineChoice) -> float:
     key = (choice.engine, choice.precision, choice.device, choice.compiled, choice.most_images)
-    names = ("engine", "precision", "device", "compiled", "images_count")
-    return next(1 / float(row["image_seconds"]) for row in rows if tuple(row[name] for name in names) == key)
+    return next(1 / float(row["image_seconds"]) for row in rows if tuple(row[name] for name in WAY) == key)
 
 
 def _review(card: ModelCard, effort: list[dict[str, Any]], objects: int) -> tuple[float | None, str | None]:

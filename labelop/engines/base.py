@@ -126,16 +126,12 @@ _CHOSEN: dict[tuple[object, ...], EngineChoice] = {}
 _OPEN_LOCK = threading.Lock()
 
 
-def open_engine(card: ModelCard, settings: Settings) -> Engine:
-    """Open the engine of a card; one per distinct card and process, its files checked before the first use.
-
-    Which engine that is, is told by `choose_engine`, once per process.
+def chosen_engine(card: ModelCard, settings: Settings) -> EngineChoice:
+    """Tell which engine a card runs on in this process, and why; `choose_engine` is asked once.
 
     Raises:
-        CatalogError: A file of the card is missing or not allowed.
-        DigestMismatchError: A file is not the one the card pins.
-        MissingExtraError: The engine needs a library that is not installed.
-        ModelLoadError: The files are no model of this family.
+        MissingExtraError: The engine, or the device it was to use, is not here.
+        SettingsError: No engine of ours computes as the settings say.
     """
     asked = (settings.store, settings.engine, settings.engine_precision, settings.engine_device)
     what = (card.digest, settings.engine_threads, settings.engine_compile, *asked)
@@ -144,7 +140,26 @@ def open_engine(card: ModelCard, settings: Settings) -> Engine:
         if choice is None:
             choice = _CHOSEN[what] = choose_engine(card, settings)
             _log.info("model %s runs on %s: %s", card.id, choice.label, choice.reason)
-        key = (card.digest, settings.engine_threads, choice.key)
+        return choice
+
+
+def open_engine(card: ModelCard, settings: Settings, choice: EngineChoice | None = None) -> Engine:
+    """Open the engine of a card; one per distinct card and process, its files checked before the first use.
+
+    Args:
+        card: The model.
+        settings: Threads, and what `chosen_engine` goes by.
+        choice: The engine; that of `chosen_engine` when None.
+
+    Raises:
+        CatalogError: A file of the card is missing or not allowed.
+        DigestMismatchError: A file is not the one the card pins.
+        MissingExtraError: The engine needs a library that is not installed.
+        ModelLoadError: The files are no model of this family.
+    """
+    choice = choice or chosen_engine(card, settings)
+    key = (card.digest, settings.engine_threads, choice.key)
+    with _OPEN_LOCK:
         engine = _OPEN.get(key)
         if engine is None:
             verify(card)

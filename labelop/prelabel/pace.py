@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import choose_engine
-from labelop.catalog.profile import host_facts, newest_profile
+from labelop.catalog.profile import host_facts, newest_figures
 from labelop.engines.prelabeller import ArmModels
 from labelop.ids import canonical_json
 from labelop.landing.filters import equal
@@ -109,7 +109,7 @@ def _profiled(store: Store, cards: Sequence[ModelCard], settings: Settings) -> f
         choice = choose_engine(card, settings)
         measured = [
             row["image_seconds"]
-            for row in newest_profile(store, card.digest, host_facts().host_id, settings.engine_threads)
+            for row in newest_figures(store, card.digest, host_facts().host_id, settings.engine_threads)
             if row["image_seconds"] is not None
             and (row["engine"], row["precision"], row["device"], row["compiled"])
             == (choice.engine, choice.precision, choice.device, choice.compiled)

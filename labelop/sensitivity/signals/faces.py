@@ -65,6 +65,7 @@ def observe(pixels: ImageArray, key: str = "", *, card: str = "", threads: int =
 
 def _detected(pixels: ImageArray, path: Path, threads: int) -> list[Observation]:
     from labelop.catalog.cards import load_card  # noqa: PLC0415 - opens engines
+    from labelop.catalog.choice import EngineChoice  # noqa: PLC0415
     from labelop.engines.base import ModelInputs, open_engine  # noqa: PLC0415
     from labelop.errors import ModelInputError  # noqa: PLC0415
     from labelop.settings import Settings  # noqa: PLC0415
@@ -72,9 +73,8 @@ def _detected(pixels: ImageArray, path: Path, threads: int) -> list[Observation]
     card = load_card(path)
     if card.task != "detection" or CLASS_NAME not in card.classes:
         raise ModelInputError(f"Model {card.id} is no detector with a class `{CLASS_NAME}`.")
-    # what the operator chose for the models of a night says nothing about this one
-    here = Settings(engine="onnxruntime", engine_precision="f32", engine_device="cpu", engine_threads=threads)
-    engine = open_engine(card, here)
+    # what was chosen or measured for the models of a night says nothing about this one
+    engine = open_engine(card, Settings(engine_threads=threads), EngineChoice("onnxruntime"))
     height, width = pixels.shape[:2]
     raw = engine.forward(ModelInputs(engine.preprocess(pixels)[None]))
     found = engine.postprocess(raw, 0, width, height)

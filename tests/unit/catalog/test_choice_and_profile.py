@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from labelop.catalog import profile as profiles
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.catalog.choice import EngineChoice, choose_engine, installed_version
-from labelop.catalog.profile import Measured, host_facts, land_profile, newest_profile
+from labelop.catalog.profile import Measured, host_facts, land_profile, newest_figures
 from labelop.catalog.recommend import Recommendation, recommend
 from labelop.configuration import load_configuration
 from labelop.errors import MissingExtraError, SettingsError
@@ -87,7 +88,7 @@ def test_the_fastest_measured_way_is_taken(store: Store, settings: Settings) -> 
     land_figures(store, measured(), measured(images_count=1, image_seconds=0.03), fast(images_count=4))
     choice = choose_engine(CARD, settings)
     assert (choice.device, choice.most_images) == ("cuda", 4)
-    assert "100.0 images/s with 4 in a pass, 1 side by side, 2.00 times the reference" in choice.reason
+    assert "100.0 images/s with 4 in a pass, 1 side by side, 2.00 times the reference with 8;" in choice.reason
 
 
 UNUSABLE: dict[str, dict[str, Any]] = {
@@ -121,22 +122,48 @@ def test_the_newest_profile_counts(store: Store, settings: Settings) -> None:
     land_figures(store, measured(), fast())
     land_figures(store, measured(image_seconds=0.005), fast(image_seconds=0.011))
     assert len(read_rows(store, "profiles")) == 4
-    assert len(newest_profile(store, CARD.digest, host_facts().host_id, 1)) == 2
+    assert len(newest_figures(store, CARD.digest, host_facts().host_id, 1)) == 2
+    assert choose_engine(CARD, settings).device == "cpu"
+
+
+def test_a_partial_profile_hides_no_other_way(store: Store, settings: Settings) -> None:
+    """What is measured again counts anew and the rest stays: one engine or batch size alone replaced all before."""
+    land_figures(store, measured(), measured(images_count=1, image_seconds=0.03), fast(), fast(images_count=1))
+    land_figures(store, measured(image_seconds=0.04))
+    assert len(newest_figures(store, CARD.digest, host_facts().host_id, 1)) == 4
+    assert choose_engine(CARD, settings).device == "cuda"
+    # the newer reference, of a machine as busy as then, is no measure of this
+    assert "1 side by side, 3.00 times the reference with 1;" in choose_engine(CARD, settings).reason
+    land_figures(store, fast(agrees=False, difference=0.5), fast(images_count=1, agrees=False, difference=0.5))
     assert choose_engine(CARD, settings).device == "cpu"
 
 
 def test_what_the_operator_sets_counts_first(store: Store, settings: Settings) -> None:
     """A named engine needs no profile; precision and device narrow the measured ones."""
-    vino = pytest.importorskip("labelop.engines.vino")
+    pytest.importorskip("openvino")
     land_figures(store, measured(), fast())
     named = chosen(settings, engine="openvino")
-    assert (named.engine, named.precision, named.reason) == (
-        "openvino",
-        vino.precisions()[-1],
-        "LABELOP_ENGINE names it",
-    )
-    assert chosen(settings, engine="openvino", engine_precision="f32").precision == "f32"
+    assert named.label == "openvino f32 cpu"
+    assert named.reason.startswith("LABELOP_ENGINE names it; none of the 2 ways measured")
     assert chosen(settings, engine_device="cpu").device == "cpu"
+    assert chosen(settings, engine="onnxruntime").device == "cuda"
+
+
+@pytest.mark.parametrize(("agrees", "precision"), [(True, "bf16"), (False, "f32"), (None, "f32")])
+def test_a_named_engine_has_no_precision_that_was_not_measured(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, agrees: bool | None, precision: str
+) -> None:
+    """Half precision only where it was measured to find the same; every card had it before once OpenVINO was named."""
+    monkeypatch.setattr("labelop.catalog.choice.installed_version", lambda _: "1")
+    monkeypatch.setattr("labelop.catalog.choice.ways_here", lambda *_: {"cpu": ("f32", "bf16")})
+    vino = partial(measured, "openvino", engine_version="1", image_seconds=0.01)
+    if agrees is not None:
+        land_figures(store, vino(precision="f32", image_seconds=0.015), vino(precision="bf16", agrees=agrees))
+    choice = chosen(settings, engine="openvino")
+    assert choice.label == f"openvino {precision} cpu"
+    assert "LABELOP_ENGINE names it; " in choice.reason
+    # asked for by name it is an order
+    assert chosen(settings, engine="openvino", engine_precision="bf16").precision == "bf16"
 
 
 def chosen(settings: Settings, **changes: str) -> EngineChoice:

@@ -30,6 +30,14 @@ def test_a_wrong_value_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
 
 
+@pytest.mark.parametrize("count", ["0", "100000"])
+def test_a_number_of_threads_that_no_machine_has_is_refused(monkeypatch: pytest.MonkeyPatch, count: str) -> None:
+    """A slip of the finger ends in one message and not in as many threads; the large one was taken before."""
+    monkeypatch.setenv("LABELOP_ENGINE_THREADS", count)
+    with pytest.raises(SettingsError, match=f"LABELOP_ENGINE_THREADS has the value '{count}': Input should be"):
+        load_settings()
+
+
 def test_local_files_lie_beside_a_local_store() -> None:
     """Audit log, validation pages and report need no setting of their own."""
     settings = load_settings(store="somewhere/store")
