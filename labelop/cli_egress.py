@@ -73,6 +73,7 @@ def show(
 
 _COLUMNS = [
     *("line", "at", "event", "answer", "reason", "because", "image_id", "images_count", "level", "placement", "run_id"),
+    *("by", "until", "datasets"),
     *("payload_digest", "bytes", "form", "nonce", "policy_digest", "key_id"),
 ]
 

@@ -78,20 +78,43 @@ def override(
     level: Annotated[LevelText, typer.Option("--level", help="What the image is declared to be.")],
     by: Annotated[str, typer.Option("--by", help="Who answers for it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")],
-    until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day on which it counts.")],
+    until: Annotated[
+        datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day on which it counts, at most 366 ahead.")
+    ],
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Declare one image to be of a level, by name, with a reason and an end; more evidence ends it sooner."""
+    from labelop.egress.audit import AuditLog  # noqa: PLC0415
     from labelop.explain import find_image  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
     from labelop.sensitivity.levels import Level  # noqa: PLC0415
     from labelop.sensitivity.overrides import record_override  # noqa: PLC0415
 
-    with running(store) as (_, tables):
-        run = new_run_id("override")
+    with running(store) as (settings, tables):
+        run, log = new_run_id("override"), AuditLog(settings.audit_path)
         image_id, _ = find_image(tables, image)
-        record_override(tables, image_id, Level.from_text(level), by, reason, until.date(), run)
+        record_override(tables, log, image_id, Level.from_text(level), by, reason, until.date(), run)
+        show_query(tables, "image_findings", {"image_id": image_id}, output)
+
+
+@classify_app.command()
+def withdraw(
+    image: Annotated[str, typer.Argument(help="Image id, or at least its first four digits.")],
+    by: Annotated[str, typer.Option("--by", help="Who answers for it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Take an override of one image back, by name and with a reason; its findings count again."""
+    from labelop.egress.audit import AuditLog  # noqa: PLC0415
+    from labelop.explain import find_image  # noqa: PLC0415
+    from labelop.runs import new_run_id  # noqa: PLC0415
+    from labelop.sensitivity.overrides import withdraw_override  # noqa: PLC0415
+
+    with running(store) as (settings, tables):
+        image_id, _ = find_image(tables, image)
+        withdraw_override(tables, AuditLog(settings.audit_path), image_id, by, reason, new_run_id("override"))
         show_query(tables, "image_findings", {"image_id": image_id}, output)
 
 

@@ -173,7 +173,7 @@ _ALL = (
         ("override_id",),
         ("override_id", _TEXT),
         ("image_id", _TEXT),
-        ("level", _TEXT),  # what a named person declared it to be
+        ("level", _TEXT),  # what a named person declared it to be; withdrawn where the word before is taken back
         ("by", _TEXT),
         ("reason", _TEXT),
         ("until", _TEXT),  # last day on which it counts, YYYY-MM-DD

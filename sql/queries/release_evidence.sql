@@ -19,8 +19,8 @@ WHERE
         OR (v.dataset = own.dataset AND v.dataset_version = own.dataset_version)
     )
     AND NOT EXISTS (
-        FROM overrides AS o
-        WHERE o.image_id = own.image_id AND TRY_CAST(o."until" AS DATE) >= current_date
+        FROM v_override AS o
+        WHERE o.image_id = own.image_id
     )
 QUALIFY row_number() OVER (
     PARTITION BY own.image_id, v.dataset, v.dataset_version, f.signal, f.category, f.position ORDER BY f.landed_at DESC

@@ -1,6 +1,6 @@
 -- The level of each image: the highest that any dataset's current version gives these very bytes.
 -- Bytes are the same bytes under every name, so the strictest owner decides; `own_level` is what this dataset alone says.
--- An override that has not expired raises a level in any case, and lowers it while the findings are those it names.
+-- An override that counts now (`v_override`) raises a level in any case; it lowers it while the findings are those it names.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
 CREATE VIEW v_level AS
@@ -8,15 +8,20 @@ WITH declassified AS (
     SELECT
         image_id, findings_digests, landed_at,
         coalesce(list_position(['public', 'internal', 'confidential', 'restricted'], level), 4) AS rank
-    FROM overrides
-    WHERE TRY_CAST("until" AS DATE) >= current_date
-    QUALIFY row_number() OVER (PARTITION BY image_id ORDER BY landed_at DESC, override_id) = 1
+    FROM v_override
 ),
-expired AS (
+ended AS (
     -- what it allowed while it counted was allowed: its end is news, as a later finding is
-    SELECT image_id, max(TRY_CAST("until" AS TIMESTAMP) + INTERVAL 1 DAY) AS ended_at
+    SELECT
+        image_id,
+        max(
+            CASE
+                WHEN level = 'withdrawn' THEN landed_at
+                ELSE CAST(TRY_CAST("until" AS TIMESTAMP) + INTERVAL 1 DAY AS TIMESTAMPTZ)
+            END
+        ) AS ended_at
     FROM overrides
-    WHERE TRY_CAST("until" AS DATE) < current_date
+    WHERE level = 'withdrawn' OR TRY_CAST("until" AS DATE) < current_date
     GROUP BY image_id
 ),
 found AS (
@@ -38,11 +43,11 @@ own AS (
             WHEN d.rank >= f.rank OR list_contains(d.findings_digests, f.findings_digest) THEN d.rank ELSE f.rank
         END AS rank,
         greatest(
-            f.known_at, CASE WHEN d.rank > f.rank THEN d.landed_at END, CAST(e.ended_at AS TIMESTAMPTZ)
+            f.known_at, CASE WHEN d.rank > f.rank THEN d.landed_at END, e.ended_at
         ) AS known_at
     FROM found AS f
     LEFT JOIN declassified AS d USING (image_id)
-    LEFT JOIN expired AS e USING (image_id)
+    LEFT JOIN ended AS e USING (image_id)
 ),
 strictest AS (
     -- an image of another owner that nobody has classified yet is restricted, as everything unknown
