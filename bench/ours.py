@@ -35,8 +35,9 @@ ENGINES = ("onnxruntime", "openvino")
 def open_named(card: ModelCard, name: str) -> Engine | None:
     """Open the engine of a card by name, with the threads a worker gives it; None where it is not installed."""
     try:
-        # the fastest there is, whatever was or was not measured on this machine
-        return open_engine(card, load_settings(), EngineChoice(name, ways_here(name)["cpu"][-1]))
+        # as after a profile by which the fastest may run: random weights agree with nothing
+        choice = EngineChoice(name, ways_here(name)["cpu"][-1], measured=True)
+        return open_engine(card, load_settings(), choice)
     except MissingExtraError:
         return None
 

@@ -46,6 +46,8 @@ class EngineChoice:
     """Most images of one pass; what `pass_images` says when None."""
     reason: str = ""
     """Why it was chosen, one sentence."""
+    measured: bool = False
+    """Whether its answers were compared with the default engine's on this kind of machine."""
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -134,6 +136,7 @@ def pick(rows: Sequence[Mapping[str, Any]], settings: Settings) -> EngineChoice 
         f"profile {best['profile_set']} measured {1 / best['image_seconds']:.1f} images/s with {best['images_count']} "
         f"in a pass, {best['lanes_count']} side by side{times}; differs by {best['difference']:.4f}, "
         f"at most {best['tolerance']:g} is allowed",
+        measured=True,
     )
 
 

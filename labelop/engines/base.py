@@ -152,7 +152,8 @@ def open_engine(card: ModelCard, settings: Settings, choice: EngineChoice | None
         choice: The engine; that of `chosen_engine` when None.
 
     Raises:
-        CatalogError: A file of the card is missing or not allowed.
+        CatalogError: A file of the card is missing or not allowed; or the model answers no finite numbers, where the
+            engine would hide it and nobody has compared its answers here.
         DigestMismatchError: A file is not the one the card pins.
         MissingExtraError: The engine needs a library that is not installed.
         ModelLoadError: The files are no model of this family.
@@ -163,6 +164,10 @@ def open_engine(card: ModelCard, settings: Settings, choice: EngineChoice | None
         engine = _OPEN.get(key)
         if engine is None:
             verify(card)
+            if choice.engine == "openvino" and not choice.measured:
+                from labelop.engines.probe import refuse_faulty_answers  # noqa: PLC0415 - loads engines itself
+
+                refuse_faulty_answers(card, settings.engine_threads)
             engine = _OPEN[key] = load_engine(card, settings.engine_threads, choice)
         return engine
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from labelop.catalog.cards import ModelCard
 from labelop.engines.base import RawOutputs
-from labelop.engines.postprocess import Detections, read_class_scores, read_detections
+from labelop.engines.postprocess import Detections, read_class_scores, read_detections, require_finite
 from labelop.geometry import iou_matrix
 
 TOLERANCE = {"detection": 0.02, "classification": 0.02, "segmentation": 0.02}
@@ -53,6 +53,8 @@ def difference(
         scores = [read_class_scores(card, raw, index) for raw in (first, second)]
         return float(np.abs(scores[0] - scores[1]).max()), 1
     if card.task == "segmentation":
+        # NaN is not above 0, and would agree with a mask of nothing
+        require_finite(card, first["masks"][index], second["masks"][index])
         inside = [raw["masks"][index] > 0 for raw in (first, second)]
         axes = (1, 2)
         shared, either = (inside[0] & inside[1]).sum(axis=axes), (inside[0] | inside[1]).sum(axis=axes)

@@ -65,7 +65,7 @@ def read_detections(
             f"Model {card.id} answered logits {logits.shape} and boxes {boxes.shape} for {len(card.classes)} classes.",
             code=BAD_SHAPE,
         )
-    _require_finite(card, logits, boxes)
+    require_finite(card, logits, boxes)
     wide = logits.astype(np.float64)
     probability = _softmax(wide)[:, :-1] if softmax else _sigmoid(wide)
     probability = np.round(probability, SCORE_DECIMALS)
@@ -92,7 +92,7 @@ def read_class_scores(card: ModelCard, raw: Mapping[str, NDArray[np.float32]], i
         raise EngineResponseError(
             f"Model {card.id} answered logits {logits.shape} for {len(card.classes)} classes.", code=BAD_SHAPE
         )
-    _require_finite(card, logits)
+    require_finite(card, logits)
     return np.round(_softmax(logits.astype(np.float64)), SCORE_DECIMALS)
 
 
@@ -150,7 +150,12 @@ def _canonical_order(scores: NDArray[np.float64], boxes: BoxArray, class_index: 
     return np.asarray(np.lexsort(keys), dtype=np.int64)
 
 
-def _require_finite(card: ModelCard, *arrays: NDArray[np.float32]) -> None:
+def require_finite(card: ModelCard, *arrays: NDArray[np.float32]) -> None:
+    """Refuse NaN and infinity in what a model answered.
+
+    Raises:
+        EngineResponseError: There is such a value.
+    """
     if not all(np.isfinite(a).all() for a in arrays):
         raise EngineResponseError(f"Model {card.id} answered values that are not finite.", code=NON_FINITE)
 

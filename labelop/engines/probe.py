@@ -1,7 +1,8 @@
 """Looks whether a model answers in numbers at all: one pass over a grey picture, before any image is waited for.
 
-Constants of a graph may be numbers and what is computed from them not. OpenVINO gives predictions for such a model, so
-the default engine is asked, whatever engine would run it. Knows no table.
+Constants of a graph may be numbers and what is computed from them not. OpenVINO takes the larger of NaN and a bound for
+the bound, and gives predictions for such a model, so the default engine is asked, whatever engine would run it. Knows
+no table.
 """
 
 from __future__ import annotations

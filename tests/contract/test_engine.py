@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
 from labelop.engines.base import OUTPUTS, Engine, ModelInputs, features_of, load_engine, open_engine
 from labelop.engines.fixed import FixedEngine
-from labelop.errors import EngineError, ModelInputError
+from labelop.errors import CatalogError, EngineError, EngineResponseError, ModelInputError
 from labelop.settings import Settings
 from tests.unit.engines.checkpoints import FOLDER_TASKS, checkpoint
-from tests.unit.engines.models import classifier, detector, picture, segmenter
+from tests.unit.engines.models import classifier, detector, faulty_detector, picture, segmenter
 
 GRAPHS = {"detection": detector, "classification": classifier, "segmentation": segmenter}
 KINDS = {
@@ -168,6 +170,29 @@ def test_one_engine_per_card(tmp_path: Path) -> None:
     """Opening a card twice gives the same engine: weights are held once."""
     card = detector(tmp_path)
     assert open_engine(card, Settings()) is open_engine(card, Settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("onnxruntime", "f32"), ("openvino", "f32"), ("openvino", "bf16"), ("torch", "f32"), ("torch", "bf16")],
+)
+def test_answers_that_are_no_numbers_are_an_error_in_every_engine(
+    tmp_path: Path, name: Literal["onnxruntime", "openvino", "torch"], precision: Literal["f32", "bf16"]
+) -> None:
+    """Each constant is a number and the answers are none: OpenVINO, named and never measured, gave predictions."""
+    if name == "openvino":
+        vino = pytest.importorskip("labelop.engines.vino")
+        if precision not in vino.precisions():
+            pytest.skip("this processor has no bf16")
+    card = checkpoint(tmp_path, "resnet", faulty=True) if name == "torch" else faulty_detector(tmp_path)
+    with pytest.raises((CatalogError, EngineResponseError), match="finite"):
+        look(card, Settings(engine=name, engine_precision=precision))
+
+
+def look(card: ModelCard, settings: Settings) -> None:
+    """Open a model and read what it finds in a picture."""
+    opened = open_engine(card, settings)
+    opened.postprocess(opened.forward(inputs(opened, 0)), 0, 61, 47)
 
 
 def test_a_closed_engine_says_so(tmp_path: Path) -> None:

@@ -47,14 +47,19 @@ _TRANSFORMER: dict[str, Any] = {
 }
 
 
-def checkpoint(folder: Path, family: str) -> ModelCard:
-    """Make a Hugging Face folder of a family, with its card beside it."""
+def checkpoint(folder: Path, family: str, *, faulty: bool = False) -> ModelCard:
+    """Make a Hugging Face folder of a family, with its card beside it; a faulty one has roots of negative numbers."""
     library, torch = _library("transformers"), _library("torch")
     library.utils.logging.disable_progress_bar()
     torch.manual_seed(7)
     name = f"tiny-{family.replace('_', '-')}"
     target = folder / name
-    _model(library, family).eval().save_pretrained(target)
+    model = _model(library, family).eval()
+    if faulty:
+        for name_of, values in model.named_buffers():
+            if name_of.endswith("running_var"):
+                values.fill_(-1.0)
+    model.save_pretrained(target)
     scaling = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], "rescale_factor": 1 / 255}
     (target / "preprocessor_config.json").write_text(json.dumps({**scaling, "do_rescale": True, "do_normalize": True}))
     task = FOLDER_TASKS[family]

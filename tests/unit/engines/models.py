@@ -90,6 +90,23 @@ def detector(folder: Path, model_id: str = "tiny-boxes", seed: int = 1) -> Model
     return load_card(write_card(folder, model_id))
 
 
+def faulty_detector(folder: Path, model_id: str = "tiny-faulty") -> ModelCard:
+    """Make a detector whose constants are numbers and whose logits are not, cut to a range as models like to do."""
+    card = detector(folder, model_id)
+    model = onnx.load(str(card.files["model"]))
+    next(node for node in model.graph.node if "logits" in node.output).output[0] = "sound"
+    nodes = [
+        helper.make_node("Constant", [], ["minus"], value_float=-1.0),
+        helper.make_node("Sqrt", ["minus"], ["root"]),
+        helper.make_node("Add", ["sound", "root"], ["spoilt"]),
+        helper.make_node("Constant", [], ["least"], value_float=-9.0),
+        helper.make_node("Max", ["spoilt", "least"], ["logits"]),
+    ]
+    model.graph.node.extend(nodes)
+    onnx.save(model, str(card.files["model"]))
+    return load_card(write_card(folder, model_id))
+
+
 def classifier(folder: Path, model_id: str = "tiny-class", seed: int = 3) -> ModelCard:
     """Make a classifier graph."""
     logits = _dense("logits", (3, len(CLASSES)), (len(CLASSES),), seed)
