@@ -11,10 +11,11 @@ import typer
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
 from labelop.egress.audit import entries, verify
-from labelop.egress.heads import heads_file, read_heads
-from labelop.egress.keys import GRACE_SECONDS, export_public, init_keys, load_key, open_keyring, rotate_key
+from labelop.egress.heads import heads_file
+from labelop.egress.heads_check import read_heads
+from labelop.egress.keys import GRACE_SECONDS, export_public, init_keys, load_key, open_keyring
 from labelop.egress.public_keys import PublicKey
-from labelop.egress.set_up import verify_log
+from labelop.egress.set_up import replace_key, verify_log
 from labelop.egress.vault import Vault
 from labelop.errors import LabelopError, LandingError
 from labelop.settings import load_settings
@@ -95,8 +96,8 @@ def rotate(
 ) -> None:
     """Replace the private key; export the public keys again afterwards."""
     with failing_in_one_line():
-        folder = load_settings(store=store).keys_path
-        typer.echo(f"made {rotate_key(folder, grace_seconds=grace_seconds).key_id} in {folder}")
+        settings = load_settings(store=store)
+        typer.echo(f"made {replace_key(settings, grace_seconds).key_id} in {settings.keys_path}")
 
 
 @keys_app.command("list")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelop.egress.heads import Head, HeadsFault
+from labelop.egress.heads import Head
+from labelop.egress.heads_check import HeadsFault
 from labelop.ids import sha256_hex
 
 FIRST_HASH = "0" * 64

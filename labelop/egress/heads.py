@@ -1,21 +1,21 @@
 """Signed heads of an audit log, kept in a second folder: they show when the log itself was cut or rebuilt.
 
 A bare chain can be made anew by whoever owns the file; a head signed earlier and copied elsewhere cannot. Each head
-carries the digest of the head before it. Knows no image and no policy.
+carries the digest of the head before it. Writes them; `heads_check` reads them. Knows no image and no policy.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from labelop.egress.keys import write_durably
-from labelop.egress.public_keys import Keyring
 from labelop.egress.release_token import Signer
 from labelop.forms import StrictForm
 from labelop.ids import canonical_json, sha256_hex
@@ -25,13 +25,17 @@ EVERY_LINES = 1000
 EVERY_MS = 600_000
 """A head is signed with the first line after so many milliseconds."""
 
-_DOMAIN = b"labelop/audit-head/1\0"
-_NONE = "0" * 64
+DOMAIN = b"labelop/audit-head/1\0"
+"""What a signature over a head is good for, and nothing else."""
+NO_HEAD = "0" * 64
+"""What the first head follows."""
 _TAIL_BYTES = 4096
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _HeadForm(StrictForm):
+class HeadForm(StrictForm):
+    """A head as its line has it."""
+
     model_config = ConfigDict(strict=True)
 
     form: Literal[1] = Field(alias="schema")
@@ -52,21 +56,11 @@ class Head:
     head: str
     """Hash of the last of them, 64 hex digits."""
     at_ms: int
-    """When, milliseconds since 1970."""
+    """When, as its signer said, milliseconds since 1970; proves nothing."""
     previous: str
     """Digest of the head before this one, 64 hex digits; zeros for the first."""
     key_id: str
     """Whose signature it carries."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeadsFault:
-    """A file of heads that cannot be believed."""
-
-    line: int
-    """First bad line of the file of heads, from 1."""
-    problem: str
-    """What is wrong with it."""
 
 
 def heads_file(folder: Path, log: Path) -> Path:
@@ -79,6 +73,19 @@ def heads_file(folder: Path, log: Path) -> Path:
     return folder / f"{log.stem}-{sha256_hex(os.fsencode(log.resolve()))[:12]}.heads.jsonl"
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """How a file of heads ends."""
+
+    lines_count: int
+    head: str
+    at_ms: int
+    digest: str
+    """Of the last line, whatever it is."""
+    whole: str
+    """Of the last line that no death has torn; zeros where there is none."""
+
+
 class SignedHeads:
     """Appends heads of one log; the caller holds the log's lock.
 
@@ -88,6 +95,8 @@ class SignedHeads:
         every_lines: Most lines without a head.
         every_ms: Longest time without a head while lines are written.
         memory: File of the newest head's digest, see `memory_file`; None for none.
+        is_current: Says whether the key is still the one in use. Work that began before a rotation leaves the signing
+            of heads to those who have the new key, so that in the chain no old key follows a newer one.
     """
 
     def __init__(
@@ -98,8 +107,10 @@ class SignedHeads:
         every_lines: int = EVERY_LINES,
         every_ms: int = EVERY_MS,
         memory: Path | None = None,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self.path = path
+        self._is_current = is_current
         self._memory = memory
         self._signer = signer
         self._every_lines = every_lines
@@ -119,28 +130,32 @@ class SignedHeads:
         """
         last = self._last()
         if last is not None:
-            count, said, then_ms, previous = last
-            gone = lines_count - count
-            is_due = gone < 0 or gone >= self._every_lines or at_ms - then_ms >= self._every_ms
-            if (count, said) == (lines_count, head) or not (is_due or at_once):
+            gone = lines_count - last.lines_count
+            is_due = gone < 0 or gone >= self._every_lines or at_ms - last.at_ms >= self._every_ms
+            if (last.lines_count, last.head) == (lines_count, head) or not (is_due or at_once):
                 return
-        else:
-            previous = _NONE
+        if not self._is_current():
+            return
+        whole, previous = (NO_HEAD, NO_HEAD) if last is None else (last.whole, last.digest)
         remembered = recall(self._memory)
-        if remembered not in {"", previous} and remembered not in _digests(self.path):
-            # heads were taken away: the next one follows what is missing, so that the gap stays
-            previous = remembered
+        if remembered and whole not in remembered:
+            # heads were taken away or put behind: the next one follows what was there, so that the break stays
+            whole = previous = remembered[-1]
         body = asdict(Head(lines_count, head, at_ms, previous, self._signer.key_id))
         said_bytes = canonical_json({"schema": 1, **body}).encode()
-        signature = self._signer.sign(_DOMAIN, said_bytes).hex()
+        signature = self._signer.sign(DOMAIN, said_bytes).hex()
         line = canonical_json({"schema": 1, **body, "signature": signature}).encode() + b"\n"
+        # both while it is being written: after a death there is either the head before or this one, and no third
+        self._remember(whole, sha256_hex(line))
         self._append(line)
-        if self._memory is not None:
-            # behind the head: after a death in between an older head is remembered, which is there as well
-            self._memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_durably(self._memory, sha256_hex(line).encode(), mode=0o600)
+        self._remember(sha256_hex(line))
 
-    def _last(self) -> tuple[int, str, int, str] | None:
+    def _remember(self, *digests: str) -> None:
+        if self._memory is not None:
+            self._memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_durably(self._memory, " ".join(digests).encode(), mode=0o600)
+
+    def _last(self) -> _Last | None:
         try:
             with self.path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -151,13 +166,14 @@ class SignedHeads:
         lines = tail.splitlines(keepends=True)
         if not lines:
             return None
-        line = lines[-1]
+        line, digest = lines[-1], sha256_hex(lines[-1])
         try:
             said = json.loads(line)
-            return int(said["lines_count"]), str(said["head"]), int(said["at_ms"]), sha256_hex(line)
+            return _Last(int(said["lines_count"]), str(said["head"]), int(said["at_ms"]), digest, digest)
         except (ValueError, KeyError, TypeError):
-            # damaged: sign the next head at once, and `read_heads` names the bad line
-            return -1, "", 0, sha256_hex(line)
+            # damaged: sign the next head at once, and `read_heads` names the bad line unless it was torn by a death
+            whole = [sha256_hex(one) for one in lines if not is_torn(one)]
+            return _Last(-1, "", 0, digest, whole[-1] if whole else NO_HEAD)
 
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,54 +196,14 @@ def memory_file(keys: Path, heads: Path) -> Path:
     return keys / "vouched" / heads.name
 
 
-def recall(memory: Path | None) -> str:
-    """Read the digest of the newest head; empty where none was ever signed."""
-    return memory.read_text(encoding="ascii", errors="replace") if memory is not None and memory.exists() else ""
+def recall(memory: Path | None) -> list[str]:
+    """Read the digest of the newest head, or those of the last two after a death; empty where none was signed."""
+    if memory is None or not memory.exists():
+        return []
+    return memory.read_text(encoding="ascii", errors="replace").split()
 
 
-def _digests(path: Path) -> set[str]:
-    return set(map(sha256_hex, path.read_bytes().splitlines(keepends=True))) if path.exists() else set()
-
-
-def read_heads(path: Path, keyring: Keyring, *, remembered: str = "") -> list[Head] | HeadsFault:
-    """Read the heads of a log and check their signatures and their chain.
-
-    Args:
-        path: File of heads; a missing file has none.
-        keyring: Public keys, the retired ones included.
-        remembered: Digest of a head that must be among them; empty for none.
-
-    Returns:
-        The heads in order, or the first fault. A line torn by a death is passed over when the next head chains to it.
-    """
-    heads: list[Head] = []
-    previous = _NONE
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            form = _HeadForm.model_validate(json.loads(line))
-        except (ValidationError, ValueError, RecursionError):
-            if _is_torn(line):
-                previous = sha256_hex(line.rstrip(b"\n"))
-                continue
-            return HeadsFault(number, f"head {number} has not the form of a head")
-        said = form.model_dump(by_alias=True, exclude={"signature"})
-        key = keyring.find(form.key_id, form.at_ms)
-        if key is None:
-            return HeadsFault(number, f"head {number} is signed with {form.key_id}, which is unknown or was retired")
-        if not key.verifies(bytes.fromhex(form.signature), _DOMAIN, canonical_json(said).encode()):
-            return HeadsFault(number, f"head {number} has a signature that does not fit")
-        if form.previous != previous:
-            return HeadsFault(number, f"head {number} follows {form.previous}, expected {previous}")
-        heads.append(Head(form.lines_count, form.head, form.at_ms, form.previous, form.key_id))
-        previous = sha256_hex(line)
-    if remembered and remembered not in _digests(path):
-        kept = f"only {len(heads)} of them are left" if heads else "none is left: nothing vouches for the log"
-        return HeadsFault(len(lines) + 1, f"heads of this log were signed, and {kept}")
-    return heads
-
-
-def _is_torn(line: bytes) -> bool:
+def is_torn(line: bytes) -> bool:
     """Say whether a line is the beginning of a head, as a death inside a write leaves it."""
     start = b'{"at_ms":'
     return (line.startswith(start) or start.startswith(line.rstrip(b"\n"))) and not line.rstrip(b"\n").endswith(b"}")

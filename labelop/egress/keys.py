@@ -237,9 +237,12 @@ def sync_folder(folder: Path) -> None:
 
 def _install(folder: Path, *, retired_ms: int | None) -> SigningKey:
     """Put a new key into place: public half first, so that no moment has a private key without one."""
-    key, public = SigningKey.generate(), public_folder(folder)
+    public = public_folder(folder)
     public.mkdir(mode=0o755, exist_ok=True)
     others = read_public_keys(public)
+    key = SigningKey.generate()
+    # whatever the clock says, it is the newest: heads of the log are judged by the order of their keys
+    key.created_ms = max(key.created_ms, *(one.created_ms + 1 for one in others), 0)
     write_durably(public / f"{key.key_id}{SUFFIX}", key.public.as_text().encode(), mode=0o644)
     private = folder / _PRIVATE
     old = private.with_name(f".{_PRIVATE}.old")
