@@ -122,8 +122,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageArray:
     return np.array(image, dtype=np.uint8)
 
 
-def decode_for(data: bytes, frame: Frame, limits: Limits = DEFAULT_LIMITS) -> tuple[ImageArray, ImageFacts]:
-    """Decode the first frame to upright RGB, to no more pixels than the models take.
+def decode_for(data: bytes, frame: Frame | None, limits: Limits = DEFAULT_LIMITS) -> tuple[ImageArray, ImageFacts]:
+    """Decode the first frame to upright RGB, to no more pixels than the models take; to all without a frame.
 
     Returns:
         Pixels, uint8, shape (height, width, 3): all of them, or of a smaller scale that still covers the frame, or

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -30,8 +30,11 @@ from flows.prelabel_batches import prelabel_batches
 from labelop import ids
 from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import ArmModels, with_engines
+from labelop.errors import UnreadableImageError
 from labelop.ingest import decode as decoding
 from labelop.ingest import originals
+from labelop.ingest.decode import DEFAULT_LIMITS, Frame, Limits
+from labelop.ingest.decoders import Decoded, Decoders
 from labelop.landing.store import Store, land, open_store, read
 from labelop.object_store import file_options
 from labelop.prelabel import batch as batching
@@ -209,12 +212,18 @@ def kill(pid: int) -> bool:
 def decode_here() -> None:
     """Decode in the worker itself: children for decoding would make each of its many lives a second longer."""
 
-    class Here:
-        decode = staticmethod(decoding.decode)
-        decode_for = staticmethod(decoding.decode_for)
+    class Here(Decoders):
+        def __init__(self) -> None:
+            """Have no children."""
 
         def start(self) -> None:
             """Do nothing."""
+
+        def decode_each(
+            self, files: Sequence[tuple[bytes, Frame | None]], limits: Limits = DEFAULT_LIMITS
+        ) -> list[Decoded | UnreadableImageError]:
+            """Decode each file here; the first bad one ends it, since these worlds have none."""
+            return [decoding.decode_for(data, frame, limits) for data, frame in files]
 
     put(originals, "decoders", Here)
     put(batching, "decoders", Here)
