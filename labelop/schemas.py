@@ -247,7 +247,7 @@ _ALL = (
     ),
     _table(
         "usage",
-        2,
+        3,
         ("attempt_id",),
         ("attempt_id", _TEXT),
         ("batch_id", _TEXT),
@@ -258,6 +258,8 @@ _ALL = (
         ("worker", _TEXT),
         ("model_id", _TEXT),
         ("engine", _TEXT),
+        ("device", _TEXT),  # cpu | cuda | tensorrt | server; null in rows of version 2
+        ("engine_reason", _TEXT),  # why this engine, in words; null in rows of version 2
         ("images_count", _COUNT),
         ("wall_seconds", _REAL),  # whole attempt
         ("cold_start_seconds", _REAL),  # before it, null when the models were ready

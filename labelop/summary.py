@@ -37,6 +37,8 @@ _WORDS = {
     "split": "split",
     "model_id": "model",
     "engine": "engine",
+    "device": "device",
+    "reason": "reason",
     "images_count": "images",
     "accepted_count": "labels",
     "her": "edits per label",

@@ -92,6 +92,8 @@ class ComposedArm:
         self.model_id = arm.detector.id
         self.model_digest = arm.detector.digest
         self.engine_name = lane.name
+        self.device = lane.device
+        self.engine_reason = lane.reason
         self.simulated = lane.simulated
         self.most_passes = lane.most_passes
         self.frame = arm.frame(stretched=lane.takes_stretched)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelop.catalog.cards import ModelCard
-from labelop.catalog.choice import pass_images
+from labelop.catalog.choice import EngineChoice, pass_images
 from labelop.egress.gate import PAYLOAD_FORMAT, Gate, ReleaseRequest
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, features_of
 from labelop.engines.remote import RemoteEngine
@@ -59,6 +59,10 @@ class Lane(Protocol):
     """How images reach models."""
 
     name: str
+    device: str | None
+    """Where models run: cpu | cuda | tensorrt | server; None where nobody said."""
+    reason: str | None
+    """Why these engines, in words; None where nobody said."""
     simulated: bool
     most_passes: int | None
     """Most forward passes at a time; None for as many as there are cores."""
@@ -103,15 +107,19 @@ class LocalLane:
 
     Args:
         engines: Engine by model id.
+        choices: How each was chosen, by model id; for tests and the bench none.
     """
 
     simulated = False
     most_passes: int | None = None
     takes_stretched = True
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, engines: Mapping[str, Engine], choices: Mapping[str, EngineChoice] | None = None) -> None:
         self._engines = engines
         self.name = "+".join(dict.fromkeys(engine.name for engine in engines.values()))
+        known = choices or {}
+        self.device = "+".join(dict.fromkeys(choice.device for choice in known.values())) or None
+        self.reason = _told(known)
 
     def parameters(self) -> dict[str, Any]:
         """Nothing: the pixels are the originals."""
@@ -168,6 +176,8 @@ class CloudLane:
         self._gate = gate
         self._run_id = run_id
         self.name = engine.name
+        self.device: str | None = "server"
+        self.reason: str | None = f"routing sent it to the placement {gate.placement}, where the server chooses"
         self.simulated = simulated
         # one on the way while the other is prepared; a server has its own limits and its own queue
         self.most_passes: int | None = 2
@@ -227,6 +237,16 @@ class CloudLane:
             if refused and (len(ready) == 1 or isinstance(error, ConfigurationError)):
                 self._gate.note_refusal(handles, refused, str(code), self._run_id)
             raise
+
+
+def _told(choices: Mapping[str, EngineChoice]) -> str | None:
+    """Say why each model runs where it does; models with one reason together, and unnamed where that is all of them."""
+    models: dict[str, list[str]] = {}
+    for model, choice in choices.items():
+        models.setdefault(choice.reason, []).append(model)
+    if len(models) < 2:  # noqa: PLR2004 - one reason needs no names
+        return next(iter(models), None)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in models.items())
 
 
 def _frames(engine: Engine, ready: Sequence[Ready]) -> ImageArray:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from labelop.egress.gate import Gate
-from labelop.engines.base import Engine, open_engine
+from labelop.engines.base import Engine, chosen_engine, open_engine
 from labelop.engines.compose import ArmModels, ComposedArm, ImageResult, arm_parameters
 from labelop.engines.lanes import CloudLane, ImageItem, LocalLane
 from labelop.engines.remote import RemoteEngine
@@ -44,6 +44,16 @@ class Prelabeller(Protocol):
     @property
     def engine_name(self) -> str:
         """Kind of engine."""
+        ...
+
+    @property
+    def device(self) -> str | None:
+        """Where it runs: cpu | cuda | tensorrt | server; None where nobody said."""
+        ...
+
+    @property
+    def engine_reason(self) -> str | None:
+        """Why this engine, in words; None where nobody said."""
         ...
 
     @property
@@ -104,7 +114,8 @@ def open_local(arm: ArmModels, settings: Settings) -> Prelabeller:
         DigestMismatchError: A file is not the one its card pins.
         ModelLoadError: A file is no model of its family.
     """
-    return with_engines(arm, {card.id: open_engine(card, settings) for card in arm.cards})
+    engines = {card.id: open_engine(card, settings) for card in arm.cards}
+    return ComposedArm(arm, LocalLane(engines, {card.id: chosen_engine(card, settings) for card in arm.cards}))
 
 
 def open_cloud(

@@ -137,6 +137,8 @@ class Attempt:
             "worker": worker_name(),
             "model_id": self.batch.model_id,
             "engine": self.prelabeller.engine_name,
+            "device": self.prelabeller.device,
+            "engine_reason": self.prelabeller.engine_reason,
             "images_count": images_count,
             "wall_seconds": time.perf_counter() - self.clock,
             "cold_start_seconds": self.cold_start_seconds,

@@ -172,6 +172,23 @@ FORMS: tuple[Form, ...] = (
         ),
     ),
     Form(
+        "engines_used",
+        "Engines that ran",
+        "What ran the models, where and why, over all attempts that finished.",
+        (
+            _DATASET,
+            _ARM,
+            _MODEL,
+            Column("engine", "Engine", "code"),
+            Column("device", "Device"),
+            Column("images_count", "Images", "count"),
+            Column("infer_seconds", "Inside the engine (s)", "seconds"),
+            Column("cold_start_seconds", "Getting ready (s)", "seconds"),
+            _SIMULATED,
+            Column("reason", "Why this engine"),
+        ),
+    ),
+    Form(
         "levels_summary",
         "Sensitivity levels",
         "An image whose level is unknown is treated as restricted and stays on premises.",

@@ -1,4 +1,4 @@
--- Runs, newest first: what each was asked, how it ended, and how much of it nobody has done yet.
+-- Runs, newest first: what each was asked, how it ended, how much of it nobody has done yet, and which engines ran where.
 -- state: open (runs or died) | complete | partial | cancelled; left_count > 0 is what `labelop resume` would do.
 -- Params: run text = null
 -- Grain: run_id
@@ -42,6 +42,11 @@ said AS (
 landed AS (
     SELECT run_id, max(landed_at) AS last_landed_at FROM prelabels GROUP BY run_id
 ),
+used AS (
+    SELECT run_id, string_agg(DISTINCT concat_ws(' on ', engine, device), ', ' ORDER BY concat_ws(' on ', engine, device)) AS engines
+    FROM usage
+    GROUP BY run_id
+),
 resumed AS (
     SELECT resumes AS run_id, arg_max(run_id, started_at) AS resumed_by
     FROM asked
@@ -64,13 +69,15 @@ SELECT
     count(*) FILTER (r.run_id IS NULL) AS left_count,
     coalesce(any_value(w.missing_batches_count), 0) AS missing_batches_count,
     min(a.resumes) AS resumes,
-    any_value(u.resumed_by) AS resumed_by
+    any_value(u.resumed_by) AS resumed_by,
+    any_value(e.engines) AS engines
 FROM asked AS a
 JOIN said AS s ON s.run_id = a.run_id
 LEFT JOIN reached AS r ON r.run_id = a.run_id AND r.dataset = a.dataset
 LEFT JOIN waiting AS w ON w.run_id = a.run_id
 LEFT JOIN landed AS l ON l.run_id = a.run_id
 LEFT JOIN resumed AS u ON u.run_id = a.run_id
+LEFT JOIN used AS e ON e.run_id = a.run_id
 WHERE ($run::VARCHAR IS NULL OR a.run_id = $run::VARCHAR)
 GROUP BY a.run_id
 ORDER BY started_at DESC, a.run_id;

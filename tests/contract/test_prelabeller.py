@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from labelop.catalog.choice import EngineChoice
 from labelop.egress.audit import AuditLog, verify
 from labelop.egress.gate import Gate
 from labelop.engines.base import Engine, Features, ModelInputs, RawOutputs
 from labelop.engines.fixed import FixedEngine
+from labelop.engines.lanes import LocalLane
 from labelop.engines.prelabeller import (
     ArmModels,
     ImageItem,
@@ -96,6 +98,20 @@ def test_one_result_per_item_in_order(prelabeller: Prelabeller) -> None:
     assert {r.outcome for r in results} == {"ok"}
     assert all(r.infer_seconds > 0 for r in results)
     assert prelabeller.prelabel([]) == []
+
+
+def test_it_says_where_it_runs_and_why(tmp_path: Path) -> None:
+    """Usage keeps both for each attempt; the report named an engine without them before."""
+    with opened("graph", tmp_path) as local, opened("cloud", tmp_path) as remote:
+        assert (local.engine_name, local.device, remote.device) == ("onnxruntime", "cpu", "server")
+        assert "so the default runs" in str(local.engine_reason)
+        assert "placement cloud" in str(remote.engine_reason)
+    choices = {
+        "a": EngineChoice("onnxruntime", reason="slow"),
+        "b": EngineChoice("torch", device="cuda", reason="fast"),
+    }
+    lane = LocalLane({}, choices | {"c": choices["a"]})
+    assert (lane.device, lane.reason) == ("cpu+cuda", "a, c: slow; b: fast")
 
 
 def test_predictions_are_well_formed(prelabeller: Prelabeller) -> None:

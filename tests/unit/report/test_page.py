@@ -105,6 +105,7 @@ def test_every_table_of_results_marks_its_rows(shared: Shared) -> None:
     tables = summary_tables(open_session(shared.store))
     marked = {t.query: [r["Simulated"] for r in t.records()] for t in tables if "Simulated" in t.columns}
     assert marked.keys() == {
+        "engines_used",
         "run_summary",
         "local_vs_cloud",
         "arm_cost",
