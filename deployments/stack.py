@@ -62,20 +62,22 @@ def up(
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     ui, model = ui_port or free_port(), model_port or free_port()
     api, models = f"http://127.0.0.1:{ui}/api", f"http://127.0.0.1:{model}"
-    keys, public = Path(os.environ.get("LABELOP_KEYS", folder.absolute() / "keys")), folder.absolute() / "public-keys"
+    keys, public = _place("LABELOP_KEYS", folder / "keys"), folder.absolute() / "public-keys"
     ensure_key(keys)
     export_public(keys, public)
     base = {"PREFECT_HOME": str(folder.absolute() / "prefect"), "PYTHONUNBUFFERED": "1"}
     shared = base | {
         "LABELOP_HOME": str(HOME),
         "LABELOP_STORE": store or str(folder.absolute() / "store"),
-        "LABELOP_AUDIT_HEADS": str(folder.absolute() / "heads"),
+        "LABELOP_AUDIT_HEADS": str(_place("LABELOP_AUDIT_HEADS", folder / "heads")),
         "PREFECT_API_URL": api,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "LABELOP_GPU_SLOTS": os.environ.get("LABELOP_GPU_SLOTS", "1"),
-        "LABELOP_GPU_SLOTS_FOLDER": str(folder.absolute() / "slots"),
+        "LABELOP_GPU_SLOTS_FOLDER": str(_place("LABELOP_GPU_SLOTS_FOLDER", folder / "slots")),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
+    if os.environ.get("LABELOP_AUDIT"):
+        shared["LABELOP_AUDIT"] = str(_place("LABELOP_AUDIT", folder))
     pids: dict[str, int] = {}
     born: dict[str, str | None] = {}
     state: dict[str, object] = {"api": api, "models": models, "store": shared["LABELOP_STORE"]}
@@ -225,6 +227,11 @@ def _wait_for_line(start: str, log: Path, offset: int, pid: int) -> None:
             return
         time.sleep(0.3)
     sys.exit(f"error: the inference server has not begun to serve. Hint: see {log}, then `make down`.")
+
+
+def _place(setting: str, otherwise: Path) -> Path:
+    """Give the place that a setting names, whole: a worker has another working folder than the shell that named it."""
+    return Path(os.environ.get(setting) or otherwise).absolute()
 
 
 def _taken(port: int) -> bool:

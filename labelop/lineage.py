@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from labelop.egress.address import shown
 from labelop.errors import MissingExtraError, SettingsError
 from labelop.ids import sha256_hex
 from labelop.settings import Settings
@@ -47,7 +48,7 @@ def telling(settings: Settings, run_id: str, dataset: str) -> Iterator[Told]:
         Where the block puts the dataset version once it is known.
 
     Raises:
-        SettingsError: The setting is no file: or http(s): address.
+        SettingsError: The setting is no file: or http(s): address; what may be secret in it is not shown.
         MissingExtraError: The extra `openlineage` is not installed.
     """
     told = Told()
@@ -77,15 +78,18 @@ def _client(address: str) -> Any:
             "LABELOP_OPENLINEAGE is set, but OpenLineage's client is not installed.",
             hint="Install labelop[openlineage], or empty the setting.",
         ) from error
-    parts = urlsplit(address)
-    if parts.scheme == "file" and parts.path:
-        path = Path(url2pathname(parts.path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return OpenLineageClient(transport=HttpTransport(HttpConfig(url=address)))
+    try:
+        parts = urlsplit(address)
+        if parts.scheme == "file" and parts.path:
+            path = Path(url2pathname(parts.path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(path), append=True)))
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return OpenLineageClient(transport=HttpTransport(HttpConfig(url=address)))
+    except ValueError:
+        pass  # its words repeat the address as it is
     raise SettingsError(
-        f"LABELOP_OPENLINEAGE is {address!r}, expected file:///path or http(s)://host.",
+        f"LABELOP_OPENLINEAGE is {shown(address)!r}, expected file:///path or http(s)://host.",
         hint="Empty it to tell nobody.",
     )
 

@@ -25,7 +25,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Operator settings; every field can be set as `LABELOP_<NAME>` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="LABELOP_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LABELOP_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     store: str = Field(default="store", description="Root of the tables: a folder or any fsspec URI.")
     config: Path = Field(
@@ -118,6 +118,14 @@ class Settings(BaseSettings):
     def _is_address(cls, value: str | None) -> str | None:
         if value:
             read_address(value)
+        return value
+
+    @field_validator("openlineage", "s3_endpoint")
+    @classmethod
+    def _hides_nothing(cls, value: str | None) -> str | None:
+        # such an address would be shown by `doctor`, by errors and by the libraries that open it
+        if value and not value.startswith("file:") and shown(value) != value:
+            raise ValueError("it holds a name, a password or a query, which anybody may read; leave it out")
         return value
 
     @property

@@ -26,8 +26,9 @@ COMMON = (
     "OMP_NUM_THREADS",
     "LABELOP_CATALOG",
     "LABELOP_CONFIG",
+    "LABELOP_ENGINE_THREADS",
 )
-"""What every child may take from its parent."""
+"""What every child may take from its parent: who and where it is, and the models, which each may run."""
 
 QUIET = {
     "DISABLE_TELEMETRY": "1",
@@ -53,25 +54,32 @@ NO_CREDENTIALS = {
 }
 """Where a cloud library looks when it has been told nothing: nowhere."""
 
+_OF_TABLES = (
+    *("LABELOP_AUDIT", "LABELOP_AUDIT_HEADS", "LABELOP_DATA_DOCS", "LABELOP_SQL", "LABELOP_STORE_SINGLE_WRITER"),
+    *("LABELOP_S3_ENDPOINT", "LABELOP_S3_KEY", "LABELOP_S3_SECRET", "LABELOP_S3_REGION"),
+)
+"""For whoever writes tables and the egress log: all of them write to the same ones."""
+
 OF_PLACEMENT: dict[str, tuple[str, ...]] = {
+    # models are what a far end has, and no store, no log and no key
     FAR_END: (),
+    # plans, models of the premises, what is written for people, and what a site hands over
     ONPREM: (
+        *_OF_TABLES,
+        *("LABELOP_ENGINE", "LABELOP_ENGINE_PRECISION", "LABELOP_ENGINE_DEVICE", "LABELOP_ENGINE_COMPILE"),
+        *("LABELOP_SHARD_SECONDS", "LABELOP_SHARD_WORKERS", "LABELOP_GPU_SLOTS", "LABELOP_GPU_SLOTS_FOLDER"),
+        *("LABELOP_REPORT", "LABELOP_OPENLINEAGE", "LABELOP_STORE_RETENTION_HOURS"),
         *("LABELOP_SITE", "LABELOP_SITE_FOLDER", "LABELOP_HEAD_STORE", "LABELOP_HEAD_KEYS"),
         *("LABELOP_OUTBOX_ITEMS", "LABELOP_OUTBOX_BYTES"),
-        *("LABELOP_OPENLINEAGE", "LABELOP_S3_ENDPOINT", "LABELOP_S3_KEY", "LABELOP_S3_SECRET", "LABELOP_S3_REGION"),
     ),
+    # the gate and its one way out
     CLOUD: (
-        "LABELOP_CLOUD_COMPRESS",
-        "LABELOP_CLOUD_REQUESTS",
-        "LABELOP_CLOUD_TIMEOUT_SECONDS",
-        "LABELOP_CLOUD_URL",
-        "LABELOP_S3_ENDPOINT",
-        "LABELOP_S3_KEY",
-        "LABELOP_S3_SECRET",
-        "LABELOP_S3_REGION",
+        *_OF_TABLES,
+        *("LABELOP_CLOUD_URL", "LABELOP_CLOUD_REQUESTS", "LABELOP_CLOUD_TIMEOUT_SECONDS", "LABELOP_CLOUD_COMPRESS"),
+        "LABELOP_RELEASE_SECONDS",
     ),
 }
-"""What a placement may take beside that: the store it was given, and for the gate its one way out."""
+"""What a placement may take beside that. Never the store, the keys and what it is: whoever starts a child says them."""
 
 _CREDENTIAL = re.compile(
     r"AWS_(?!(DEFAULT_)?REGION$).*"

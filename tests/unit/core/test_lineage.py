@@ -9,7 +9,7 @@ import pytest
 
 from labelop.errors import SettingsError
 from labelop.lineage import telling
-from labelop.settings import Settings
+from labelop.settings import Settings, load_settings
 
 pytest.importorskip("openlineage.client")
 
@@ -58,3 +58,26 @@ def test_nothing_is_told_unless_asked_and_a_wrong_address_is_said(tmp_path: Path
         told.version = "v"
     with pytest.raises(SettingsError, match="ftp"), telling(Settings(openlineage="ftp://x"), "n", "d"):
         pass
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://x?k=secret", "http://[secret", "https://host:secret/x", "http://host:99999999"]
+)
+def test_a_wrong_address_is_said_without_its_secrets(address: str) -> None:
+    """It was repeated as it is, and so were the words of the libraries, which repeat it too."""
+    settings = Settings.model_construct(openlineage=address)
+    with pytest.raises(SettingsError, match="LABELOP_OPENLINEAGE") as caught, telling(settings, "n", "d"):
+        pass
+    assert "?k=" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("setting", ["openlineage", "s3_endpoint"])
+@pytest.mark.parametrize("address", ["https://me:secret@host/x", "https://host/x?key=secret"])
+def test_an_address_with_a_secret_is_refused_and_not_shown(setting: str, address: str) -> None:
+    """`doctor` shows settings, and libraries their addresses, so no secret may stand in one."""
+    with pytest.raises(SettingsError, match=f"LABELOP_{setting.upper()}") as caught:
+        load_settings(**{setting: address})
+    told = caught.value.__cause__
+    assert "secret" not in f"{caught.value}{told}"
+    assert load_settings(openlineage="file:///srv/me@home/lineage.jsonl").openlineage

@@ -6,6 +6,7 @@ import pytest
 
 from labelop.egress.environment import CLOUD, FAR_END, ONPREM, check_environment, child_environment
 from labelop.errors import SettingsError
+from labelop.settings import Settings
 
 PARENT = {
     "PATH": "/bin",
@@ -70,3 +71,35 @@ def test_nobody_can_hand_a_credential_on_by_hand() -> None:
         child_environment(ONPREM, {}, {"AWS_SECRET_ACCESS_KEY": "x"})
     with pytest.raises(SettingsError, match="moon"):
         child_environment("moon", {})
+
+
+TABLES, EVERYWHERE = frozenset({ONPREM, CLOUD}), frozenset({ONPREM, CLOUD, FAR_END})
+PREMISES, GATE = frozenset({ONPREM}), frozenset({CLOUD})
+NOBODY: frozenset[str] = frozenset()
+TAKEN_BY = {
+    # models run at each of them
+    **dict.fromkeys(("catalog", "config", "engine_threads"), EVERYWHERE),
+    # whoever writes tables writes to the same ones, and into the same egress log with the same heads
+    **dict.fromkeys(("audit", "audit_heads", "data_docs", "sql", "store_single_writer"), TABLES),
+    **dict.fromkeys(("s3_endpoint", "s3_key", "s3_secret", "s3_region"), TABLES),
+    # plans, models of the premises, what is written for people, what a site hands over
+    **dict.fromkeys(("engine", "engine_precision", "engine_device", "engine_compile"), PREMISES),
+    **dict.fromkeys(("shard_seconds", "shard_workers", "gpu_slots", "gpu_slots_folder"), PREMISES),
+    **dict.fromkeys(("report", "openlineage", "store_retention_hours"), PREMISES),
+    **dict.fromkeys(("site", "site_folder", "head_store", "head_keys", "outbox_items", "outbox_bytes"), PREMISES),
+    # the gate and its one way out
+    **dict.fromkeys(("cloud_url", "cloud_requests", "cloud_timeout_seconds", "cloud_compress"), GATE),
+    "release_seconds": GATE,
+    # said by whoever starts a child, and never ambient: the store, the two halves of the keys, what the child is
+    **dict.fromkeys(("store", "keys", "public_keys", "placement"), NOBODY),
+}
+"""Which placements take a setting from the process that starts them; a new setting has to be put here."""
+
+
+def test_every_setting_reaches_exactly_the_placements_that_need_it() -> None:
+    """A worker that did not hear LABELOP_AUDIT wrote another egress log than its operator looked at."""
+    assert set(TAKEN_BY) == set(Settings.model_fields)
+    parent = {f"LABELOP_{name.upper()}": f"said-{name}" for name in Settings.model_fields}
+    found = {name: child_environment(name, parent).values() for name in EVERYWHERE}
+    taken = {name: {place for place in EVERYWHERE if f"said-{name}" in found[place]} for name in Settings.model_fields}
+    assert taken == TAKEN_BY
