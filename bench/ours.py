@@ -1,32 +1,39 @@
 """Our own way through a batch, exactly as a worker goes it: check, read, hash, decode, engine, rows.
 
 A detector runs through `run_batch`, the function every child run calls. A classifier alone is no arm, so it runs
-through its engine, a batch per core at a time. Nothing here is tuned for the bench but what a setting can say.
+through the parts `run_batch` is made of: a reader ahead, decoding in child processes, passes side by side. Nothing here
+is tuned for the bench but what a setting can say.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
-from bench.engines import BATCH, CORES, cycle
+from bench.engines import BATCH
 from bench.measure import Work
 from bench.photos import ROOT
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
-from labelop.engines.base import Engine, ModelInputs, open_engine
+from labelop.engines.base import Engine, ImageArray, ModelInputs, open_engine
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
+from labelop.engines.side import lanes_of
 from labelop.engines.ways import ways_here
-from labelop.errors import MissingExtraError
+from labelop.errors import MissingExtraError, UnreadableImageError
 from labelop.ids import sha256_hex
-from labelop.ingest.decode import decode_for
+from labelop.ingest.decoders import decoders
 from labelop.prelabel.assign import ONPREM
 from labelop.prelabel.batch import BatchContext, BatchResult, ImageRef, run_batch
+from labelop.prelabel.pipeline import Reader, groups, side_by_side
 from labelop.prelabel.plan import Plan, PlannedBatch
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import load_settings
+
+_AHEAD = 32
+"""Most images read ahead, as a worker has it."""
 
 ENGINES = ("onnxruntime", "openvino")
 """Engines asked for by name."""
@@ -87,15 +94,29 @@ def work(card: ModelCard, engine: Engine, paths: list[Path], size: tuple[int, in
 
     frame = ArmModels(card).frame(stretched=True)
 
-    def batch(files: list[Path]) -> None:
-        pixels = [decode_for(path.read_bytes(), frame)[0] for path in files]
+    named = by_digest(paths)
+
+    def read(digest: str) -> bytes:
+        data = named[digest].read_bytes()
+        if sha256_hex(data) != digest:
+            raise RuntimeError(f"a bench image changed: {named[digest]}")
+        return data
+
+    def load(wanted: Sequence[tuple[int, str]]) -> list[ImageArray]:
+        found = decoders().decode_each([(read(digest), frame) for _, digest in wanted])
+        if refused := [str(one) for one in found if isinstance(one, UnreadableImageError)]:
+            raise RuntimeError(f"a bench image failed: {refused}")
+        return [one[0] for one in found if not isinstance(one, UnreadableImageError)]
+
+    def forward(pixels: list[ImageArray]) -> None:
         raw = engine.forward(ModelInputs(np.stack([engine.preprocess(one) for one in pixels])))
-        for index in range(len(files)):
+        for index in range(len(pixels)):
             engine.postprocess(raw, index, *size)
 
     def classify(count: int) -> None:
-        wanted = cycle(paths, count)
-        with ThreadPoolExecutor(CORES) as pool:
-            list(pool.map(batch, (wanted[at : at + BATCH] for at in range(0, count, BATCH))))
+        wanted = list(enumerate(islice(cycle(named), count)))
+        with Reader(load, lambda _: size[0] * size[1] * 3) as reader:
+            passes = groups(reader.take(wanted, _AHEAD), BATCH, lambda one: one.nbytes)
+            side_by_side(forward, passes, lanes_of(1), lambda _: None)
 
     return classify

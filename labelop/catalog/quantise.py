@@ -28,7 +28,7 @@ from labelop.catalog.files import sha256_of_file
 from labelop.catalog.form import MODEL_ID, parse_card
 from labelop.catalog.int8_graph import write_int8
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, load_engine
-from labelop.engines.parity import combined, difference
+from labelop.engines.parity import combined, difference, drafts
 from labelop.errors import CatalogError
 from labelop.ids import sha256_hex
 from labelop.ingest.decode import Frame, decode_for
@@ -41,6 +41,10 @@ SCOPES = ("convolutions", "layers")
 LEAST_COMPARED = {"detection": 20, "classification": 8}
 """Draft objects of both sides, or images, without which nothing is judged."""
 
+_LEAST_TELLING = 0.5
+"""Share of the pictures on which a detector must find objects: a few on a texture here and there are no objects."""
+_LEAST_CLASSES = 2
+"""Classes a classifier must tell apart: one that always says the same is easily agreed with."""
 _LEAST_DEVIATION = 2.0
 """Standard deviation of a picture's values, of 255, below which it shows nothing: agreeing on it proves nothing."""
 _QUALITY = 95
@@ -94,8 +98,9 @@ def quantise(
         The new card, and one row per installed engine; also in `<id>.parity.json` beside the card.
 
     Raises:
-        CatalogError: The card is no such model, its name is taken, there is too little to judge it by, or it does not
-            find what its source finds.
+        CatalogError: The card is no such model, its name is taken, there is too little to judge it by (a detector has
+            to find objects on half of the pictures, a classifier two classes), or it does not find what its source
+            finds.
         DigestMismatchError: A file is not the one the card pins.
         MissingExtraError: onnx is not installed.
     """
@@ -123,6 +128,8 @@ def quantise(
         content = _content(card, name, graph, frames, scope)
         made = write_card(content, Path(folder) / f"{name}.yaml")
         shown = [image for image in judged or images if _frame(card, image).std() >= _LEAST_DEVIATION]
+        if refuse and shown:
+            _require_telling(card, shown)
         report = _compare(card, made, shown)
         if refuse:
             _refuse(card, name, report, len(shown))
@@ -131,6 +138,25 @@ def quantise(
             content["input"] = {key: value for key, value in content["input"].items() if key != "scaled_decode"}
         (Path(folder) / f"{name}.parity.json").write_text(json.dumps([asdict(row) for row in report], indent=2) + "\n")
         return place(content, Path(folder), output), report
+
+
+def _require_telling(card: ModelCard, images: Sequence[ImageArray]) -> None:
+    """Refuse pictures of which the source says nothing that could go wrong: agreeing on them proves nothing."""
+    with _opened(card, EngineChoice(ENGINES["onnx"][0], most_images=1)) as engine:
+        found = [engine.postprocess(_ask(engine, image), 0, image.shape[1], image.shape[0]) for image in images]
+    if card.task == "classification":
+        seen = {int(one.scores.argmax()) for one in found}
+        short = len(seen) < _LEAST_CLASSES
+        said = f"{card.id} sees {len(seen)} class on {len(images)} photographs, expected are {_LEAST_CLASSES} or more"
+    else:
+        telling = sum(bool(drafts(card, one)) for one in found)
+        short = telling < _LEAST_TELLING * len(images)
+        said = f"{card.id} finds objects on {telling} of {len(images)} photographs, expected are half of them or more"
+    if short:
+        raise CatalogError(
+            f"An int8 model of {card.id} cannot be judged: {said}.",
+            hint="Nothing was written. Give photographs of the kind the model is for, with objects on them.",
+        )
 
 
 def _refuse(card: ModelCard, name: str, report: Sequence[Kept], shown_count: int) -> None:
@@ -197,6 +223,7 @@ def _scales(source: ModelCard, made: ModelCard, images: Sequence[ImageArray]) ->
     large = [i for i in images if min(i.shape[0] // source.height_px, i.shape[1] // source.width_px) > 1]
     if not large:
         return False
+    # decoded in this process: these files are our own, written a moment ago
     report = _compare(source, made, large, [decode_for(_jpeg(image), frame)[0] for image in large])
     return all(row.holds and row.compared_count >= LEAST_COMPARED[source.task] for row in report)
 

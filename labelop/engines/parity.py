@@ -61,12 +61,12 @@ def difference(
         overlap = np.where(either > 0, shared / np.maximum(either, 1), 1.0)
         return float(1 - overlap.mean()), len(overlap)
     found = [read_detections(card, raw, index, width_px, height_px) for raw in (first, second)]
-    lost = drafts = 0
+    lost = count = 0
     for mine, other in ((found[0], found[1]), (found[1], found[0])):
-        shown = _drafts(card, mine)
-        drafts += len(shown)
+        shown = drafts(card, mine)
+        count += len(shown)
         lost += len(shown) - int(_has(mine, other)[shown].sum())
-    return (lost / drafts if drafts else 0.0), drafts
+    return (lost / count if count else 0.0), count
 
 
 def combined(card: ModelCard, parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
@@ -77,7 +77,8 @@ def combined(card: ModelCard, parts: Sequence[tuple[float, int]]) -> tuple[float
     return sum(value * objects for value, objects in parts) / max(count, 1), count
 
 
-def _drafts(card: ModelCard, found: Detections) -> list[int]:
+def drafts(card: ModelCard, found: Detections) -> list[int]:
+    """Say which objects of a detector a reviewer is shown: those that reach the draft score of their class."""
     assert card.postprocess is not None
     least = np.array([card.postprocess.draft_score[name] for name in card.classes])
     return [int(i) for i in np.flatnonzero(found.scores >= least[found.class_index])]

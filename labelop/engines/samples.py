@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from labelop.errors import UnreadableImageError
-from labelop.ingest.decode import ImageArray, decode
+from labelop.ingest.decode import ImageArray
+from labelop.ingest.decoders import decoders
 
 _log = logging.getLogger(__name__)
 
 
 def load_samples(folder: Path, most: int = 24) -> list[ImageArray]:
-    """Read pictures of a folder and its subfolders, evenly over the names; RGB, upright.
+    """Read pictures of a folder and its subfolders, evenly over the names; RGB, upright; decoded in child processes.
 
     A picture that cannot be read is left out and named in the log.
 
@@ -33,7 +34,7 @@ def load_samples(folder: Path, most: int = 24) -> list[ImageArray]:
     problems: list[str] = []
     for path in drawn:
         try:
-            found.append(decode(path.read_bytes()))
+            found.append(decoders().decode(path.read_bytes()))
         except (UnreadableImageError, OSError) as error:
             problems.append(f"{path.relative_to(folder)}: {error}")
             _log.warning("picture %s is left out: %s", path.relative_to(folder), error)

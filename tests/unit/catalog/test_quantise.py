@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from labelop.engines.base import ImageArray
 from labelop.engines.model import stretch
 from labelop.engines.samples import load_samples
 from labelop.errors import CatalogError, DigestMismatchError, LabelopError
-from tests.unit.engines.models import detector, picture, segmenter
+from tests.unit.engines.models import classifier, detector, picture, segmenter
 
 onnx = pytest.importorskip("onnx")
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,6 +101,25 @@ def test_pictures_that_show_nothing_judge_nothing(tmp_path: Path, pictures: list
     with pytest.raises(CatalogError, match=r"cannot be judged: 0 photographs that show something gave 0 .* 20 or more"):
         quantise(SOURCE, pictures[:1], tmp_path, judged=black)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_textures_without_objects_judge_nothing(tmp_path: Path, pictures: list[ImageArray]) -> None:
+    """What a detector finds on a few of them only says too little that could differ, however much it is in all."""
+    steps = np.arange(160, dtype=np.uint8)[None, :, None]
+    textures = [np.broadcast_to(steps + np.uint8(shade), (128, 160, 3)) for shade in range(0, 60, 6)]
+    assert SOURCE.postprocess is not None
+    strict = replace(SOURCE, postprocess=replace(SOURCE.postprocess, draft_score=dict.fromkeys(SOURCE.classes, 0.9)))
+    with pytest.raises(CatalogError, match=r"finds objects on \d of 10 photographs, expected are half"):
+        quantise(strict, pictures[:1], tmp_path, judged=textures)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classifier_that_always_says_the_same_is_not_judged(tmp_path: Path) -> None:
+    """The answers of both models are one class, whatever they would say of another."""
+    source = classifier(tmp_path)
+    with pytest.raises(CatalogError, match="tiny-class sees 1 class on 8 photographs, expected are 2 or more"):
+        quantise(source, [picture(seed) for seed in range(4)], tmp_path / "out", judged=[picture(1)] * 8)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def with_convolution(folder: Path, prefix: str) -> ModelCard:
