@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from labelop.catalog.choice import EngineChoice
+from labelop.engines import graph
 from labelop.engines.base import ModelInputs, load_engine, open_engine
 from labelop.engines.graph import GraphEngine
+from labelop.engines.measure import _ways
 from labelop.errors import DigestMismatchError, EngineResponseError, ModelLoadError
 from labelop.settings import Settings
 from tests.unit.engines.models import classifier, detector, picture, segmenter
@@ -79,3 +81,78 @@ def test_masks_fill_their_prompts(tmp_path: Path) -> None:
     expected = np.zeros((2, 6, 8), dtype=bool)
     expected[0, :3, :4] = expected[1, 3:, 4:] = True
     assert ((masks > 0) == expected).all()
+
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+
+class Pretending:
+    """A session on the processor that says it runs on what it was asked for, or on what it fell back to."""
+
+    asked: ClassVar[list[list[str]]] = []
+    falls_back = False
+
+    def __init__(self, path: str, options: Any, providers: list[str]) -> None:
+        self._real = REAL_SESSION(path, options, providers=[CPU])
+        self._said = [CPU] if self.falls_back else providers
+        self.asked.append(providers)
+
+    def get_providers(self) -> list[str]:
+        """Say what is pretended."""
+        return self._said
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+onnxruntime = vars(graph)["onnxruntime"]  # as the engine imported it: quiet
+REAL_SESSION = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def pretending(monkeypatch: pytest.MonkeyPatch) -> type[Pretending]:
+    """Pretend a build with all providers."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Pretending)
+    monkeypatch.setattr(Pretending, "asked", [])
+    return Pretending
+
+
+@pytest.mark.parametrize(
+    ("device", "providers"), [("cpu", [CPU]), ("cuda", [CUDA, CPU]), ("tensorrt", [TENSORRT, CUDA, CPU])]
+)
+def test_a_device_asks_for_its_provider_first(
+    tmp_path: Path, pretending: type[Pretending], device: str, providers: list[str]
+) -> None:
+    """What the provider cannot run goes to the next one; TensorRT is never asked for where CUDA was chosen."""
+    engine = GraphEngine(detector(tmp_path), 1, EngineChoice("onnxruntime", device=device))
+    assert pretending.asked == [providers]
+    assert engine.name == ("onnxruntime" if device == "cpu" else f"onnxruntime-{device}")
+
+
+def test_a_provider_that_cannot_start_is_an_error(
+    tmp_path: Path, pretending: type[Pretending], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build lists its providers on machines without a GPU too, and goes on with the processor in silence."""
+    monkeypatch.setattr(pretending, "falls_back", True)
+    with pytest.raises(ModelLoadError, match="was to run on cuda, onnxruntime could only start CPUExecutionProvider"):
+        GraphEngine(detector(tmp_path), 1, EngineChoice("onnxruntime", device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "expected"),
+    [
+        ([CPU], "auto", ["cpu"]),
+        ([CUDA, CPU], "auto", ["cpu", "cuda"]),
+        ([TENSORRT, CUDA, CPU], "auto", ["cpu", "cuda"]),
+        ([TENSORRT, CUDA, CPU], "tensorrt", ["cpu", "cuda", "tensorrt"]),
+        ([CUDA, CPU], "tensorrt", ["cpu", "cuda"]),
+    ],
+)
+def test_a_profile_measures_each_device_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, present: list[str], asked: Any, expected: list[str]
+) -> None:
+    """TensorRT is a candidate of its own where it is there and asked for: it builds for minutes."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: present)
+    ways = _ways(detector(tmp_path), Settings(engine_device=asked), ["onnxruntime"])
+    assert [way.device for way in ways] == expected
