@@ -10,12 +10,14 @@ import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows, warn
+from labelop.cli_review_states import add_states
 from labelop.review.task_export import LOCAL_FILES_PREFIX
 
 Tool: TypeAlias = Literal["label-studio", "coco", "voc"]
 """What `labelop.review.exchange` reads."""
 
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
+add_states(review_app)
 
 
 @review_app.command("export")

@@ -87,11 +87,13 @@ def override(
     """Declare one image to be of a level, by name, with a reason and an end; more evidence ends it sooner."""
     from labelop.egress.audit import AuditLog  # noqa: PLC0415
     from labelop.explain import find_image  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
     from labelop.sensitivity.levels import Level  # noqa: PLC0415
     from labelop.sensitivity.overrides import record_override  # noqa: PLC0415
 
     with running(store) as (settings, tables):
+        load_roles(settings.config / "roles.yaml").require(settings.acting_user, "override")
         run, log = new_run_id("override"), AuditLog(settings.audit_path)
         image_id, _ = find_image(tables, image)
         record_override(tables, log, image_id, Level.from_text(level), by, reason, until.date(), run)
@@ -109,10 +111,12 @@ def withdraw(
     """Take an override of one image back, by name and with a reason; its findings count again."""
     from labelop.egress.audit import AuditLog  # noqa: PLC0415
     from labelop.explain import find_image  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
     from labelop.sensitivity.overrides import withdraw_override  # noqa: PLC0415
 
     with running(store) as (settings, tables):
+        load_roles(settings.config / "roles.yaml").require(settings.acting_user, "override")
         image_id, _ = find_image(tables, image)
         withdraw_override(tables, AuditLog(settings.audit_path), image_id, by, reason, new_run_id("override"))
         show_query(tables, "image_findings", {"image_id": image_id}, output)

@@ -13,6 +13,7 @@ from labelop.catalog.choice import choose_engine
 from labelop.cost.prices import PriceBook, load_prices
 from labelop.prelabel.assign import ONPREM
 from labelop.prelabel.shard import check_arms
+from labelop.roles import Roles, load_roles
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy
 from labelop.settings import Settings
@@ -28,6 +29,8 @@ class Configuration:
     """`routing.yaml`: arms, and how to choose among them."""
     prices: PriceBook
     """`prices.yaml`."""
+    roles: Roles
+    """`roles.yaml`: who may approve, override and release."""
     catalog: Mapping[str, ModelCard]
     """Model cards by id."""
 
@@ -43,6 +46,7 @@ def load_configuration(settings: Settings) -> Configuration:
         policy=load_policy(settings.config / "policy.yaml"),
         routing=load_routing(settings.config / "routing.yaml"),
         prices=load_prices(settings.config / "prices.yaml"),
+        roles=load_roles(settings.config / "roles.yaml"),
         catalog=load_catalog(settings.catalog),
     )
     check_arms(settings, files.routing)

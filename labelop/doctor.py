@@ -17,6 +17,7 @@ from labelop.landing.probe import WRITERS, require_safe
 from labelop.landing.store import open_store, read_rows
 from labelop.prelabel.shard import check_arms
 from labelop.queries import list_queries
+from labelop.roles import load_roles
 from labelop.routing.policy import load_routing
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
@@ -51,6 +52,7 @@ def examine(store: str | None) -> list[Finding]:
         _checked("policy.yaml", lambda: _policy(settings)),
         _checked("routing.yaml", lambda: _routing(settings)),
         _checked("prices.yaml", lambda: load_prices(settings.config / "prices.yaml").digest[:12]),
+        _checked("roles.yaml", lambda: _roles(settings)),
         _checked("models", lambda: _models(settings)),
         _checked("sql", lambda: f"{len(list_queries())} queries"),
         _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
@@ -66,6 +68,13 @@ def _checked(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=True, detail=look())
     except LabelopError as error:
         return Finding(subject, ok=False, detail=str(error))
+
+
+def _roles(settings: Settings) -> str:
+    path = settings.config / "roles.yaml"
+    roles = load_roles(path)
+    mine = ", ".join(sorted(roles.of(settings.acting_user)))
+    return f"{len(roles.people)} people{'' if path.exists() else ' (no file)'}; {settings.acting_user!r} is {mine}"
 
 
 def _policy(settings: Settings) -> str:

@@ -14,6 +14,7 @@ LabelopError                       hint, context, retryable = False
                                    StoreUnavailableError (retryable)
   ReviewError                      ReviewFormatError, ReviewRecordError
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
+  RoleError                        somebody asked for what their role does not allow
   SiteError                        PublishedError, OutboxFullError (retryable), HeadOfficeUnavailableError (retryable)
   RunFailedError                   a run ended without doing all of its work
     RunCancelledError                somebody called it off
@@ -284,6 +285,12 @@ class MissingPriceError(AnalysisError):
     """The price book has no price for something that was used."""
 
     tellable = True
+
+
+class RoleError(LabelopError):
+    """Somebody asked for what their role does not allow."""
+
+    tellable = False
 
 
 class SiteError(LabelopError):

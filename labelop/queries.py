@@ -19,6 +19,8 @@ import pyarrow as pa
 from labelop import schemas
 from labelop.errors import AnalysisError, ConfigurationError, QueryParameterError, UnknownQueryError
 from labelop.landing.store import Store, dataset_of
+from labelop.review.approvals import NO_TRUST, Trust, trust_of
+from labelop.review.gate import LazyApprovals
 from labelop.settings import Settings, load_settings
 
 Session: TypeAlias = duckdb.DuckDBPyConnection
@@ -153,11 +155,16 @@ def open_session(store: Store, *, root: Path | None = None) -> Session:
     Returns:
         An in-memory connection that can read these tables and nothing else: no file, no network, no other setting.
     """
-    return open_tables({name: dataset_of(store, name) for name in schemas.TABLES}, root=root)
+    return open_tables({name: dataset_of(store, name) for name in schemas.TABLES}, trust_of(store), root=root)
 
 
-def open_tables(tables: Mapping[str, Any], *, root: Path | None = None) -> Session:
+def open_tables(tables: Mapping[str, Any], trust: Trust = NO_TRUST, *, root: Path | None = None) -> Session:
     """Open a session over Arrow tables or datasets by name; see `open_session`.
+
+    Args:
+        tables: Every table of `labelop.schemas`.
+        trust: What approvals of labels rest on; without it no label counts as accepted.
+        root: Folder of the SQL files; found by `sql_root` when None.
 
     Raises:
         AnalysisError: A view does not fit the tables.
@@ -169,6 +176,7 @@ def open_tables(tables: Mapping[str, Any], *, root: Path | None = None) -> Sessi
         session.execute(setting)
     for name, rows in tables.items():
         session.register(name, rows)
+    session.register("approvals", LazyApprovals(tables, trust))
     for path in sorted(((root or sql_root()) / "views").glob("*.sql")):
         try:
             session.execute(path.read_text(encoding="utf-8"))

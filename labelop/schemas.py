@@ -297,6 +297,35 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "review_states",
+        1,
+        ("review_id", "position"),
+        ("review_id", _TEXT),
+        ("position", _COUNT),  # 0, 1, ... among the steps of the review
+        ("state", _TEXT),  # pending | in_review | approved | revision_requested | rejected
+        ("by", _TEXT),  # name of the person, or pseudonym of the reviewer who submitted it
+        ("role", _TEXT),  # reviewer | lead
+        ("reason", _TEXT),  # short code, for example submitted
+        ("note", _TEXT),
+        ("content_digest", _TEXT),  # of what the review said then
+        ("previous", _TEXT),  # seal of the step before; empty for the first
+        ("seal", _TEXT),  # keyed hash over all of it
+        *_LANDED,
+    ),
+    _table(
+        "bias_seeds",
+        1,
+        ("seed_id",),
+        ("seed_id", _TEXT),
+        ("task_uid", _TEXT),  # of the task that shows a wrong draft on purpose
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("batch_id", _TEXT),
+        ("kind", _TEXT),  # wrong_class | shifted_box | missing_object | spurious_object
+        ("prediction_id", _TEXT),  # of the draft that was changed, removed or added
+        *_LANDED,
+    ),
+    _table(
         "edits",
         1,
         ("review_id", "edit_id"),
@@ -501,7 +530,7 @@ TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 VOLATILE = frozenset(
     {
         "run_id", "landed_at", "started_at", "worker", "attempt_id",
-        "wall_seconds", "infer_seconds", "detector_seconds",
+        "wall_seconds", "infer_seconds", "detector_seconds", "previous", "seal",
     }
 )  # fmt: skip
 """Columns that say when and by whom, not what; left out when two stores are compared."""

@@ -6,6 +6,7 @@ Knows names and defaults, not what is in the files they point at.
 from __future__ import annotations
 
 import os
+import pwd
 import resource
 import sys
 import tempfile
@@ -29,7 +30,8 @@ class Settings(BaseSettings):
 
     store: str = Field(default="store", description="Root of the tables: a folder or any fsspec URI.")
     config: Path = Field(
-        default=_CHECKOUT / "data/sample/config", description="Folder of policy.yaml, routing.yaml, prices.yaml."
+        default=_CHECKOUT / "data/sample/config",
+        description="Folder of policy.yaml, routing.yaml, prices.yaml, roles.yaml.",
     )
     catalog: Path = Field(default=_CHECKOUT / "data/sample/models", description="Folder of model cards (*.yaml).")
     sql: Path | None = Field(default=None, description="Folder of the SQL files; found by itself when empty.")
@@ -75,6 +77,13 @@ class Settings(BaseSettings):
     )
     public_keys: Path | None = Field(
         default=None, description="Folder of public keys: an inference server then takes signed releases only."
+    )
+    approvals: Path | None = Field(
+        default=None,
+        description="Folder of the key that seals approvals of labels; beside a local store, and never inside it.",
+    )
+    user: str | None = Field(
+        default=None, min_length=1, description="Name of who gives commands, as in roles.yaml; the system's user."
     )
     release_seconds: float = Field(default=900.0, gt=0, le=86400, description="How long a release is good for.")
     placement: Literal["onprem", "cloud"] | None = Field(
@@ -149,6 +158,22 @@ class Settings(BaseSettings):
         """File of the key for tokens, outside the tables; not in LABELOP_KEYS, which only the gate's worker has."""
         root = self.local_root.absolute()
         return root.parent / f"{root.name or 'labelop'}-keys" / "tokens.key"
+
+    @property
+    def approvals_path(self) -> Path:
+        """Folder of the key that seals approvals, outside the tables; everybody who counts accepted labels reads it."""
+        root = self.local_root.absolute()
+        return self.approvals or root.parent / f"{root.name or 'labelop'}-keys" / "approvals"
+
+    @property
+    def acting_user(self) -> str:
+        """Name of who gives commands: LABELOP_USER, else the user of this process. A word, not a proof."""
+        if self.user:
+            return self.user
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return f"uid-{os.getuid()}"  # a container without a user database
 
     @property
     def site_path(self) -> Path:

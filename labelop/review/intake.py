@@ -19,7 +19,10 @@ from labelop.landing.store import Store, land, read_rows
 from labelop.review.annotation_forms import shown
 from labelop.review.rows import landed_values
 from labelop.review.tasks import Ontology, ReviewTask, load_ontology, load_tasks
+from labelop.review.transitions import submit
+from labelop.roles import load_roles
 from labelop.runs import current_version
+from labelop.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +119,35 @@ class Reading:
 
         Raises:
             LandingError: The store did not take the rows.
+            PolicyError: `roles.yaml` has a fault.
         """
         fresh, skipped = self._fresh(store)
+        roles = load_roles(load_settings(store=store.root).config / "roles.yaml")
         _set_positions(fresh)
         quarantined = len(self.problems)
         if quarantined:
             content = [(p["path"], p["pointer"], p["reason"], p["detail"]) for p in self.problems]
             land(store, "quarantine", self.problems, key=f"reviews:{digest_of([self.dataset_version, content])}")
         key = f"reviews:{digest_of(sorted(row['review_id'] for row in fresh))}"
-        if fresh and not land(store, "reviews", fresh, key=key):
+        landed_here = bool(fresh) and land(store, "reviews", fresh, key=key)
+        # the skipped ones too: a death may have come between their landing and their first state
+        submit(store, [*fresh, *skipped], roles, self.run_id)
+        if fresh and not landed_here:
             # another process landed the same reviews meanwhile
-            return ImportResult(0, quarantined, skipped + len(fresh))
-        return ImportResult(len(fresh), quarantined, skipped)
+            return ImportResult(0, quarantined, len(skipped) + len(fresh))
+        return ImportResult(len(fresh), quarantined, len(skipped))
 
-    def _fresh(self, store: Store) -> tuple[list[dict[str, Any]], int]:
+    def _fresh(self, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
         columns = ["review_id", "labels", "decision"]
         before = {row["review_id"]: row for row in read_rows(store, "reviews", columns=columns, filters=where)}
-        fresh, skipped = [], 0
+        fresh, skipped = [], []
         for review_id, row in self.reviews.items():
             earlier = before.get(review_id)
             if earlier is None:
                 fresh.append(row)
             elif (earlier["labels"], earlier["decision"]) == (row["labels"], row["decision"]):
-                skipped += 1
+                skipped.append(row)
             else:
                 error = ReviewRecordError(
                     f"review {review_id} is landed with other labels", code="CHANGED_AFTER_IMPORT"

@@ -1,4 +1,5 @@
--- Every pass of a person over an image, with its edits and seconds; imported truth is not a review.
+-- Every pass of a person over an image, with its state, edits and seconds; imported truth is not a review.
+-- `approved` is the door's word (see v_accepted); an approved review is `accepted` as drafted or `fixed` by its edits.
 -- Modelled seconds are t_base + sum over operations of n_op * t_op, from scratch t_base + n_final * t_add
 -- (measures.md section 7). Seconds are measured or from literature, never a mean of both.
 -- Params: none
@@ -24,7 +25,7 @@ drawn AS (
 timed AS (
     SELECT
         r.dataset, r.dataset_version, r.image_id, r.arm, r.model_id, r.batch_id, r.review_id, r.reviewer, r.decision,
-        r.decision = 'approved' AS approved,
+        a.state, a.refusal, a.refusal IS NULL AND a.review_id IS NOT NULL AS approved,
         coalesce(c.predictions_count, 0) AS predictions_count,
         d.labels_count,
         coalesce(c.accepts_count, 0) AS accepts_count,
@@ -41,11 +42,13 @@ timed AS (
     FROM reviews AS r
     JOIN drawn AS d USING (review_id)
     LEFT JOIN counted AS c USING (review_id)
+    LEFT JOIN approvals AS a USING (review_id)
     CROSS JOIN v_parameter AS p
     WHERE r.arm <> 'import'
 )
 SELECT
     * EXCLUDE (base_seconds, operation_seconds, add_seconds),
+    CASE WHEN approved THEN CASE WHEN edits_count = 0 THEN 'accepted' ELSE 'fixed' END END AS result,
     base_seconds + operation_seconds AS model_seconds,
     base_seconds + add_seconds AS scratch_seconds,
     coalesce(active_seconds, base_seconds + operation_seconds) AS effort_seconds,
