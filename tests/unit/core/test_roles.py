@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from labelop.cli import app
 from labelop.errors import PolicyError, RoleError
 from labelop.roles import NO_FILE, load_roles
 from labelop.settings import load_settings
@@ -61,3 +63,15 @@ def test_a_person_is_who_the_setting_says() -> None:
     """LABELOP_USER goes before the user of the system, who always has a name."""
     assert load_settings(user="lena").acting_user == "lena"
     assert load_settings().acting_user
+
+
+def test_an_override_needs_a_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is no lead can neither override the level of an image nor take an override back."""
+    (tmp_path / "roles.yaml").write_text(TEXT)
+    for name, value in {"CONFIG": tmp_path, "STORE": tmp_path / "store", "USER": "rob"}.items():
+        monkeypatch.setenv(f"LABELOP_{name}", str(value))
+    word = ["--by", "Rob", "--reason", "r"]
+    for more in (["override", "abcd", "--level", "public", "--until", "2999-01-01"], ["withdraw", "abcd"]):
+        done = CliRunner().invoke(app, ["classify", *more, *word])
+        assert done.exit_code == 1
+        assert "'rob' may not override" in done.output
