@@ -102,6 +102,7 @@ def test_every_class_of_error_says_whether_it_may_be_told() -> None:
         "EngineError": True,
         "LandingError": False,
         "ReviewError": False,
+        "RoleError": False,
         "SiteError": False,
         "AnalysisError": False,
         "ChildError": False,

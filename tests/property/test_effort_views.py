@@ -17,6 +17,7 @@ from labelop.geometry import Box
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.rows import rows_to_table
 from labelop.queries import open_tables
+from tests.approved import TRUST, approved
 
 SIDES = st.integers(1, 30)
 BOXES = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), SIDES, SIDES, SIDES, SIDES)
@@ -69,7 +70,9 @@ def test_effort_in_sql_is_effort_in_python(images: list[Any]) -> None:
         )
     empty = {name: declared.schema.empty_table() for name, declared in schemas.TABLES.items()}
     edits = rows_to_table("edits", edit_rows(reviews, drafts, "run"))
-    session = open_tables({**empty, "reviews": table("reviews", reviews), "edits": edits})
+    landed = table("reviews", reviews)
+    tables = {**empty, "reviews": landed, "review_states": approved(landed), "edits": edits}
+    session = open_tables(tables, TRUST)
     (found,) = session.sql("SELECT * FROM v_arm_effort").to_arrow_table().to_pylist()
 
     scripts = [edit_script(drafts["b", f"i{n}"], final) for n, final in enumerate(finals)]

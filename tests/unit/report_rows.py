@@ -17,6 +17,7 @@ from PIL import Image
 from labelop import schemas
 from labelop.landing.store import Store, land
 from labelop.sensitivity.policy import load_policy
+from tests.approved import approve_all
 
 NOW = dt.datetime(2026, 11, 20, 3, 15, tzinfo=dt.UTC)
 POLICY = load_policy(Path("data/sample/config/policy.yaml"), today=NOW.date())
@@ -91,6 +92,7 @@ class World:
         """Land everything."""
         for table, rows in self.rows.items():
             land(store, table, rows, key=f"test:{table}")
+        approve_all(store)
         return store
 
 

@@ -17,6 +17,7 @@ from labelop.sensitivity.release import ReleaseRule
 from labelop.sensitivity.results import finding_rows
 from labelop.sensitivity.signals.base import Finding
 from labelop.settings import load_settings
+from tests.approved import approve_all
 from tests.unit.routing.routing_values import STRICT, Policy, card, catalog, prices, routing
 
 REASON = "faces:signal_timeout"
@@ -61,6 +62,7 @@ def spend(store: Store, arm: str, model_id: str, seconds: float, version: str) -
     for name, row in (("usage", usage), ("reviews", review)):
         empty: dict[str, Any] = dict.fromkeys(schemas.table(name).schema.names)
         land(store, name, [empty | common | row], f"{name}:{arm}:{version}")
+    approve_all(store)
 
 
 def route(store: Store, folder: Path, version: str = "v1", run_id: str = "r1", **changes: Any) -> list[Decision]:
