@@ -327,7 +327,7 @@ _ALL = (
     ),
     _table(
         "edits",
-        1,
+        2,
         ("review_id", "edit_id"),
         ("review_id", _TEXT),
         ("edit_id", _TEXT),
@@ -342,9 +342,15 @@ _ALL = (
         ("accepted_label", _TEXT),
         ("score", _REAL),
         ("iou", _REAL),
+        ("biou", _REAL),  # of the rims of two masks
+        ("oks", _REAL),
         ("drags_count", _COUNT),
-        ("model_seconds", _REAL),  # literature seconds of this operation
+        ("clicks_count", _COUNT),
+        ("vertices_count", _COUNT),
+        ("points_count", _COUNT),
+        ("model_seconds", _REAL),  # of this operation
         ("lineage", _BOOL),
+        ("redrawn", _BOOL),
         ("parameter_set", _TEXT),
         ("simulated", _BOOL),
         *_LANDED,

@@ -20,6 +20,9 @@ from labelop.review.rows import label_of, landed_values, prediction_of
 REVIEWED_ARMS = ("local", "cloud")
 """Arms whose reviews start from a draft; blind and imported labels have no edits."""
 
+LINEAGE_TOOLS = frozenset({"label_studio", "simulated"})
+"""Tools that keep the id of a draft on what became of it: there a label without one was drawn anew."""
+
 
 def land_edits(store: Store, run_id: str, *, dataset: str | None = None, params: EffortParameters = DEFAULTS) -> int:
     """Compute and land the edits of every approved review that has none yet.
@@ -67,7 +70,9 @@ def edit_rows(
         predictions = drafts.get((review["batch_id"], review["image_id"]))
         if predictions is None:
             continue
-        script = edit_script(predictions, [label_of(value) for value in review["labels"]], params=params)
+        labels = [label_of(value) for value in review["labels"]]
+        lineage = True if review.get("tool") in LINEAGE_TOOLS else None
+        script = edit_script(predictions, labels, lineage=lineage, params=params)
         rows += [_edit_row(review, edit, run_id, params) for edit in script]
     return rows
 
@@ -105,10 +110,16 @@ def _edit_row(review: Mapping[str, Any], edit: Edit, run_id: str, params: Effort
         "predicted_label": draft.label if draft else None,
         "accepted_label": label.label if label else None,
         "score": draft.score if draft else None,
-        "iou": edit.iou,
-        "drags_count": edit.drags_count,
+        "iou": edit.change.iou,
+        "biou": edit.change.biou,
+        "oks": edit.change.oks,
+        "drags_count": edit.change.drags_count,
+        "clicks_count": edit.change.clicks_count,
+        "vertices_count": edit.change.vertices_count,
+        "points_count": edit.change.points_count,
         "model_seconds": edit.model_seconds,
         "lineage": edit.lineage,
+        "redrawn": edit.redrawn,
         "parameter_set": params.parameter_set,
         "simulated": review["simulated"],
         **landed_values(run_id),

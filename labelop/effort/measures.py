@@ -7,10 +7,77 @@ The SQL views compute the same numbers from the `edits` table; these are what th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
+from labelop.effort.changes import Size, kind_of
+from labelop.effort.estimates import Estimate, ratio
 from labelop.effort.parameters import DEFAULTS, EffortParameters
-from labelop.effort.script import Edit
+from labelop.effort.script import Edit, add_seconds
+
+MEASURED = "measured"
+"""Effort source of seconds that a tool measured; the others are the origins of parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEffort:
+    """What one image took, by one review of it."""
+
+    predictions_count: int
+    """Drafts that were shown."""
+    labels_count: int
+    """Labels that were accepted."""
+    accepts_count: int
+    """Drafts accepted as they were."""
+    edits_count: int
+    """Edits; adjusting and relabelling one object is two."""
+    model_seconds: float
+    """Modelled seconds of the review."""
+    scratch_seconds: float
+    """Modelled seconds of the same labels without any draft."""
+    active_seconds: float | None
+    """Measured seconds; None when nobody measured."""
+    effort_source: str
+    """measured | calibrated | literature: what `seconds` is; the three are never put together in one mean."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the effort source."""
+        return self.model_seconds if self.active_seconds is None else self.active_seconds
+
+
+def effort_of(
+    edits: Sequence[Edit],
+    *,
+    active_seconds: float | None = None,
+    outline_size: Size | None = None,
+    params: EffortParameters = DEFAULTS,
+) -> ImageEffort:
+    """Sum up the script of one image.
+
+    Args:
+        edits: The script, as `edit_script` gives it.
+        active_seconds: Measured seconds of the review; None when nobody measured.
+        outline_size: Size of the image where outlines are corrected, the same as for the script.
+        params: Seconds per operation, the same as those of the script.
+
+    Returns:
+        Counts and seconds. Only an image whose labels are all labels of the whole image is looked over for those.
+    """
+    labels = [edit.accepted for edit in edits if edit.accepted is not None]
+    of_image = sum(kind_of(label) == "image" for label in labels)
+    boxes = not labels or of_image < len(labels)
+    added = [add_seconds(label, params, outline_size) for label in labels]
+    return ImageEffort(
+        predictions_count=sum(edit.prediction is not None for edit in edits),
+        labels_count=len(labels),
+        accepts_count=sum(edit.op == "accept" for edit in edits),
+        edits_count=edits_count(edits),
+        model_seconds=model_seconds(edits, boxes=boxes, params=params),
+        scratch_seconds=params.base_seconds(boxes=boxes) + sum(added),
+        active_seconds=active_seconds,
+        effort_source=params.origin if active_seconds is None else MEASURED,
+    )
 
 
 def edits_count(edits: Iterable[Edit]) -> int:
@@ -18,19 +85,21 @@ def edits_count(edits: Iterable[Edit]) -> int:
     return sum(edit.edits_count for edit in edits)
 
 
-def human_edit_rate(edits_per_image: Sequence[int], labels_per_image: Sequence[int]) -> float:
+def human_edit_rate(edits_per_image: Sequence[int], labels_per_image: Sequence[int], *, seed: int = 0) -> Estimate:
     """Relate edits to accepted labels: HER = sum E / max(1, sum n_final) (`measures.md` section 7).
 
     Args:
         edits_per_image: Edits of each image.
         labels_per_image: Accepted labels of the same images.
+        seed: Of the draws of the interval.
 
     Returns:
-        The rate over all images together; may exceed 1.
+        The rate over all images together, which may exceed 1, with its 95 % interval over images; undefined without.
+
+    Raises:
+        ValueError: The two are not about the same images.
     """
-    if len(edits_per_image) != len(labels_per_image):
-        raise ValueError(f"{len(edits_per_image)} images with edits but {len(labels_per_image)} with labels")
-    return sum(edits_per_image) / max(1, sum(labels_per_image))
+    return ratio(edits_per_image, labels_per_image, least_below=1.0, seed=seed)
 
 
 def accept_rate(edits: Iterable[Edit]) -> float | None:
@@ -65,13 +134,30 @@ def scratch_seconds(
     return params.base_seconds(boxes=boxes) + added
 
 
-def saving(modelled_seconds: Iterable[float], from_scratch_seconds: Iterable[float]) -> float | None:
+def saving(spent_seconds: Sequence[float], scratch_seconds: Sequence[float], *, seed: int = 0) -> Estimate:
     """Compare with no drafts at all: 1 - sum T / sum T_scratch; negative when drafts cost more than they give.
 
-    Formula: `measures.md` section 7. None when nothing was labelled.
+    Formula: `measures.md` section 7. For the measured version give the seconds of the same images in the arm and in the
+    blind arm: 1 - mean T_arm / mean T_blind. Both must be from one effort source.
+
+    Args:
+        spent_seconds: Seconds of each image with drafts.
+        scratch_seconds: Seconds of the same images without.
+        seed: Of the draws of the interval.
+
+    Returns:
+        The saving with its 95 % interval over images; undefined when nothing was labelled.
+
+    Raises:
+        ValueError: The two are not about the same images.
     """
-    scratch = sum(from_scratch_seconds)
-    return 1 - sum(modelled_seconds) / scratch if scratch else None
+    share = ratio(spent_seconds, scratch_seconds, seed=seed)
+    # what is subtracted turns the interval around
+    return Estimate(_rest(share.value), _rest(share.high), _rest(share.low), share.count)
+
+
+def _rest(share: float | None) -> float | None:
+    return None if share is None else 1 - share
 
 
 def active_seconds(event_seconds: Iterable[float], gap_cap_seconds: float = DEFAULTS.gap_cap_seconds) -> float:

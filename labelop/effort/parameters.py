@@ -10,11 +10,15 @@ from dataclasses import asdict, dataclass
 
 from labelop.ids import digest_of
 
+_SETS = {"literature": "literature-2026-11"}  # when it was gathered
+
 
 @dataclass(frozen=True, slots=True)
 class EffortParameters:
     """Thresholds and seconds of the minimum-cost edit script."""
 
+    origin: str = "literature"
+    """Where the seconds are from: literature | calibrated; the effort source of what is modelled with them."""
     tau_match: float = 0.50
     """Least IoU at which a draft and an accepted box may be paired, 0..1."""
     tau_same: float = 0.99
@@ -43,6 +47,28 @@ class EffortParameters:
     """Drawing one box and choosing its class, seconds."""
     add_class_seconds: float = 5.1
     """Choosing a label of the whole image where none was proposed, seconds."""
+    keypoint_sigma: float = 0.09
+    """How far people differ on a keypoint, as a share of the object's size; the scale of OKS."""
+    accept_mask_seconds: float = 1.8
+    """Confirming one draft mask, seconds."""
+    adjust_mask_seconds: float = 2.5
+    """Taking up one mask to correct it, before the first click or vertex, seconds."""
+    mask_click_seconds: float = 2.5
+    """One corrective click on a mask, seconds."""
+    mask_vertex_seconds: float = 1.3
+    """Moving, adding or removing one vertex of an outline, seconds."""
+    add_mask_seconds: float = 79.0
+    """Outlining one object by hand, seconds."""
+    add_assisted_mask_seconds: float = 14.0
+    """Outlining one object with a model that turns clicks into masks, seconds."""
+    accept_keypoints_seconds: float = 1.8
+    """Confirming the keypoints of one object, seconds."""
+    move_keypoint_seconds: float = 3.6
+    """Moving one keypoint, seconds."""
+    add_keypoint_seconds: float = 2.5
+    """Setting one keypoint that was not proposed, seconds."""
+    toggle_keypoint_seconds: float = 2.8
+    """Saying of one keypoint that it is hidden, visible or not there; or swapping one pair of sides, seconds."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tau_match <= self.tau_same <= 1.0:
@@ -53,7 +79,7 @@ class EffortParameters:
     @property
     def parameter_set(self) -> str:
         """Name of this set: where it comes from and 12 hex digits of its content."""
-        return f"literature-2026-11-{digest_of(asdict(self))[:12]}"
+        return f"{_SETS.get(self.origin, self.origin)}-{digest_of(asdict(self))[:12]}"
 
     def base_seconds(self, *, boxes: bool) -> float:
         """Seconds one image takes before any operation; `boxes` says whether objects are looked for."""

@@ -23,12 +23,19 @@ ADAPTERS = {
     "great_expectations": {"labelop/landing/expectations.py"},
     "grpc": {"labelop/engines/over_grpc.py"},
     "huggingface_hub": {"labelop/catalog/pull.py"},
+    "numba": {"labelop/effort/kernel.py"},
     "onnx": {"labelop/catalog/int8_graph.py"},
     "onnxruntime": {"labelop/engines/graph.py", "labelop/catalog/int8_graph.py"},
     "openlineage": {"labelop/lineage.py"},
     "openvino": {"labelop/engines/vino.py", "labelop/catalog/export.py"},
     "pynvml": {"labelop/engines/energy.py"},
-    "pycocotools": {"labelop/effort/quality.py", "labelop/engines/masks.py", "labelop/ingest/masks.py"},
+    "pycocotools": {
+        "labelop/effort/outlines.py",
+        "labelop/effort/quality.py",
+        "labelop/engines/masks.py",
+        "labelop/ingest/masks.py",
+    },
+    "statsmodels": {"labelop/effort/calibration.py"},
     "starlette": {"labelop/engines/serve.py"},
     "torch": {
         "labelop/engines/folder.py",
@@ -41,7 +48,7 @@ ADAPTERS = {
     "uvicorn": {"labelop/engines/serve.py"},
     "vl_convert": {"labelop/report/plots.py"},
 }
-"""Heavy or foreign libraries and the modules that wrap them; pycocotools has one for scores and two for masks."""
+"""Heavy or foreign libraries and the modules that wrap them; pycocotools has one for scores and three for masks."""
 
 UNKNOWN_TO_PRODUCT = {"httpx", "moto", "playwright", "requests", "aiohttp", "boto3"}
 """Libraries of tests, or ways out to a network that would pass the gate by."""

@@ -53,7 +53,7 @@ def test_the_grain_is_made_of_columns(name: str) -> None:
 
 def test_column_names_carry_their_units() -> None:
     """Reals that are not shares or scores end in a unit, and money always has its currency beside it."""
-    unitless = {"score", "iou", "value", "difference", "tolerance"}
+    unitless = {"score", "iou", "biou", "oks", "value", "difference", "tolerance"}
     for table in TABLES.values():
         for field in table.schema:
             if pa.types.is_float64(field.type):

@@ -80,9 +80,11 @@ def test_effort_in_sql_is_effort_in_python(images: list[Any]) -> None:
     scratch = [measures.scratch_seconds(len(final), 0, boxes=True) for final in finals]
     timed = [seconds for *_, seconds in images if seconds is not None]
     edits_per_image = [measures.edits_count(script) for script in scripts]
-    assert found["her"] == pytest.approx(measures.human_edit_rate(edits_per_image, [len(final) for final in finals]))
+    assert found["her"] == pytest.approx(
+        measures.human_edit_rate(edits_per_image, [len(final) for final in finals]).value
+    )
     assert found["accept_rate"] == pytest.approx(measures.accept_rate(edit for script in scripts for edit in script))
     assert found["model_seconds_mean"] == pytest.approx(sum(modelled) / len(modelled))
     assert found["scratch_seconds_mean"] == pytest.approx(sum(scratch) / len(scratch))
     assert found["active_seconds_mean"] == (pytest.approx(sum(timed) / len(timed)) if timed else None)
-    assert found["saving"] == pytest.approx(measures.saving(modelled, scratch))
+    assert found["saving"] == pytest.approx(measures.saving(modelled, scratch).value)

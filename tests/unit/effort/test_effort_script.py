@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from labelop.effort import measures
+from labelop.effort.changes import drags
 from labelop.effort.parameters import DEFAULTS, EffortParameters
-from labelop.effort.script import Edit, drags, edit_script
+from labelop.effort.script import Edit, edit_script
 from labelop.geometry import Box
 from labelop.labels import AcceptedLabel, Prediction
 
@@ -152,9 +153,9 @@ def test_drags_follow_edges(after: tuple[float, float, float, float], expected: 
 
 def test_human_edit_rate_is_over_all_images_together() -> None:
     """HER divides all edits by all labels, exceeds 1 where drafts do harm, and never divides by zero."""
-    assert measures.human_edit_rate([1, 3], [10, 10]) == pytest.approx(0.2)
-    assert measures.human_edit_rate([4], [0]) == 4
-    with pytest.raises(ValueError, match="2 images with edits but 1"):
+    assert measures.human_edit_rate([1, 3], [10, 10]).value == pytest.approx(0.2)
+    assert measures.human_edit_rate([4], [0]).value == 4
+    with pytest.raises(ValueError, match="2 images above but 1"):
         measures.human_edit_rate([1, 2], [1])
 
 
@@ -170,8 +171,8 @@ def test_saving_can_be_negative() -> None:
     script = edit_script([draft("p", 500, 500, 509, 509)], [final("a", 0, 0, 9, 9)])
     scratch = measures.scratch_seconds(1, 0, boxes=True)
     assert scratch == pytest.approx(7.8 + 12.5)
-    assert measures.saving([measures.model_seconds(script, boxes=True)], [scratch]) == pytest.approx(-2.8 / 20.3)
-    assert measures.saving([], []) is None
+    assert measures.saving([measures.model_seconds(script, boxes=True)], [scratch]).value == pytest.approx(-2.8 / 20.3)
+    assert measures.saving([], []).value is None
 
 
 def test_pauses_are_not_work() -> None:

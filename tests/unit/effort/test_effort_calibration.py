@@ -1,0 +1,86 @@
+"""Calibration finds seconds that are known, and publishes nothing that predicts badly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from labelop.effort import calibrate
+from labelop.effort.calibration import TimedReview
+from labelop.effort.parameters import DEFAULTS
+
+TRUTH = {"base": 5.0, "accept": 1.2, "adjust_1": 4.0, "adjust_2": 8.5, "relabel": 3.0, "delete": 2.0, "add": 10.0}
+OFTEN = {"accept": 6.0, "adjust_1": 1.5, "adjust_2": 1.0, "relabel": 0.7, "delete": 0.8, "add": 1.0}
+
+
+def reviews(
+    count: int = 600, *, reviewers: int = 6, spread: float = 0.1, noise: float = 0.1, often: dict[str, float] = OFTEN
+) -> tuple[list[TimedReview], dict[str, float]]:
+    """Draw reviews whose seconds follow TRUTH, and the speed of each reviewer."""
+    draw = np.random.default_rng(4)
+    speeds = np.exp(draw.normal(0, spread, reviewers))
+    rows = []
+    for k in range(count):
+        counts = {name: float(draw.poisson(mean)) for name, mean in often.items()}
+        seconds = TRUTH["base"] + sum(TRUTH[name] * n for name, n in counts.items())
+        who = k % reviewers
+        seconds *= speeds[who] * np.exp(draw.normal(0, noise))
+        rows.append(TimedReview(f"r{who}", f"i{k // 2}", float(seconds), counts, k // reviewers))
+    return rows, {f"r{k}": float(v) for k, v in enumerate(speeds / np.exp(np.log(speeds).mean()))}
+
+
+def test_known_seconds_and_speeds_are_found() -> None:
+    """Each operation's true seconds and each reviewer's speed are found, and since they predict, they are published."""
+    rows, speeds = reviews()
+    found = calibrate(rows, resamples=60)
+    for name, seconds in TRUTH.items():
+        assert found.seconds[name].value == pytest.approx(seconds, rel=0.25)
+    assert found.reviewer_factors == pytest.approx(speeds, abs=0.05)
+    assert found.relative_error is not None
+    assert found.relative_error < 0.25
+    assert found.parameters is not None
+    assert found.parameters.origin == "calibrated"
+    assert found.parameters.parameter_set.startswith("calibrated-")
+    assert found.parameters.add_box_seconds == found.seconds["add"].value
+    assert all(e.low is not None and e.high is not None and e.low <= e.high for e in found.seconds.values())
+
+
+def test_a_rare_operation_keeps_its_published_seconds() -> None:
+    """What happened less than thirty times is not learnt, however it was timed."""
+    found = calibrate(reviews(200, often=OFTEN | {"delete": 0.05})[0], resamples=0)
+    assert found.kept == ("delete", "clicks", "vertices")
+    assert found.seconds["delete"].value == DEFAULTS.delete_seconds
+    assert found.seconds["delete"].low is None
+
+
+def test_rare_adjustments_are_learnt_as_one() -> None:
+    """When two-drag adjustments are rare, both are learnt together in their published proportion."""
+    found = calibrate(reviews(200, often=OFTEN | {"adjust_2": 0.05})[0], resamples=0)
+    assert found.merged_adjust
+    one, two = found.seconds["adjust_1"].value, found.seconds["adjust_2"].value
+    assert one is not None
+    assert two == pytest.approx(one * DEFAULTS.adjust_two_drags_seconds / DEFAULTS.adjust_one_drag_seconds)
+
+
+def test_nothing_is_published_that_predicts_badly() -> None:
+    """Seconds that reviewers left out do not follow are told with their error, and not as parameters."""
+    found = calibrate(reviews(300, spread=1.5, noise=0.8)[0], resamples=0)
+    assert found.relative_error is not None
+    assert found.relative_error > 0.25
+    assert found.parameters is None
+
+
+def test_one_reviewer_proves_nothing() -> None:
+    """With nobody to leave out there is no error and nothing is published."""
+    found = calibrate(reviews(100, reviewers=1)[0], resamples=0)
+    assert (found.relative_error, found.parameters, found.reviewer_factors) == (None, None, {"r0": 1.0})
+
+
+def test_senseless_reviews_are_refused() -> None:
+    """No reviews, no time, or an operation nobody knows are faults of the caller."""
+    with pytest.raises(ValueError, match="got none"):
+        calibrate([])
+    with pytest.raises(ValueError, match="more than 0"):
+        TimedReview("r", "i", 0.0, {})
+    with pytest.raises(ValueError, match="unknown"):
+        TimedReview("r", "i", 1.0, {"guess": 1})
