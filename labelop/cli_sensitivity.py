@@ -132,7 +132,7 @@ def evaluate(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Measure on labelled pictures how much the signals find, and how much they keep at home needlessly."""
-    from labelop.sensitivity.classify import pixel_looks  # noqa: PLC0415
+    from labelop.sensitivity.classify import open_looker  # noqa: PLC0415
     from labelop.sensitivity.evaluate import (  # noqa: PLC0415
         judge,
         level_recall,
@@ -145,7 +145,7 @@ def evaluate(
 
     with running(None) as (settings, _):
         policy = load_policy(policy_file or folder / "policy.yaml")
-        with pixel_looks(policy, settings, threads) as looker:
+        with open_looker(policy, settings, threads) as looker:
             judged = judge(folder, policy, looker, threads)
         if not judged:
             raise ManifestError(f"{folder} lists no picture.")

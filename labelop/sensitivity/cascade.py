@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from labelop.errors import LabelopError, MissingExtraError, SourceUnavailableError
+from labelop.errors import LabelopError, SourceUnavailableError
 from labelop.ids import digest_of
 from labelop.sensitivity.levels import Level, join
 from labelop.sensitivity.policy import SensitivityPolicy
@@ -21,7 +21,7 @@ from labelop.sensitivity.signals.base import (
     Observation,
     SignalResult,
 )
-from labelop.sensitivity.signals.looking import HINT, PIXEL_SIGNALS, Look
+from labelop.sensitivity.signals.looking import HINT, NOTE_SIGNALS, PIXEL_SIGNALS, Look
 
 _FAULT_OF = {"error": SIGNAL_ERROR, "timeout": SIGNAL_TIMEOUT, "missing": SIGNAL_MISSING}
 
@@ -34,7 +34,6 @@ def classify_image(
     policy: SensitivityPolicy,
     dataset: str = "",
     source: str = "",
-    key: str = "",
     look: Look | None = None,
 ) -> tuple[list[Finding], Level, str]:
     """Decide the level of one image.
@@ -46,8 +45,7 @@ def classify_image(
         policy: The rules.
         dataset: Name of the dataset, for its owner's rule.
         source: Root of the source, for rules about buckets.
-        key: The store's key for tokens, hex; no tokens without one.
-        look: Runs a signal that looks at pixels; without it such a signal counts as missing.
+        look: Runs a signal that opens the file; without it such a signal counts as missing.
 
     Returns:
         The findings, the highest of their levels, and which findings stand for it.
@@ -63,7 +61,7 @@ def classify_image(
     except (LabelopError, OSError) as error:
         findings.append(_fault(metadata.NAME, metadata.VERSION, "error", type(error).__name__))
     else:
-        findings += _from_notes(data, policy, key)
+        findings += _from_notes(data, policy, look)
         findings += _from_pixels(data, policy, look, findings, settled=settled)
     level = join(found.level for found in findings)
     reason = ", ".join(sorted({f"{f.signal}:{f.category}" for f in findings if f.level == level}))
@@ -106,15 +104,9 @@ def _without_bytes(
     return findings, policy.declared == "trust" and not unspoken
 
 
-def _from_notes(data: bytes, policy: SensitivityPolicy, key: str) -> list[Finding]:
-    module = dicom if dicom.is_dicom(data) else metadata
-    try:
-        seen = module.observe(data, key)
-    except MissingExtraError:
-        return [_fault(module.NAME, module.VERSION, "missing", HINT)]
-    except LabelopError as error:
-        return [_fault(module.NAME, module.VERSION, "error", type(error).__name__)]
-    return [judged(one, module.NAME, module.VERSION, policy) for one in seen]
+def _from_notes(data: bytes, policy: SensitivityPolicy, look: Look | None) -> list[Finding]:
+    name = dicom.NAME if dicom.is_dicom(data) else metadata.NAME
+    return _looked(name, NOTE_SIGNALS[name].VERSION, data, policy, look)
 
 
 def _from_pixels(
@@ -128,12 +120,15 @@ def _from_pixels(
         if dicom.is_dicom(data):
             found.append(_fault(name, module.VERSION, "error", "pixels of a DICOM file are not looked at"))
             continue
-        result = SignalResult(name, module.VERSION, "missing", reason=HINT) if look is None else look(name, data)
-        if result.outcome == "ok":
-            found += [judged(one, name, result.signal_version, policy) for one in result.observations]
-        else:
-            found.append(_fault(name, result.signal_version, result.outcome, result.reason))
+        found += _looked(name, module.VERSION, data, policy, look)
     return found
+
+
+def _looked(name: str, version: str, data: bytes, policy: SensitivityPolicy, look: Look | None) -> list[Finding]:
+    result = SignalResult(name, version, "missing", reason=HINT) if look is None else look(name, data)
+    if result.outcome != "ok":
+        return [_fault(name, result.signal_version, result.outcome, result.reason)]
+    return [judged(one, name, result.signal_version, policy) for one in result.observations]
 
 
 def judged(seen: Observation, signal: str, version: str, policy: SensitivityPolicy) -> Finding:

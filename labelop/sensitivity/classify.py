@@ -33,7 +33,7 @@ from labelop.sensitivity.signals.base import SIGNAL_MISSING, SIGNAL_TIMEOUT, Fin
 from labelop.sensitivity.signals.looking import PIXEL_SIGNALS, Looker
 from labelop.settings import Settings
 
-__all__ = ["Finding", "classify_dataset", "classify_image", "pixel_looks"]
+__all__ = ["Finding", "classify_dataset", "classify_image", "open_looker"]
 
 _log = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
         threads = min(_MOST_THREADS, os.cpu_count() or 1)
         secret = token_key(settings)
         with (
-            pixel_looks(policy, settings, threads, key=secret) as looker,
+            open_looker(policy, settings, threads, key=secret) as looker,
             ThreadPoolExecutor(threads, thread_name_prefix="classify") as pool,
         ):
-            cache = ResultCache(store, looker, list(copies) if looker else [])
-            one = partial(_classify_copies, policy=policy, settings=settings, root=root, key=secret, cache=cache)
+            cache = ResultCache(store, looker, list(copies) if _asks_for_pixels(policy) else [])
+            one = partial(_classify_copies, policy=policy, settings=settings, root=root, cache=cache)
             results = dict(zip(copies, pool.map(one, copies.values()), strict=True))
         cache.land_new(run_id)
         provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": utc_now()}
@@ -107,10 +107,8 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
 
 
 @contextmanager
-def pixel_looks(
-    policy: SensitivityPolicy, settings: Settings, children: int, *, key: str = ""
-) -> Iterator[Looker | None]:
-    """Give the way to look at pixels that a policy asks for; None where it asks for none.
+def open_looker(policy: SensitivityPolicy, settings: Settings, children: int, *, key: str = "") -> Iterator[Looker]:
+    """Give the way to look into files as a policy asks for; its processes start when they are needed.
 
     Args:
         policy: The rules.
@@ -121,9 +119,6 @@ def pixel_looks(
     Raises:
         CatalogError: The policy names a detector of faces, and the catalog cannot be read.
     """
-    if all(policy.signals[name] == "never" for name in PIXEL_SIGNALS):
-        yield None
-        return
     options, versions, absent = {}, {}, {}
     card = face_detector(policy, settings)
     if card is not None:
@@ -134,6 +129,10 @@ def pixel_looks(
         _log.warning("%s: images that it would look at are restricted (signals.faces_model)", absent[faces.NAME])
     with Looker(children, key=key, options=options, versions=versions, absent=absent) as looker:
         yield looker
+
+
+def _asks_for_pixels(policy: SensitivityPolicy) -> bool:
+    return any(policy.signals[name] != "never" for name in PIXEL_SIGNALS)
 
 
 def face_detector(policy: SensitivityPolicy, settings: Settings) -> ModelCard | None:
@@ -176,7 +175,6 @@ def _classify_copies(
     policy: SensitivityPolicy,
     settings: Settings,
     root: str | None,
-    key: str,
     cache: ResultCache,
 ) -> tuple[list[Finding], Level, str]:
     first = copies[0]
@@ -188,6 +186,5 @@ def _classify_copies(
         policy=policy,
         dataset=str(first["dataset"]),
         source=place,
-        key=key,
         look=cache.look_at(str(first["image_id"])),
     )

@@ -83,13 +83,13 @@ class CategoryScore:
         return self.both_count / self.found_count if self.found_count else None
 
 
-def judge(folder: Path, policy: SensitivityPolicy, looker: Looker | None, threads: int = 1) -> list[Judged]:
+def judge(folder: Path, policy: SensitivityPolicy, looker: Looker, threads: int = 1) -> list[Judged]:
     """Classify every picture of a labelled set.
 
     Args:
         folder: Holds `labels.json` and `images`.
         policy: The rules.
-        looker: Looks at pixels, where the policy asks for it.
+        looker: Looks into files.
         threads: Pictures at once.
 
     Raises:
@@ -103,7 +103,7 @@ def judge(folder: Path, policy: SensitivityPolicy, looker: Looker | None, thread
             paths=[quote(row.file)],
             read=(folder / "images" / row.file).read_bytes,
             policy=policy,
-            look=None if looker is None else looker.look,
+            look=looker.look,
         )
         wanted = max((_level_of(name, policy, findings) for name in row.holds), default=Level.PUBLIC)
         return Judged(row.file, row.kind, frozenset(row.holds), wanted, tuple(findings), level)

@@ -10,7 +10,7 @@ from labelop.explain import find_image
 from labelop.landing.store import Store
 from labelop.queries import run_query
 from labelop.sensitivity.cascade import classify_image
-from labelop.sensitivity.classify import pixel_looks
+from labelop.sensitivity.classify import open_looker
 from labelop.sensitivity.clearance import Standing, standings
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import SensitivityPolicy
@@ -32,14 +32,14 @@ def explain_file(path: Path, policy: SensitivityPolicy, settings: Settings, decl
         settings: Where models and keys are.
         declared: Level to take as declared, or None.
     """
-    with pixel_looks(policy, settings, 1) as looker:
+    with open_looker(policy, settings, 1) as looker:
         findings, level, reason = classify_image(
             declared=[declared],
             paths=[path.name],
             read=path.read_bytes,
             policy=policy,
             source=str(path.parent),
-            look=None if looker is None else looker.look,
+            look=looker.look,
         )
     return _sections(findings, level, reason, policy, Standing(level, tuple(findings)))
 

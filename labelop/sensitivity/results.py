@@ -17,7 +17,7 @@ from labelop.ids import digest_of
 from labelop.landing.store import Store, land, read_rows
 from labelop.schemas import utc_now
 from labelop.sensitivity.signals.base import Finding, Observation, Region, SignalResult, from_json
-from labelop.sensitivity.signals.looking import Look, Looker
+from labelop.sensitivity.signals.looking import NOTE_SIGNALS, Look, Looker
 
 _EDGES = ("x0_px", "y0_px", "x1_px", "y1_px")
 
@@ -27,11 +27,11 @@ class ResultCache:
 
     Args:
         store: Where they are kept.
-        looker: Runs a signal that is not there yet; None where no signal looks at pixels.
-        image_ids: Images that will be asked for.
+        looker: Runs a signal that is not there yet. What notes say is not kept: reading them again costs less.
+        image_ids: Images whose pixels will be asked for.
     """
 
-    def __init__(self, store: Store, looker: Looker | None, image_ids: Sequence[str]) -> None:
+    def __init__(self, store: Store, looker: Looker, image_ids: Sequence[str]) -> None:
         self._store = store
         self._looker = looker
         self._lock = threading.Lock()
@@ -44,13 +44,13 @@ class ResultCache:
                 result = SignalResult(row["signal"], row["signal_version"], "ok", seen)
                 self._known[row["image_id"], result.signal, result.signal_version] = result
 
-    def look_at(self, image_id: str) -> Look | None:
+    def look_at(self, image_id: str) -> Look:
         """Give the way to look at one image."""
         looker = self._looker
-        if looker is None:
-            return None
 
         def look(signal: str, data: bytes) -> SignalResult:
+            if signal in NOTE_SIGNALS:
+                return looker.look(signal, data)
             known = self._known.get((image_id, signal, looker.versions[signal]))
             if known is not None:
                 return known

@@ -1,6 +1,6 @@
-"""Signals that look at pixels, run in a child process: a crash, a hang or a wrong answer there is an outcome here.
+"""Signals that open the file, run in a child process: a crash, a hang or a wrong answer there is an outcome here.
 
-Knows no policy and no table.
+Notes are opened there like pixels: they hold pictures in the picture. Knows no policy and no table.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any, Self
 from labelop.children import Child
 from labelop.errors import ChildCrashedError, ChildFaultError, ChildTimeoutError
 from labelop.ingest.decode import decode
-from labelop.sensitivity.signals import codes, faces, text
+from labelop.sensitivity.signals import codes, dicom, faces, metadata, text
 from labelop.sensitivity.signals.base import SignalResult, from_json, to_json
 
 PIXEL_SIGNALS = {codes.NAME: codes, faces.NAME: faces, text.NAME: text}
 """Signals that need pixels, the cheapest first."""
+
+NOTE_SIGNALS = {dicom.NAME: dicom, metadata.NAME: metadata}
+"""Signals that need the file as it is; which of them depends on what it is."""
 
 Look = Callable[[str, bytes], SignalResult]
 """Runs the named signal on the bytes of a file."""
@@ -27,11 +30,13 @@ HINT = "pip install 'labelop[sensitivity]'"
 
 _FUNCTION = f"{__name__}:look_in_child"
 _DEADLINE_SECONDS = 60.0  # of one signal on one image; the first call also imports its libraries
-_MISSING = ("ImportError", "ModuleNotFoundError")
+_MISSING = ("ImportError", "ModuleNotFoundError", "MissingExtraError")
 
 
 def look_in_child(data: bytes, signal: str, key: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Decode and look; runs in the child. Answers observations as plain values."""
+    """Look, and decode where pixels are needed; runs in the child. Answers observations as plain values."""
+    if signal in NOTE_SIGNALS:
+        return to_json(NOTE_SIGNALS[signal].observe(data, key))
     return to_json(PIXEL_SIGNALS[signal].observe(decode(data), key, **options))
 
 
@@ -59,7 +64,8 @@ class Looker:
         timeout_seconds: float = _DEADLINE_SECONDS,
         function: str = _FUNCTION,
     ) -> None:
-        self.versions = {name: module.VERSION for name, module in PIXEL_SIGNALS.items()} | dict(versions or {})
+        self.versions = {name: module.VERSION for name, module in (PIXEL_SIGNALS | NOTE_SIGNALS).items()}
+        self.versions |= versions or {}
         self._key = key
         self._options = {name: dict(given) for name, given in (options or {}).items()}
         self._absent = dict(absent or {})

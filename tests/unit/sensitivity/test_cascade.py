@@ -16,7 +16,7 @@ from PIL import Image
 from labelop.sensitivity.cascade import classify_image, digest_of_findings
 from labelop.sensitivity.policy import Level, OwnerRule, PathRule, SensitivityPolicy, load_policy
 from labelop.sensitivity.signals.base import Observation, SignalResult
-from labelop.sensitivity.signals.looking import Looker
+from labelop.sensitivity.signals.looking import NOTE_SIGNALS, Looker
 
 POLICY = load_policy(Path("data/sample/config/policy.yaml"), today=date(2026, 11, 20))
 
@@ -34,7 +34,7 @@ def asking(when: Any = "open", declared: Any = "verify", **changes: Any) -> Sens
 
 
 class Seeing:
-    """A looker that sees what it is told, and remembers what it was asked."""
+    """A looker that sees what it is told, and remembers what it was asked about pixels."""
 
     def __init__(self, **seen: Sequence[Observation] | str) -> None:
         self.seen = seen
@@ -42,7 +42,8 @@ class Seeing:
 
     def look(self, signal: str, _data: bytes) -> SignalResult:
         """Answer with the given observations, or the given outcome."""
-        self.asked.append(signal)
+        if signal not in NOTE_SIGNALS:
+            self.asked.append(signal)
         what = self.seen.get(signal, ())
         if isinstance(what, str):
             return SignalResult(signal, "1", what, reason="for a test")
@@ -86,7 +87,8 @@ def test_the_first_restricted_finding_settles() -> None:
 def test_a_signal_that_cannot_speak_restricts(outcome: str) -> None:
     """Each outcome but ok is a finding of its own, and restricted."""
     assert level(asking(), Seeing(text=outcome)) is Level.RESTRICTED
-    assert level(asking(), None) is Level.RESTRICTED
+    assert level(asking(), Seeing(metadata=outcome)) is Level.RESTRICTED
+    assert level(asking("never"), None) is Level.RESTRICTED
 
 
 def test_a_category_the_policy_does_not_name_restricts() -> None:
@@ -109,16 +111,16 @@ def test_dicom_pixels_are_said_not_to_be_looked_at() -> None:
 def test_owner_and_bucket_speak() -> None:
     """An owner's rule gives its dataset a level, and a rule about the source is heard."""
     owned = replace(POLICY, owners={"survey": OwnerRule("Land office", Level.INTERNAL)})
-    assert level(owned, None, None, dataset="survey") is Level.INTERNAL
-    assert level(owned, None, None, dataset="other") is Level.RESTRICTED
+    assert level(owned, Seeing(), None, dataset="survey") is Level.INTERNAL
+    assert level(owned, Seeing(), None, dataset="other") is Level.RESTRICTED
     bucket = replace(POLICY, path_rules=(PathRule("clinic", "**", Level.CONFIDENTIAL, "s3://clinic-*"),))
-    assert level(bucket, None, source="s3://clinic-7") is Level.CONFIDENTIAL
-    assert level(bucket, None, source="s3://fields") is Level.PUBLIC
+    assert level(bucket, Seeing(), source="s3://clinic-7") is Level.CONFIDENTIAL
+    assert level(bucket, Seeing(), source="s3://fields") is Level.PUBLIC
 
 
 def test_an_ignored_word_is_no_word() -> None:
     """Where the owner's word is ignored an image nobody else speaks of is restricted."""
-    assert level(asking("never", "ignore"), None) is Level.RESTRICTED
+    assert level(asking("never", "ignore"), Seeing()) is Level.RESTRICTED
 
 
 def test_a_digest_names_findings() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from labelop.runs import INGESTED, RunEvent, record
 from labelop.sensitivity.classify import classify_dataset, classify_image
 from labelop.sensitivity.keys import token_key
 from labelop.sensitivity.policy import Level, SensitivityPolicy, load_policy
+from labelop.sensitivity.signals import metadata
 from labelop.sensitivity.signals.base import keyed_token
+from labelop.sensitivity.signals.looking import Looker
 from labelop.settings import Settings
 
 TODAY = date(2026, 11, 20)
@@ -49,11 +51,23 @@ def policy() -> SensitivityPolicy:
     return load_policy(Path("data/sample/config/policy.yaml"), today=TODAY)
 
 
+LOOKER = Looker(1)
+"""One child for all tests of this file; it starts when it is first asked."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _looker_ends() -> Iterator[None]:
+    with LOOKER:
+        yield
+
+
 def classify(
     policy: SensitivityPolicy, declared: Sequence[str | None], paths: Sequence[str] = ("a.jpg",), data: bytes = b""
 ) -> tuple[str, str]:
     """Classify one image; level and reason."""
-    _, level, reason = classify_image(declared=declared, paths=paths, read=lambda: data or picture(), policy=policy)
+    _, level, reason = classify_image(
+        declared=declared, paths=paths, read=lambda: data or picture(), policy=policy, look=LOOKER.look
+    )
     return level.text, reason
 
 
@@ -113,6 +127,18 @@ def test_a_failing_signal_means_restricted(policy: SensitivityPolicy) -> None:
     assert classify(policy, ["public"], data=b"broken") == ("restricted", "metadata:signal_error")
 
 
+def test_no_file_is_opened_in_this_process(policy: SensitivityPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes hold pictures in the picture, so the child reads them; the worker itself decoded their thumbnails."""
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("hostile bytes were opened in the worker's own process")
+
+    monkeypatch.setattr(Image, "open", opened)
+    monkeypatch.setattr(metadata, "observe", opened)
+    thumbnail = (Path("data/sample/sensitivity/images") / "thumbnail_differs_00.jpg").read_bytes()
+    assert classify(policy, ["public"], data=thumbnail) == ("restricted", "metadata:thumbnail_differs")
+
+
 def test_copies_cannot_launder_each_other(policy: SensitivityPolicy) -> None:
     """The highest level among copies counts, and a copy nobody spoke about is an unknown one."""
     two = ("a.jpg", "b.jpg")
@@ -132,7 +158,11 @@ def test_a_stale_policy_restricts_everything() -> None:
 def test_findings_give_nothing_away(policy: SensitivityPolicy) -> None:
     """No coordinate, no path and no declared text is repeated as evidence."""
     findings, _, _ = classify_image(
-        declared=["Mr Smith"], paths=["patients/smith.jpg"], read=lambda: picture(gps=True), policy=policy
+        declared=["Mr Smith"],
+        paths=["patients/smith.jpg"],
+        read=lambda: picture(gps=True),
+        policy=policy,
+        look=LOOKER.look,
     )
 
     said = " ".join(found.evidence for found in findings).lower()

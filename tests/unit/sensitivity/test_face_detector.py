@@ -12,7 +12,7 @@ from PIL import Image
 
 from labelop.catalog.cards import load_card
 from labelop.landing.store import open_store, read_rows
-from labelop.sensitivity.classify import classify_dataset, pixel_looks
+from labelop.sensitivity.classify import classify_dataset, open_looker
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy
 from labelop.settings import Settings
 from tests.unit.engines.models import classifier, detector, picture, write_card
@@ -51,8 +51,7 @@ def test_a_card_with_a_class_face_finds_faces(tmp_path: Path) -> None:
     """In the child, with a score, a region inside the image and a version that names the card."""
     settings = settings_of(tmp_path)
     faces_card(settings.catalog)
-    with pixel_looks(POLICY, settings, 1) as looker:
-        assert looker is not None
+    with open_looker(POLICY, settings, 1) as looker:
         found = looker.look("faces", encoded())
     card = load_card(settings.catalog / "my-faces.yaml")
     assert (found.outcome, found.reason) == ("ok", "")
@@ -112,6 +111,6 @@ def test_a_way_to_look_writes_nothing(
     faces_card(tmp_path / "catalog")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with pixel_looks(policy, Settings(catalog=tmp_path / "catalog"), 1) as looker:
-        assert looker is not None
+    with open_looker(policy, Settings(catalog=tmp_path / "catalog"), 1) as looker:
+        assert looker.versions
     assert list((tmp_path / "here").iterdir()) == []
