@@ -24,10 +24,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothi
 from bench.gpu import IMAGES, facts, gpu_table
 from bench.growth import commits_table, growth_table
 from bench.landing import landing_table
+from bench.matching import matching_table
 from bench.measure import Pace, machine
 from bench.memory import memory_table
 from bench.photos import ROOT, SIZES
-from bench.pieces import decode_table, matching_table
+from bench.pieces import decode_table
 from bench.plot import plot
 from bench.ratios import Table, from_json, merged, summary, to_json, to_markdown, wanted
 from bench.segmenters import sam2_table, shipped_table

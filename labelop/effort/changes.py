@@ -15,13 +15,13 @@ from labelop.effort.outlines import (
     boundary_iou,
     changed_regions,
     changed_vertices,
-    decode_mask,
     mask_iou_matrix,
     rim_px,
 )
 from labelop.effort.parameters import EffortParameters
 from labelop.effort.points import object_area, object_keypoint_similarity, point_changes
 from labelop.geometry import Box, boxes_to_array, iou_matrix
+from labelop.ingest.masks import decode_mask
 from labelop.labels import AcceptedLabel, Prediction
 
 Size = tuple[int, int]

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from labelop.ingest.masks import run_lengths
 from labelop.labels import Polygon
 
 Mask = NDArray[np.bool_]
@@ -20,21 +19,6 @@ Mask = NDArray[np.bool_]
 
 _RIM_SHARE = 0.02
 """Width of the compared rim as a share of the image's diagonal."""
-
-
-def decode_mask(mask_rle: str, width_px: int, height_px: int) -> Mask:
-    """Decode COCO compressed run lengths of a full image.
-
-    Returns:
-        bool, shape (height, width).
-
-    Raises:
-        AnnotationError: It is no text of run lengths.
-        ValueError: The run lengths are those of another size.
-    """
-    runs = run_lengths(mask_rle)
-    painted = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return np.asarray(painted.reshape(width_px, height_px).T)
 
 
 def mask_iou_matrix(before: Sequence[str], after: Sequence[str], width_px: int, height_px: int) -> NDArray[np.float64]:

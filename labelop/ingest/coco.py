@@ -2,20 +2,25 @@
 
 Besides the standard keys an image may carry `split` (train, val) and `image_label` (also `land_use`), the class of
 the whole image. Boxes are xywh pixels of the upright image. Knows no pixels.
+
+A file written here and read again lacks: ids of labels and of the drafts they came from, vertices of outlines (masks
+are run lengths), keypoints, the second and further classes of a whole image, and more than two decimals of a pixel.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from labelop.errors import AnnotationError, UnreadableImageError
-from labelop.geometry import Box
+from labelop.geometry import Box, to_xywh
 from labelop.ids import sha256_hex
+from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name
 from labelop.ingest.masks import mask_of
 from labelop.ingest.sources import Resolver, Source
 from labelop.ingest.truth import (
@@ -65,6 +70,39 @@ def read_coco(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
         for path, labels in sorted(reader.labels.items())
     }
     return Annotations(tuple(reader.categories), truths, reader.splits, tuple(reader.faults))
+
+
+def coco_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
+    """Write labels as one `annotations.json`.
+
+    Args:
+        images: Images with their accepted labels, in the order they are written.
+        classes: Class names of objects, numbered from 1.
+
+    Returns:
+        The file; equal for equal labels.
+
+    Raises:
+        ReviewError: An object has none of the classes.
+    """
+    numbers = class_numbers(images, classes, first=1)
+    records: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for key, image in enumerate(images, start=1):
+        size = {"width": image.width_px, "height": image.height_px}
+        notes = {"split": image.split, "image_label": image.image_label}
+        records.append({"id": key, "file_name": file_name(image.path), **size})
+        records[-1] |= {name: value for name, value in notes.items() if value is not None}
+        for label in image.objects:
+            box = [round(side, 4) for side in to_xywh(label.box)] if label.box else []
+            record = {"id": len(annotations) + 1, "image_id": key, "category_id": numbers[label.label], "bbox": box}
+            annotations.append(record | {"area": round(box[2] * box[3], 4), "iscrowd": 0})
+            if label.mask_rle:
+                size_first = {"size": [image.height_px, image.width_px], "counts": label.mask_rle}
+                annotations[-1]["segmentation"] = size_first
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
+    document = {"images": records, "annotations": annotations, "categories": categories}
+    return {"annotations.json": json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"}
 
 
 @dataclass(slots=True)

@@ -1,21 +1,31 @@
 """CVAT annotations ("CVAT for images"): one `annotations.xml` for many images.
 
-Boxes, polygons and image tags are read; other shapes (points, polylines, skeletons) have no place in the canonical
-frame and are faults. A name or address inside the file is looked up among the files found, never opened.
+Boxes, polygons, masks and image tags are read; other shapes (points, polylines, skeletons) have no place in the
+canonical frame and are faults. A name or address inside the file is looked up among the files found, never opened.
 Knows no pixels.
+
+A file written here and read again lacks: ids of labels and of the drafts they came from, vertices of outlines (masks
+are run lengths), keypoints, the second and further classes of a whole image, and more than two decimals of a pixel. An
+object with a mask is written as a mask, and its box comes back as the extent of it. Classes of whole images come back
+among those of objects: the format has one list.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from xml.etree.ElementTree import Element
+from itertools import pairwise
+from xml.etree.ElementTree import Element, SubElement
+
+import numpy as np
+from numpy.typing import NDArray
 
 from labelop.errors import AnnotationError, UnreadableImageError
 from labelop.ids import sha256_hex
-from labelop.ingest.masks import polygons_mask
+from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name, short, xml_bytes
+from labelop.ingest.masks import decode_mask, encode_mask, polygons_mask
 from labelop.ingest.sources import Resolver, Source
 from labelop.ingest.truth import (
     Annotations,
@@ -34,6 +44,8 @@ from labelop.strict_text import read_xml
 
 _EDGES = ("xtl", "ytl", "xbr", "ybr")
 _NO_SHAPES = ("tag", "attribute")
+_DIGITS = 10  # as many as a number of pixels has
+_SHAPES = ("box", "polygon", "mask")
 
 
 def read_cvat(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
@@ -59,6 +71,62 @@ def read_cvat(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     for path in paths:
         reader.read_file(source, path)
     return Annotations(tuple(reader.categories), reader.truths, reader.splits, tuple(reader.faults))
+
+
+def cvat_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
+    """Write labels as one `annotations.xml`.
+
+    Args:
+        images: Images with their accepted labels, in the order they are written.
+        classes: Class names of objects.
+
+    Returns:
+        The file; equal for equal labels.
+
+    Raises:
+        ReviewError: An object has none of the classes.
+        AnnotationError: A mask is none of its image.
+    """
+    class_numbers(images, classes, first=0)
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    labels = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
+    whole = sorted({image.image_label for image in images if image.image_label} - set(classes))
+    for name in (*classes, *whole):
+        SubElement(SubElement(labels, "label"), "name").text = name
+    for key, image in enumerate(images):
+        node = SubElement(root, "image", id=str(key), name=file_name(image.path))
+        node.attrib |= {"width": str(image.width_px), "height": str(image.height_px)}
+        if image.split is not None:
+            node.set("subset", image.split)
+        if image.image_label is not None:
+            SubElement(node, "tag", label=image.image_label, source="manual")
+        for label in image.objects:
+            shape = SubElement(node, "mask" if label.mask_rle else "box", label=label.label, source="manual")
+            shape.attrib |= {"occluded": "0", **_place(label, image), "z_order": "0"}
+    return {"annotations.xml": xml_bytes(root)}
+
+
+def _place(label: AcceptedLabel, image: LabelledImage) -> dict[str, str]:
+    """Write the edges of a box, or the run lengths of a mask, row by row within its extent and from background on."""
+    if label.mask_rle:
+        mask = decode_mask(label.mask_rle, image.width_px, image.height_px)
+        left, top, right, bottom = _extent(mask)
+        flat = mask[top:bottom, left:right].ravel()
+        turns = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), len(flat)]
+        runs = [0] * int(flat[0]) + [after - before for before, after in pairwise(turns)]
+        sizes = {"left": left, "top": top, "width": right - left, "height": bottom - top}
+        return {"rle": ", ".join(map(str, runs)), **{name: str(value) for name, value in sizes.items()}}
+    edges = label.box.xyxy if label.box else ()
+    return {name: short(edge) for name, edge in zip(_EDGES, edges, strict=True)}
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Give left, top, right and bottom of what is painted, in pixels."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        raise bad_record("BAD_MASK", "A mask without a pixel has no place.")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 @dataclass(slots=True)
@@ -117,8 +185,8 @@ class _Reader:
 
 
 def _label(shape: Element, categories: Mapping[str, None], image: KnownImage) -> AcceptedLabel:
-    if shape.tag not in ("box", "polygon"):
-        raise bad_record("BAD_RECORD", f"A shape <{shape.tag:.40}> is no box and no polygon.")
+    if shape.tag not in _SHAPES:
+        raise bad_record("BAD_RECORD", f"A shape <{shape.tag:.40}> is no {', '.join(_SHAPES)}.")
     name = (shape.get("label") or "").strip()
     if name not in categories:
         raise bad_record("UNKNOWN_CATEGORY", f"Label {name!r:.80} is not one of {sorted(categories)}.")
@@ -126,8 +194,30 @@ def _label(shape: Element, categories: Mapping[str, None], image: KnownImage) ->
         raise bad_record("BAD_BOX", "A turned box has no edges along those of its image.")
     if shape.tag == "box":
         return AcceptedLabel("", name, checked_box([number_of(shape.get(edge)) for edge in _EDGES], image))
+    if shape.tag == "mask":
+        painted = _painted(shape, image)
+        edges = _extent(painted)
+        return AcceptedLabel("", name, checked_box(edges, image), encode_mask(painted))
     points = [number_of(word) for pair in (shape.get("points") or "").split(";") for word in pair.split(",")]
     mask = polygons_mask([points], image.width_px, image.height_px)
     numbers = [float(point) for point in points if point is not None and not isinstance(point, str)]
     xs, ys = numbers[::2], numbers[1::2]
     return AcceptedLabel("", name, checked_box((min(xs), min(ys), max(xs), max(ys)), image), mask)
+
+
+def _painted(shape: Element, image: KnownImage) -> NDArray[np.bool_]:
+    """Read run lengths, row by row within left, top, width and height and from background on; shape (height, width)."""
+    words = [shape.get(name) or "" for name in ("left", "top", "width", "height")]
+    runs = [word.strip() for word in (shape.get("rle") or "").split(",")]
+    if not all(word.isascii() and word.isdigit() and len(word) < _DIGITS for word in (*words, *runs)):
+        raise bad_record("BAD_MASK", "A mask needs left, top, width, height and run lengths as whole numbers.")
+    left, top, width, height = map(int, words)
+    if left + width > image.width_px or top + height > image.height_px:
+        raise bad_record("BAD_MASK", f"Mask {words} stands out of its image of {image.width_px} x {image.height_px}.")
+    lengths = [int(run) for run in runs]
+    if sum(lengths) != width * height:
+        raise bad_record("BAD_MASK", f"The run lengths of a mask must add up to {width * height} pixels.")
+    painted = np.zeros((image.height_px, image.width_px), dtype=np.bool_)
+    flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    painted[top : top + height, left : left + width] = flat.reshape(height, width)
+    return painted

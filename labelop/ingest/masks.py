@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labelop.errors import MissingExtraError
 from labelop.ingest.truth import bad_record, finite
 
@@ -39,6 +42,31 @@ def run_lengths(counts: str) -> list[int]:
                 break
         runs.append(value + runs[-2] if len(runs) > 2 else value)  # noqa: PLR2004 - the format's own number
     return runs
+
+
+def decode_mask(mask_rle: str, width_px: int, height_px: int) -> NDArray[np.bool_]:
+    """Decode COCO compressed run lengths of a full image.
+
+    Returns:
+        bool, shape (height, width).
+
+    Raises:
+        AnnotationError: They are no run lengths, or of another size; code BAD_MASK.
+    """
+    runs = run_lengths(mask_rle)
+    if min(runs, default=0) < 0 or sum(runs) != width_px * height_px:
+        raise bad_record("BAD_MASK", f"The run lengths of a mask must add up to {width_px * height_px} pixels.")
+    painted = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return np.asarray(painted.reshape(width_px, height_px).T)
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> str:
+    """Encode a mask, shape (height, width), as COCO compressed run lengths.
+
+    Raises:
+        MissingExtraError: pycocotools is not installed.
+    """
+    return _text(_coco().encode(np.asfortranarray(mask.astype(np.uint8))))
 
 
 def mask_of(segmentation: Any, width_px: int, height_px: int) -> str | None:

@@ -2,19 +2,32 @@
 
 Edges are taken as written, as coordinates of the pixel grid from 0 to the width: the writers in use (and the published
 blood-cell photographs) do so, although the original definition counts pixels from 1. Knows no pixels.
+
+Files written here and read again lack: fractions of pixels (edges are rounded, never to nothing), masks, outlines,
+keypoints, classes of the whole image, classes without an object, the split of images with a blank in their name, and
+ids of labels and of the drafts they came from.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 from labelop.errors import AnnotationError, UnreadableImageError
 from labelop.ids import sha256_hex
 from labelop.ingest import names
+from labelop.ingest.labelled import (
+    Files,
+    LabelledImage,
+    class_numbers,
+    file_name,
+    one_file_each,
+    whole_pixels,
+    xml_bytes,
+)
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
@@ -66,6 +79,55 @@ def read_voc(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     splits = _splits(source, by_stem, faults)
     categories = sorted({label.label for truth in truths.values() for label in truth.labels})
     return Annotations(tuple(categories), truths, splits, tuple(faults))
+
+
+def voc_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
+    """Write labels as one `annotations/<stem>.xml` per image, and `train.txt` and `val.txt` where images have a split.
+
+    Args:
+        images: Images with their accepted labels.
+        classes: Class names of objects.
+
+    Returns:
+        The files; equal for equal labels.
+
+    Raises:
+        ReviewError: An object has none of the classes, or two images have one stem.
+    """
+    class_numbers(images, classes, first=0)
+    place = {image.path: f"annotations/{PurePosixPath(image.path).stem}.xml" for image in images}
+    one_file_each(images, place, "Pascal VOC")
+    files = {place[image.path]: xml_bytes(_document(image)) for image in images}
+    for split in ("train", "val"):
+        stems = [names.decode(PurePosixPath(image.path).stem) for image in images if image.split == split]
+        # a list of names ends each of them at a blank
+        if listed := [stem for stem in stems if stem.split() == [stem]]:
+            files[f"{split}.txt"] = b"\n".join(listed) + b"\n"
+    return files
+
+
+def _document(image: LabelledImage) -> Element:
+    root = Element("annotation")
+    _text(root, "filename", PurePosixPath(file_name(image.path)).name)
+    size = SubElement(root, "size")
+    for name, number in (("width", image.width_px), ("height", image.height_px), ("depth", 3)):
+        _text(size, name, number)
+    for label in image.objects:
+        if label.box is None:
+            continue
+        node = SubElement(root, "object")
+        for name, text in (("name", label.label), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
+            _text(node, name, text)
+        x0, x1 = whole_pixels(label.box.x0, label.box.x1, image.width_px)
+        y0, y1 = whole_pixels(label.box.y0, label.box.y1, image.height_px)
+        box = SubElement(node, "bndbox")
+        for name, value in zip(_EDGES, (x0, y0, x1, y1), strict=True):
+            _text(box, name, value)
+    return root
+
+
+def _text(parent: Element, name: str, value: str | int) -> None:
+    SubElement(parent, name).text = str(value)
 
 
 def _read_file(

@@ -2,17 +2,24 @@
 
 `images/train/a.jpg` has its labels in `labels/train/a.txt`; class names are in `data.yaml` or `classes.txt`. A line of
 more than five values is a polygon. An image without a file has no truth; an empty file says that there is nothing.
+
+Files written here and read again lack: masks, outlines, keypoints, classes of the whole image, ids of labels and of the
+drafts they came from, more than two decimals of a pixel, and a split that the path of the image does not tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+import yaml
+
 from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.geometry import Box
 from labelop.ids import sha256_hex
+from labelop.ingest.labelled import Files, LabelledImage, class_numbers, one_file_each
 from labelop.ingest.masks import polygons_mask
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
@@ -71,6 +78,41 @@ def read_yolo(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
         if path.startswith(_LABELS) and path != f"{_LABELS}classes.txt"
     ]
     return Annotations(tuple(classes.values()), truths, splits, tuple(faults))
+
+
+def yolo_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
+    """Write labels as one text file per image beside a tree of images, and `data.yaml`.
+
+    Args:
+        images: Images with their accepted labels.
+        classes: Class names of objects, numbered from 0.
+
+    Returns:
+        The files by encoded path, equal for equal labels; an image without objects has an empty file.
+
+    Raises:
+        ReviewError: An object has none of the classes, or two images have one stem in one folder.
+    """
+    numbers = class_numbers(images, classes, first=0)
+    place = {image.path: _label_path(image.path) for image in images}
+    one_file_each(images, place, "YOLO")
+    described = yaml.safe_dump({"names": dict(enumerate(classes))}, allow_unicode=True, sort_keys=True)
+    files = {"data.yaml": described.encode()}
+    for image in images:
+        lines = [_line(numbers[label.label], label.box, image) for label in image.objects if label.box is not None]
+        files[place[image.path]] = "".join(f"{line}\n" for line in lines).encode()
+    return files
+
+
+def _line(number: int, box: Box, image: LabelledImage) -> str:
+    width, height = image.width_px, image.height_px
+    shares = (
+        (box.x0 + box.x1) / 2 / width,
+        (box.y0 + box.y1) / 2 / height,
+        (box.x1 - box.x0) / width,
+        (box.y1 - box.y0) / height,
+    )
+    return " ".join([str(number), *(f"{share:.9f}" for share in shares)])
 
 
 def _labels(data: bytes, classes: Mapping[int, str], image: KnownImage, faults: FaultList) -> tuple[AcceptedLabel, ...]:

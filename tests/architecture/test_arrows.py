@@ -35,7 +35,7 @@ ADAPTERS = {
         "labelop/engines/masks.py",
         "labelop/ingest/masks.py",
     },
-    "statsmodels": {"labelop/effort/calibration.py"},
+    "statsmodels": {f"labelop/effort/{name}.py" for name in ("agreement", "bias", "calibration")},
     "starlette": {"labelop/engines/serve.py"},
     "torch": {
         "labelop/engines/folder.py",

@@ -8,10 +8,11 @@ from pycocotools import mask as coco
 
 import labelop.effort
 from labelop.effort import edit_script, effort_of, human_edit_rate, saving
-from labelop.effort.outlines import boundary_iou, changed_regions, changed_vertices, decode_mask, rim_px
+from labelop.effort.outlines import boundary_iou, changed_regions, changed_vertices, rim_px
 from labelop.effort.parameters import DEFAULTS
 from labelop.effort.points import object_keypoint_similarity, point_changes
 from labelop.geometry import Box
+from labelop.ingest.masks import decode_mask
 from labelop.labels import AcceptedLabel, Keypoint, Prediction
 
 
