@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from labelop import memory
 from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.egress.environment import check_environment
 from labelop.egress.set_up import open_gate
@@ -218,6 +219,8 @@ def open_shard(store: Store, shard: ShardRange, ontology: str, settings: Setting
             opened.originals.close()
         for engine in opened.engines.values():
             engine.close()
+        # a worker does one shard after the other: what this one needed is not what the next one finds taken
+        memory.give_back()
 
 
 def _check_place(settings: Settings, placement: str) -> None:
