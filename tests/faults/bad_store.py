@@ -35,8 +35,13 @@ def run(folder: Path, images: int) -> dict[str, Count]:
         differing = differences(store, quiet.store, ["prelabels"])
     assert not differing, differing
     assert found["lost_count"] == found["doubled_count"] == 0, found
-    found |= {f"{name}_count": drawn.get(name, 0) for name in ("requests", "unavailable", "conflict", "truncated")}
-    assert found["unavailable_count"], "nothing was made worse"
+    found["tables_that_differ_count"] = len(differing)
+    names = ("requests", "conditional", "unavailable", "conflict", "truncated")
+    found |= {
+        f"{name}_requests_count" if name != "requests" else "requests_count": drawn.get(name, 0) for name in names
+    }
+    for name in names[2:]:
+        assert found[f"{name}_requests_count"], f"nothing was {name}"
     return found
 
 

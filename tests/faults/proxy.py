@@ -33,7 +33,7 @@ class Behaviour:
     unavailable_share: float = 0.0
     """Answers 503 instead of passing a request on."""
     conflict_share: float = 0.0
-    """Answers 409 to a write instead of passing it on."""
+    """Answers 409 to a conditional write instead of passing it on; every n-th, so that a small run has some too."""
     truncated_share: float = 0.0
     """Breaks off in the middle of a body that was asked for."""
     watch: Callable[[str, int], None] | None = None
@@ -102,16 +102,18 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Say nothing: a killed client hangs up."""
 
-    def drawn(self, *, is_read: bool) -> tuple[int, str, bool]:
+    def drawn(self, *, is_read: bool, is_conditional: bool) -> tuple[int, str, bool]:
         """Count a request and draw its fate: number of its change, error to answer with, whether to break off."""
         how = self.behaviour
         with self.locked:
-            bad, conflict, broken = (
-                how.draw.random() < share for share in (how.unavailable_share, how.conflict_share, how.truncated_share)
-            )
+            bad, broken = (how.draw.random() < share for share in (how.unavailable_share, how.truncated_share))
             how.counts["requests"] += 1
             how.counts["changes"] += not is_read
-            error = "unavailable" if bad else "conflict" if conflict and not is_read else ""
+            how.counts["conditional"] += is_conditional
+            # there are few of these: every twentieth is 5 % of them in a small run too
+            count = how.counts["conditional"]
+            conflict = is_conditional and int(count * how.conflict_share) > int((count - 1) * how.conflict_share)
+            error = "conflict" if conflict else "unavailable" if bad else ""
             how.counts[error] += bool(error)
             return how.counts["changes"], error, broken
 
@@ -142,7 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         is_read, behaviour = self.command in {"GET", "HEAD"}, self.server.behaviour
-        number, error, broken = self.server.drawn(is_read=is_read)
+        is_conditional = not is_read and any(name.lower() in _CONDITIONS for name in self.headers)
+        number, error, broken = self.server.drawn(is_read=is_read, is_conditional=is_conditional)
         if error:
             self._answer(*_ERRORS[error])
             return

@@ -1,15 +1,23 @@
-"""Keeps what the fault programs counted in `bench/results/faults.json` and prints it: one object per fault."""
+"""Keeps what the fault programs counted in `bench/results/faults.json` and prints it: one object per fault.
+
+Each has the day, the commit and the load it was counted under, so that parts may be run on different days.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-RESULT = Path(__file__).resolve().parents[2] / "bench" / "results" / "faults.json"
+RESULT_SETTING = "LABELOP_FAULTS_RESULT"
+"""Environment variable that names another file, for a small form that is no figure."""
+RESULT = Path(os.environ.get(RESULT_SETTING) or Path(__file__).resolve().parents[2] / "bench/results/faults.json")
 
 Count = int | float | str
 
@@ -31,7 +39,8 @@ def kept(fault: str, done: str) -> Iterator[dict[str, Count]]:
     seconds = round(time.monotonic() - started, 1)
     command = f"python -m {_module()} {' '.join(sys.argv[1:])}".strip()
     found = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    found[fault] = {"done": done, "counts": counts, "seconds": seconds, "command": command}
+    when = {"day": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "load": round(os.getloadavg()[0], 1)}
+    found[fault] = {"done": done, "counts": counts, "seconds": seconds, "command": command, **when}
     RESULT.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
 
 
@@ -39,11 +48,21 @@ def table(found: Mapping[str, Mapping[str, object]]) -> str:
     """Lay the results out for a terminal."""
     lines = []
     for fault, one in sorted(found.items()):
-        lines += [f"{fault} ({one['seconds']} s): {one['done']}"]
+        when = f"{one.get('day')}, {one.get('commit')}, load {one.get('load')}"
+        lines += [f"{fault} ({one['seconds']} s; {when}): {one['done']}"]
         counts = one["counts"]
         assert isinstance(counts, Mapping)
         lines += [f"  {name.replace('_', ' '):<44}{value:>14}" for name, value in counts.items()]
-    return "\n".join(lines) + f"\n\n{RESULT}\n"
+    return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    """Name the commit that was at work, with a plus where files differ from it."""
+    said = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or "unknown"
 
 
 def _module() -> str:

@@ -12,7 +12,6 @@ import os
 import pickle
 import signal
 import sys
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +31,8 @@ from labelop.engines.fixed import FixedEngine
 from labelop.engines.prelabeller import ArmModels, with_engines
 from labelop.errors import UnreadableImageError
 from labelop.ingest import decode as decoding
-from labelop.ingest import originals
-from labelop.ingest.decode import DEFAULT_LIMITS, Frame, Limits
+from labelop.ingest import manifest, originals
+from labelop.ingest.decode import DEFAULT_LIMITS, Frame, ImageFacts, Limits
 from labelop.ingest.decoders import Decoded, Decoders
 from labelop.landing.store import Store, land, open_store, read
 from labelop.object_store import file_options
@@ -81,15 +80,7 @@ def make_world(
         environment: `LABELOP_` settings of the run's processes.
         source: Address where they are put for the run, and by which endpoint; left in the folder when None.
     """
-    drawn = folder / "source"
-    drawn.mkdir(parents=True)
-    found = {}
-    for number in range(images):
-        out = io.BytesIO()
-        pixels = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((32, 24), Image.Resampling.BICUBIC).save(out, format="PNG")
-        (drawn / f"{number:06}.png").write_bytes(out.getvalue())
-        found[ids.sha256_hex(out.getvalue())] = f"{number:06}.png"
+    drawn, found = folder / "source", draw_originals(folder, images)
     os.environ.update(environment)
     store, policy, models = open_store(load_settings()), load_policy(CONFIG / "policy.yaml"), ArmModels(make_card())
     if source:
@@ -110,9 +101,28 @@ def make_world(
     return World(environment, drawn, plan.plan_id, {b.batch_id: b.image_ids for b in plan.batches})
 
 
+def draw_originals(folder: Path, images: int) -> dict[str, str]:
+    """Draw so many pictures into the folder `source`; gives their names by image id."""
+    drawn = folder / "source"
+    drawn.mkdir(parents=True)
+    found = {}
+    for number in range(images):
+        out = io.BytesIO()
+        pixels = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((32, 24), Image.Resampling.BICUBIC).save(out, format="PNG")
+        (drawn / f"{number:06}.png").write_bytes(out.getvalue())
+        found[ids.sha256_hex(out.getvalue())] = f"{number:06}.png"
+    return found
+
+
 def work(world: World, group_images: int) -> None:
     """Do the whole plan as a child run does it, landing whenever that many images are done."""
     os.environ.update({**world.environment, "LABELOP_CONFIG": str(CONFIG)})
+    prelabel(world, group_images)
+
+
+def prelabel(world: World, group_images: int) -> None:
+    """Do the plan with an engine that needs no model, in an environment that is set."""
     models = ArmModels(make_card())
     put(sharding, "arm_models", lambda *_: {"local": models})
     put(sharding, "load_catalog", lambda *_: {"toy-small": models.detector})
@@ -174,24 +184,6 @@ def landed_exactly_once(world: World) -> dict[str, int]:
     }
 
 
-def keep_reading(world: World, seconds: float, until: int) -> dict[str, int]:
-    """Look at the table again and again until a pipe is closed; counts views and what must never be seen."""
-    counts: Counter[str] = Counter({"views_count": 0, "partial_views_count": 0, "shrinking_views_count": 0})
-    before = 0
-    os.set_blocking(until, False)
-    while True:
-        partial, rows = partial_batches(world), sum(rows_by_batch(world)[0].values())
-        counts["views_count"] += 1
-        counts["partial_views_count"] += bool(partial)
-        counts["shrinking_views_count"] += rows < before
-        before = rows
-        try:
-            if os.read(until, 1) == b"":
-                return dict(counts)
-        except BlockingIOError:
-            time.sleep(seconds)
-
-
 def hash_tree(folder: Path) -> str:
     """Hash names, modes, times and bytes of everything below a folder."""
     digest = hashlib.sha256()
@@ -219,6 +211,10 @@ def decode_here() -> None:
         def start(self) -> None:
             """Do nothing."""
 
+        def inspect(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageFacts:
+            """Look at a file here."""
+            return decoding.inspect(data, limits)
+
         def decode_each(
             self, files: Sequence[tuple[bytes, Frame | None]], limits: Limits = DEFAULT_LIMITS
         ) -> list[Decoded | UnreadableImageError]:
@@ -227,6 +223,7 @@ def decode_here() -> None:
 
     put(originals, "decoders", Here)
     put(batching, "decoders", Here)
+    put(manifest, "decoders", Here)
 
 
 def put(module: ModuleType, name: str, value: object) -> None:
