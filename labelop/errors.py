@@ -13,7 +13,8 @@ LabelopError                       hint, context, retryable = False
   LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError, SealedDataError,
                                    StoreUnavailableError (retryable)
   ReviewError                      ReviewFormatError, ReviewRecordError
-  AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError
+  AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, PilotError,
+                                   EmptyArmError
   RoleError                        somebody asked for what their role does not allow
   SiteError                        PublishedError, OutboxFullError (retryable), HeadOfficeUnavailableError (retryable)
   RunFailedError                   a run ended without doing all of its work
@@ -285,6 +286,14 @@ class MissingPriceError(AnalysisError):
     """The price book has no price for something that was used."""
 
     tellable = True
+
+
+class PilotError(AnalysisError):
+    """A pilot cannot be planned or compared as it was asked for."""
+
+
+class EmptyArmError(AnalysisError):
+    """An arm of a comparison has nothing to compare."""
 
 
 class RoleError(LabelopError):

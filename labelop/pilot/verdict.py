@@ -1,0 +1,236 @@
+"""What a pilot proves: superior, equivalent or inconclusive, with the interval and what would settle it.
+
+Wins are declared by interval and by permutation together, never by a mean. Knows statistics, no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from labelop.effort.estimates import RESAMPLES, Estimate
+from labelop.errors import EmptyArmError
+from labelop.pilot.design import BLIND
+from labelop.pilot.protocol import Protocol
+from labelop.pilot.statistics import Contrast, Timed, apart, by_reviewer, contrast, holm
+
+Word = Literal["superior", "equivalent", "inconclusive", "running"]
+
+FEW_REVIEWERS = 6
+"""Below this many reviewers effects are told for each of them, and nothing is claimed of reviewers in general."""
+
+MOST_MISSING = 0.2
+"""Share of planned pairs of reviews that may be missing at a verdict: what is missing is seldom missing by chance."""
+
+_LOOK_LEVELS = (0.005158, 0.048042)  # O'Brien-Fleming, z = 2.797 at half and 1.977 at the end, for alpha 0.05
+_ALPHA = 0.05
+_HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a pilot says about one arm against the reference."""
+
+    contrast: Contrast
+    """The figures."""
+    ratio: Estimate
+    """Seconds under the arm / under the reference, with the interval of the level in force."""
+    p_holm: float | None
+    """p of no difference, adjusted for several arms."""
+    p_equal: float | None
+    """p of equivalence within the margin."""
+    verdict: Word
+    """superior (see `winner`), equivalent, inconclusive, or running before a look is due."""
+    winner: str | None
+    """The arm that takes less time, of a superior one."""
+    images_to_settle: int | None
+    """Images in all that would settle it; None where it is settled or nothing is known."""
+    by_reviewer: Mapping[str, Estimate]
+    """The ratio for each reviewer, where they are few."""
+    said: str
+    """The sentence a person reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Why a pilot has to stop now."""
+
+    rule: str
+    """catch | policy | saving."""
+    said: str
+    """One sentence."""
+
+
+def judge(
+    protocol: Protocol,
+    reviews: Sequence[Timed],
+    weights: Mapping[str, float],
+    *,
+    exploratory: bool = False,
+    resamples: int = RESAMPLES,
+) -> list[Finding]:
+    """Judge every arm with drafts against the reference.
+
+    Args:
+        protocol: What was declared.
+        reviews: Approved reviews with measured seconds.
+        weights: Share of all candidates by stratum.
+        exploratory: Whether the protocol was changed after the first review; then nothing is concluded.
+        resamples: Draws of permutation and bootstrap.
+
+    Returns:
+        One finding for each arm that is neither the reference nor blind.
+
+    Raises:
+        EmptyArmError: An arm has no review at all.
+        PilotError: Somebody reviewed an image twice.
+    """
+    reviewed = {one.arm for one in reviews}
+    if empty := [arm for arm in protocol.arms if arm not in reviewed]:
+        raise EmptyArmError(
+            f"Pilot {protocol.name} has no measured review under {', '.join(empty)}; "
+            f"expected {protocol.images_count} images under each arm.",
+            hint="`labelop pilot status` lists what is missing; a review without a measured time does not count.",
+        )
+    others = [arm for arm in protocol.arms if arm not in {protocol.reference, BLIND}]
+    made = [
+        contrast(reviews, arm, protocol.reference, weights, seed=protocol.seed, resamples=resamples) for arm in others
+    ]
+    known = [one for one in made if one.p_value is not None]
+    adjusted = dict(zip((one.arm for one in known), holm([one.p_value or 0.0 for one in known]), strict=True))
+    return [_finding(protocol, one, adjusted.get(one.arm), reviews, exploratory=exploratory) for one in made]
+
+
+def savings(
+    protocol: Protocol, reviews: Sequence[Timed], weights: Mapping[str, float], *, resamples: int = RESAMPLES
+) -> dict[str, Estimate]:
+    """Compare each arm with the blind one: 1 - mean seconds of the arm / mean seconds without a draft.
+
+    Returns:
+        Saving by arm with its interval; negative where drafts cost time. Empty without a blind arm.
+    """
+    if BLIND not in protocol.arms:
+        return {}
+    found = {}
+    for arm in protocol.arms:
+        if arm != BLIND:
+            paired = contrast(reviews, arm, BLIND, weights, seed=protocol.seed, resamples=resamples)
+            ratio = (
+                paired.mean_ratio
+                if paired.images_count
+                else apart(reviews, arm, BLIND, seed=protocol.seed, resamples=resamples)
+            )
+            low, high = (None if end is None else 1 - end for end in (ratio.high, ratio.low))
+            found[arm] = Estimate(None if ratio.value is None else 1 - ratio.value, low, high, ratio.count)
+    return found
+
+
+def harms(
+    protocol: Protocol,
+    savings_of: Mapping[str, Estimate],
+    catches: Mapping[str, Estimate],
+    breaches: Sequence[str],
+) -> list[Harm]:
+    """Say why a pilot must stop before its end.
+
+    Args:
+        protocol: What was declared.
+        savings_of: Saving against the blind arm, by arm.
+        catches: Share of seeded errors each reviewer caught.
+        breaches: Sentences about broken policy.
+
+    Returns:
+        Reasons; empty when it may go on. Rules: `measures.md` section 3.
+    """
+    found = [Harm("policy", one) for one in breaches]
+    failing = [
+        name for name, one in sorted(catches.items()) if one.high is not None and one.high < protocol.catch_target
+    ]
+    if catches and 2 * len(failing) >= len(catches):
+        told = (
+            f"{len(failing)} of {len(catches)} reviewers catch less than {protocol.catch_target:.0%} of seeded errors"
+        )
+        found.append(Harm("catch", f"{told}: drafts are waved through."))
+    for arm, one in sorted(savings_of.items()):
+        if one.high is not None and one.high < 0:
+            found.append(
+                Harm("saving", f"Drafts of {arm} cost reviewers time: saving {one.value:.1%} at most {one.high:.1%}.")
+            )
+    return found
+
+
+def level_now(protocol: Protocol, done_share: float) -> float | None:
+    """Give the level at which a look may decide; None before one is due."""
+    if protocol.looks == 1:
+        return protocol.alpha if done_share >= 1 - MOST_MISSING else None
+    if done_share < _HALF:
+        return None
+    return _LOOK_LEVELS[done_share >= 1 - MOST_MISSING] * protocol.alpha / _ALPHA
+
+
+def _finding(
+    protocol: Protocol, made: Contrast, p_holm: float | None, reviews: Sequence[Timed], *, exploratory: bool
+) -> Finding:
+    level = level_now(protocol, made.images_count / protocol.pairs_count)
+    ratio = made.interval(1 - (level or protocol.alpha))
+    p_equal = made.p_equal(protocol.time_margin)
+    judged = _word(protocol, made, p_holm, p_equal, level)
+    word, winner, more = judged
+    few = made.reviewers_count < FEW_REVIEWERS
+    return Finding(
+        contrast=made,
+        ratio=ratio,
+        p_holm=p_holm,
+        p_equal=p_equal,
+        verdict=word,
+        winner=winner,
+        images_to_settle=more,
+        by_reviewer=by_reviewer(reviews, made.arm, made.reference) if few else {},
+        said=_said(protocol, made, ratio, judged, exploratory=exploratory),
+    )
+
+
+def _word(
+    protocol: Protocol, made: Contrast, p_holm: float | None, p_equal: float | None, level: float | None
+) -> tuple[Word, str | None, int | None]:
+    if made.reason or p_holm is None or p_equal is None or made.p_permutation is None:
+        return "inconclusive", None, None
+    if level is None:
+        return "running", None, None
+    if p_equal < level:
+        return "equivalent", None, None
+    if p_holm < level and made.p_permutation < level:
+        return "superior", made.arm if made.log_ratio < 0 else made.reference, None
+    advised = made.images_to_settle(protocol.time_margin, alpha=protocol.alpha, power=protocol.power)
+    return "inconclusive", None, advised
+
+
+def _said(
+    protocol: Protocol,
+    made: Contrast,
+    ratio: Estimate,
+    judged: tuple[Word, str | None, int | None],
+    *,
+    exploratory: bool,
+) -> str:
+    word, winner, more = judged
+    if made.reason:
+        return f"{made.arm} and {made.reference} cannot be compared: {made.reason}."
+    other = made.reference if winner != made.reference else made.arm
+    figures = (
+        f"reviews of {made.arm} drafts take {ratio.value:.2f} times as long as those of {made.reference} drafts "
+        f"({ratio.low:.2f} to {ratio.high:.2f}, {made.images_count} images, {made.reviewers_count} reviewers)"
+    )
+    told = {
+        "superior": f"{winner} is superior to {other}",
+        "equivalent": f"{made.arm} and {made.reference} are equivalent within {protocol.time_margin:.0%}",
+        "inconclusive": f"Between {made.arm} and {made.reference} it is open",
+        "running": f"The pilot is running: {made.images_count} of {protocol.images_count} images have both reviews",
+    }[word]
+    said = f"{told[0].upper()}{told[1:]}: {figures}."
+    if word == "inconclusive" and more is not None:
+        said += f" About {max(1, more - made.images_count)} more images would settle it."
+    if exploratory:
+        said += " Exploratory only: the protocol was made or changed after the first review."
+    return said
