@@ -198,7 +198,9 @@ def contrast(
         freedom=float(fit.df_resid),
         p_value=float(fit.pvalues[0]),
         p_permutation=_permuted(gap, speeds, weight, resamples, draw),
-        bootstrap=_interval(np.exp(_refitted(gap, design, weight, drawn)), math.exp(float(fit.params[0])), len(images)),
+        bootstrap=interval_of(
+            np.exp(_refitted(gap, design, weight, drawn)), math.exp(float(fit.params[0])), len(images)
+        ),
         mean_ratio=_mean_ratio(seconds, weight, drawn),
     )
 
@@ -210,43 +212,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 - slow to import
 
     return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
-
-
-def by_reviewer(reviews: Sequence[Timed], arm: str, reference: str) -> dict[str, Estimate]:
-    """Compare the arms within each reviewer, on different images: what can be said where reviewers are few.
-
-    Returns:
-        Ratio of geometric mean seconds, arm / reference, with Welch's interval; null below two reviews a side.
-    """
-    found = {}
-    for name in sorted({one.reviewer for one in reviews}):
-        sides = [
-            np.log(sorted(one.seconds for one in reviews if one.reviewer == name and one.arm == side))
-            for side in (arm, reference)
-        ]
-        count = min(map(len, sides))
-        if count < 2 or all(np.ptp(side) == 0 for side in sides):  # noqa: PLR2004 - a spread needs two
-            found[name] = Estimate(None, None, None, count)
-            continue
-        interval = stats.ttest_ind(*sides, equal_var=False).confidence_interval(CONFIDENCE)
-        gap = float(sides[0].mean() - sides[1].mean())
-        found[name] = Estimate(math.exp(gap), math.exp(float(interval.low)), math.exp(float(interval.high)), count)
-    return found
-
-
-def apart(reviews: Sequence[Timed], arm: str, reference: str, *, seed: int, resamples: int = RESAMPLES) -> Estimate:
-    """Relate mean seconds of two arms that reviewed different images: a wider interval than that of pairs.
-
-    Returns:
-        Arm / reference, with the percentile interval over the images of each; null with fewer than two a side.
-    """
-    sides = [np.array(sorted(one.seconds for one in reviews if one.arm == name)) for name in (arm, reference)]
-    count = min(map(len, sides))
-    if count < 2:  # noqa: PLR2004 - a spread needs two
-        return replace(UNKNOWN, count=count)
-    draw = np.random.default_rng(seed)
-    drawn = [side[draw.integers(0, len(side), (resamples, len(side)))].mean(axis=1) for side in sides]
-    return _interval(drawn[0] / drawn[1], float(sides[0].mean() / sides[1].mean()), count)
 
 
 def _speeds(pairs: Sequence[tuple[Timed, Timed]], names: Sequence[str]) -> _Real:
@@ -300,9 +265,10 @@ def _refitted(gap: _Real, design: _Real, weight: _Real, drawn: _Real) -> _Real:
 def _mean_ratio(seconds: _Real, weight: _Real, drawn: _Real) -> Estimate:
     totals = (drawn * weight) @ seconds
     whole = weight @ seconds
-    return _interval(totals[:, 0] / totals[:, 1], float(whole[0] / whole[1]), len(seconds))
+    return interval_of(totals[:, 0] / totals[:, 1], float(whole[0] / whole[1]), len(seconds))
 
 
-def _interval(drawn: _Real, value: float, count: int) -> Estimate:
+def interval_of(drawn: _Real, value: float, count: int) -> Estimate:
+    """Give a figure its percentile interval over draws."""
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
     return Estimate(value, low, high, count)

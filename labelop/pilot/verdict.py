@@ -13,7 +13,8 @@ from labelop.effort.estimates import RESAMPLES, Estimate
 from labelop.errors import EmptyArmError
 from labelop.pilot.design import BLIND
 from labelop.pilot.protocol import Protocol
-from labelop.pilot.statistics import Contrast, Timed, apart, by_reviewer, contrast, holm
+from labelop.pilot.sides import apart, by_reviewer
+from labelop.pilot.statistics import Contrast, Timed, contrast, holm
 
 Word = Literal["superior", "equivalent", "inconclusive", "running"]
 

@@ -11,7 +11,8 @@ from scipy import stats
 
 from labelop.effort.estimates import Estimate, ratio
 from labelop.errors import EmptyArmError, PilotError
-from labelop.pilot.statistics import Timed, by_reviewer, contrast, holm
+from labelop.pilot.sides import by_reviewer
+from labelop.pilot.statistics import Timed, contrast, holm
 from labelop.pilot.verdict import Finding, harms, judge, level_now, savings
 from tests.unit.pilot.pilots import ARMS, EVEN, plan, protocol, reviewed
 
