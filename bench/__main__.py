@@ -102,11 +102,12 @@ def _one(options: argparse.Namespace, target: Path) -> NoReturn:
     host = machine() | (facts() if options.device == "cuda" else {})
     print(f"{options.table}:", file=sys.stderr, flush=True)
     started = time.perf_counter()
-    made = dict(_makers(options))[options.table]()
+    makers = dict(_makers(options))
+    made = makers[options.table]()
     seconds = time.perf_counter() - started
     taken = {"command": command, "machine": host, "commit": _commit(), "seconds": round(seconds, 1)}
     table = dataclasses.replace(made, taken=taken)
-    _write(target, to_json(merged(_kept(target), [table])))
+    _write(target, to_json(merged(_kept(target), [table], list(makers))))
     _write(target.with_name(f"{target.stem}-{table.name}.svg"), plot(table))
     print(f"\n## {table.title} ({seconds:.0f} s)\n\n{to_markdown(table)}", flush=True)
     sys.stderr.flush()

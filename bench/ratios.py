@@ -162,10 +162,14 @@ def wanted(known: Sequence[str], only: Sequence[str]) -> list[str]:
     return [name for name in known if not only or name.startswith(tuple(only))]
 
 
-def merged(before: Sequence[Table], fresh: Sequence[Table]) -> list[Table]:
-    """Put fresh tables over those of the same name; the order of before stays, new ones follow."""
+def merged(before: Sequence[Table], fresh: Sequence[Table], order: Sequence[str]) -> list[Table]:
+    """Put fresh tables over those of the same name.
+
+    Returns:
+        Tables as `order` names them; those it does not know follow.
+    """
     found = {table.name: table for table in before} | {table.name: table for table in fresh}
-    return list(found.values())
+    return [found[name] for name in dict.fromkeys([*order, *found]) if name in found]
 
 
 def explained(table: Table, stages: Mapping[str, float], threads: int) -> Table:

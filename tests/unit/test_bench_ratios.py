@@ -93,11 +93,12 @@ def test_json_holds_rounds_medians_ratios_and_verdicts() -> None:
 
 
 def test_a_table_measured_anew_takes_the_place_of_the_old_one() -> None:
-    """A run of a part keeps the other tables of the file, in their order."""
+    """A run of a part keeps the other tables of the file, and all stand in the order of the bench."""
     old, other = make_table(), dataclasses.replace(make_table(), name="other")
-    fresh = make_table(ours=(1.0, 1.0, 1.0))
-    assert merged([old, other], [fresh]) == [fresh, other]
-    assert merged([other], [fresh]) == [other, fresh]
+    fresh, order = make_table(ours=(1.0, 1.0, 1.0)), [make_table().name, "other"]
+    assert merged([other, old], [fresh], order) == [fresh, other]
+    assert merged([other], [fresh], order) == [fresh, other]
+    assert merged([other], [fresh], []) == [other, fresh]
 
 
 def test_a_missed_target_has_its_reason_beside_it() -> None:
