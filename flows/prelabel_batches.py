@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,11 +12,11 @@ from prefect import flow
 from labelop import progress
 from labelop.egress.environment import ONPREM
 from labelop.errors import ConfigurationError, LabelopError, kept_first
-from labelop.landing.expectations import GateResult, require, write_data_docs
+from labelop.landing.expectations import GateResult, check_prelabels, require, write_data_docs
 from labelop.landing.store import Store, open_store
 from labelop.prelabel.batch import BatchResult
 from labelop.prelabel.behind import Behind
-from labelop.prelabel.plan import pending
+from labelop.prelabel.plan import PlannedBatch, pending
 from labelop.prelabel.ranges import ShardRange
 from labelop.prelabel.shard import OpenShard, open_shard
 from labelop.recovery import CancelWatch
@@ -23,9 +24,12 @@ from labelop.sensitivity.clearance import cloud_groups
 from labelop.settings import load_settings
 from labelop.slots import held
 from tasks.artifacts import progress_shown
-from tasks.prelabel import check_prelabels, land_batches, run_batch
+from tasks.binding import is_orchestrated
+from tasks.prelabel import land_batches, run_batch, run_batches
 from tasks.told import telling_safely
 
+_STEP_SECONDS = 5.0
+"""How long a step works at least: what the orchestrator does for each costs it about 30 ms of the processor."""
 _PAGES = 8
 """Groups that passed of which the data docs have pages: the newest. What was refused has its page in any case."""
 
@@ -68,25 +72,16 @@ def prelabel_batches(
     cap = settings.gpu_slots if placement == ONPREM else 0
     slot = held(settings.gpu_slots_folder, cap, run_id, while_waiting=watch.look)
     with progress_shown(), slot, open_shard(tables, wanted, ontology, settings, run_id) as shard:
-        todo = pending(tables, shard.batches)
-        shard.todo = tuple(todo)
+        todo = deque(pending(tables, shard.batches))
         stage = f"prelabel {shard.context.plan.dataset} ({placement})"
         end = _End(tables, shard, stage, sum(len(b.image_ids) for b in todo))
         progress.report(stage, 0, end.images_count)
         behind = Behind(end.take, lambda result: len(result.batch.image_ids))
         try:
             with behind:
-                for batch in todo:
-                    watch.look()
-                    try:
-                        result = run_batch(shard, batch)
-                    except ConfigurationError:
-                        raise
-                    except LabelopError as error:
-                        # one batch's trouble may not cost the others their turn; the shard still ends as failed
-                        end.failed.append(error)
-                        continue
-                    behind.add(result)
+                while todo:
+                    for batch, error in run_batches(shard, _STEP_SECONDS, todo, behind.add, watch.look):
+                        _once_more(shard, batch, error, behind, end)
         except BaseException as error:
             # the store took no more; what was done meanwhile was paid for all the same
             with kept_first(error, "Booking what could not land"):
@@ -101,6 +96,23 @@ def prelabel_batches(
                 write_data_docs(results, docs)
         if end.failed:
             raise end.failed[0]
+
+
+def _once_more(
+    shard: OpenShard, batch: PlannedBatch, error: LabelopError, behind: Behind[BatchResult], end: _End
+) -> None:
+    """Try a failed batch again as a step of its own, where steps are tried again and a retry can help."""
+    if not (error.retryable and is_orchestrated()):
+        end.failed.append(error)  # the shard goes on, and still ends as failed
+        return
+    try:
+        result = run_batch(shard, batch)
+    except ConfigurationError:
+        raise
+    except LabelopError as again:
+        end.failed.append(again)
+    else:
+        behind.add(result)
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run as a task when a flow run is active, else as the plain function."""
-        if FlowRunContext.get() is None:
+        if not is_orchestrated():
             return self.fn(*args, **kwargs)
         # an engine looks through all collections and dataclasses it is given for futures, and a shard holds every
         # image of a dataset; it does not look into a call
@@ -56,6 +56,11 @@ class Step(Generic[P, R]):
 def step(fn: Callable[P, R], *, name: str, retries: int = 0) -> Step[P, R]:
     """Bind a function; see `Step`."""
     return Step(fn, name=name, retries=retries)
+
+
+def is_orchestrated() -> bool:
+    """Say whether steps called here are tasks of a flow run."""
+    return FlowRunContext.get() is not None
 
 
 def _called(call: Callable[[], R]) -> R:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from labelop.catalog.cards import ModelCard, load_catalog
 from labelop.egress.environment import check_environment
 from labelop.egress.set_up import open_gate
 from labelop.engines.prelabeller import ArmModels, Prelabeller, open_cloud, open_local
-from labelop.errors import CatalogError, PlacementForbiddenError, SettingsError
+from labelop.errors import CatalogError, ConfigurationError, LabelopError, PlacementForbiddenError, SettingsError
 from labelop.landing.store import Store, land_many
 from labelop.prelabel.assign import ONPREM
 from labelop.prelabel.batch import BatchContext, BatchResult, Originals, image_refs, open_originals, run_batch
@@ -123,21 +124,60 @@ class OpenShard:
     """Prelabellers by arm and role."""
     ready: set[tuple[str, str]] = field(default_factory=set)
     """Those of them whose models can answer."""
-    todo: tuple[PlannedBatch, ...] = ()
-    """Batches that will be run, in order, so that the next one's originals are read while this one lands."""
     originals: Originals | None = None
     """Reads originals ahead; opened with the first batch."""
 
-    def run(self, batch: PlannedBatch) -> BatchResult:
+    def run_for(
+        self,
+        seconds: float,
+        waiting: deque[PlannedBatch],
+        take: Callable[[BatchResult], None],
+        look: Callable[[], None],
+    ) -> list[tuple[PlannedBatch, LabelopError]]:
+        """Prelabel batches until some seconds are over, at least one: a step long enough to be worth being watched.
+
+        Args:
+            seconds: For how long.
+            waiting: Batches in order; those that were tried are taken out.
+            take: Gets each result as it is there.
+            look: Called before each batch; ends the step by raising.
+
+        Returns:
+            Batches that failed, with why.
+
+        Raises:
+            ConfigurationError: A card or setting is wrong, for this batch as for all others.
+        """
+        ends_at = time.monotonic() + seconds
+        failed: list[tuple[PlannedBatch, LabelopError]] = []
+        while waiting:
+            look()
+            batch = waiting.popleft()
+            try:
+                result = self.run(batch, waiting[0] if waiting else None)
+            except ConfigurationError:
+                raise
+            except LabelopError as error:
+                # one batch's trouble may not cost the others their turn
+                failed.append((batch, error))
+            else:
+                take(result)
+            if time.monotonic() >= ends_at:
+                break
+        return failed
+
+    def run(self, batch: PlannedBatch, following: PlannedBatch | None = None) -> BatchResult:
         """Prelabel one batch with the models of its arm; see `run_batch`. A failed attempt is booked before it ends.
 
         An attempt begins when its models can answer: a server that is not there costs nothing.
+
+        Args:
+            batch: What to do.
+            following: What comes next: its originals are read while this one lands.
         """
         prelabeller, cold_start_seconds = self._ready(batch)
         if self.originals is None:
             self.originals = open_originals(self.context)
-        later = iter(self.todo)
-        following = next(later, None) if any(one.batch_id == batch.batch_id for one in later) else None
         return run_batch(
             self.context,
             batch,

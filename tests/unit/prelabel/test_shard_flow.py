@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.prelabel_batches import prelabel_batches
+from flows import prelabel_batches as shard_flow
 from labelop.engines.prelabeller import ArmModels
 from labelop.errors import CatalogError, EngineUnavailableError, ExpectationsFailedError, LandingError
+from labelop.landing.expectations import check_prelabels
 from labelop.landing.store import land_many, read_rows
 from labelop.prelabel import batch as batching
 from labelop.prelabel import behind
 from labelop.prelabel import shard as sharding
 from labelop.prelabel.plan import Plan
-from tasks import prelabel as steps
+from tasks.prelabel import run_batches
 from tests.unit.prelabel.conftest import CONFIG, make_card
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def work(house: House, monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
     monkeypatch.setattr(sharding, "arm_models", lambda *_: house.arms)
     monkeypatch.setattr(sharding, "load_catalog", lambda _: {"toy-small": make_card()})
     monkeypatch.setenv("LABELOP_CONFIG", str(CONFIG))
-    prelabel_batches.fn(plan.plan_id, "onprem", 0, len(plan.batches) - 1, "toys", house.store.root, "run-1")
+    shard_flow.prelabel_batches.fn(plan.plan_id, "onprem", 0, len(plan.batches) - 1, "toys", house.store.root, "run-1")
 
 
 def failing_at(house: House, monkeypatch: pytest.MonkeyPatch, image_id: str, error: BaseException) -> None:
@@ -74,6 +76,48 @@ def test_one_failed_batch_does_not_stop_the_others(house: House, monkeypatch: py
     landed = {row["batch_id"] for row in read_rows(house.store, "prelabels")}
     assert landed == {plan.batches[0].batch_id, plan.batches[2].batch_id}
     assert booked(house) == ["failed", "finished", "finished"]
+
+
+def test_a_step_ends_when_its_time_is_over_and_the_next_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step without time takes one batch, so three batches are three steps and all land."""
+    house.fill()
+    plan = house.plan()
+    monkeypatch.setattr(sharding, "open_local", lambda *_: house.prelabeller())
+    monkeypatch.setattr(shard_flow, "_STEP_SECONDS", 0.0)
+    steps: list[int] = []
+
+    def counted(*given: Any) -> Any:
+        steps.append(len(given[2]))
+        return run_batches(*given)
+
+    monkeypatch.setattr(shard_flow, "run_batches", counted)
+    work(house, monkeypatch, plan)
+    assert steps == [3, 2, 1]
+    assert {row["batch_id"] for row in read_rows(house.store, "prelabels")} == {b.batch_id for b in plan.batches}
+
+
+@pytest.mark.parametrize(("orchestrated", "outcomes"), [(True, ["failed", "finished"]), (False, ["failed"])])
+def test_what_may_pass_is_tried_again_where_steps_are_tasks(
+    house: House, monkeypatch: pytest.MonkeyPatch, orchestrated: bool, outcomes: list[str]
+) -> None:
+    """A batch whose engine was away once lands at the second try; embedded the next night does that."""
+    house.fill()
+    plan = house.plan(batch_images=5)
+    prelabeller, asked = house.prelabeller(), []
+    answer = prelabeller.prelabel
+
+    def prelabel(items: Any) -> Any:
+        asked.append(items)
+        if len(asked) == 1:
+            raise EngineUnavailableError("no answer")
+        return answer(items)
+
+    prelabeller.prelabel = prelabel  # type: ignore[method-assign]
+    monkeypatch.setattr(sharding, "open_local", lambda *_: prelabeller)
+    monkeypatch.setattr(shard_flow, "is_orchestrated", lambda: orchestrated)
+    with contextlib.nullcontext() if orchestrated else pytest.raises(EngineUnavailableError):
+        work(house, monkeypatch, plan)
+    assert booked(house) == outcomes
 
 
 def test_a_wrong_configuration_stops_the_shard(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,14 +166,13 @@ def test_of_batches_checked_together_only_the_refused_one_is_missing(
     house.fill()
     plan = house.plan()
     monkeypatch.setattr(sharding, "open_local", lambda *_: house.prelabeller())
-    known = steps.check_prelabels.fn
     spoilt = plan.batches[1].batch_id
 
     def check(prelabels: Any, **given: Any) -> Any:
         planned = {key: ids for key, ids in given.pop("batch_image_ids").items() if key != spoilt}
-        return known(prelabels, batch_image_ids=planned, **given)
+        return check_prelabels(prelabels, batch_image_ids=planned, **given)
 
-    monkeypatch.setattr(steps.check_prelabels, "fn", check)
+    monkeypatch.setattr(shard_flow, "check_prelabels", check)
     with pytest.raises(ExpectationsFailedError, match="planned"):
         work(house, monkeypatch, plan)
     landed = {row["batch_id"] for row in read_rows(house.store, "prelabels")}
@@ -198,14 +241,13 @@ def test_of_a_group_that_breaks_apart_every_attempt_is_booked(house: House, monk
     house.fill()
     plan = house.plan(batch_images=1)
     monkeypatch.setattr(sharding, "open_local", lambda *_: house.prelabeller())
-    known = steps.check_prelabels.fn
     spoilt = plan.batches[0].batch_id
 
     def check(prelabels: Any, **given: Any) -> Any:
         planned = {key: ids for key, ids in given.pop("batch_image_ids").items() if key != spoilt}
-        return known(prelabels, batch_image_ids=planned, **given)
+        return check_prelabels(prelabels, batch_image_ids=planned, **given)
 
-    monkeypatch.setattr(steps.check_prelabels, "fn", check)
+    monkeypatch.setattr(shard_flow, "check_prelabels", check)
     _breaks_landing(monkeypatch, plan.batches[2].batch_id)
     with pytest.raises(LandingError, match="the disk is full") as caught:
         work(house, monkeypatch, plan)
