@@ -92,7 +92,7 @@ def judge(
         raise EmptyArmError(
             f"Pilot {protocol.name} has no measured review under {', '.join(empty)}; "
             f"expected {protocol.images_count} images under each arm.",
-            hint="`labelop pilot status` lists what is missing; a review without a measured time does not count.",
+            hint="A review without a measured time does not count.",
         )
     others = [arm for arm in protocol.arms if arm not in {protocol.reference, BLIND}]
     made = [

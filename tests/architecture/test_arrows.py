@@ -35,7 +35,10 @@ ADAPTERS = {
         "labelop/engines/masks.py",
         "labelop/ingest/masks.py",
     },
-    "statsmodels": {f"labelop/effort/{name}.py" for name in ("agreement", "bias", "calibration")},
+    "statsmodels": {
+        *(f"labelop/effort/{name}.py" for name in ("agreement", "bias", "calibration")),
+        "labelop/pilot/statistics.py",
+    },
     "starlette": {"labelop/engines/serve.py"},
     "torch": {
         "labelop/engines/folder.py",
