@@ -349,6 +349,7 @@ _ALL = (
         ("vertices_count", _COUNT),
         ("points_count", _COUNT),
         ("model_seconds", _REAL),  # of this operation
+        ("scratch_seconds", _REAL),  # of making the accepted label without a draft
         ("lineage", _BOOL),
         ("redrawn", _BOOL),
         ("parameter_set", _TEXT),

@@ -69,7 +69,7 @@ def ratio(
         least_below: Least denominator; 0 leaves the ratio undefined where nothing is below.
         seed: Of the draws.
         confidence: Share of intervals that hold the truth.
-        resamples: Draws.
+        resamples: Draws; 0 linearises whatever the number of images, as the view `v_arm_effort` does.
 
     Raises:
         ValueError: The two are not about the same images.
@@ -84,7 +84,7 @@ def ratio(
     if count == 1:
         return Estimate(value, None, None, 1)
     tail = (1 - confidence) / 2
-    if count > _MOST_DRAWN:
+    if count > _MOST_DRAWN or not resamples:
         spread = float(np.sqrt(count / (count - 1) * ((top - value * bottom) ** 2).sum())) / total
         half = float(stats.norm.isf(tail)) * spread
         return Estimate(value, value - half, value + half, count)

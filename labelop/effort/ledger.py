@@ -10,10 +10,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from labelop.effort.changes import Size
 from labelop.effort.parameters import DEFAULTS, EffortParameters
-from labelop.effort.script import Edit, edit_script
+from labelop.effort.script import Edit, add_seconds, edit_script
 from labelop.ids import digest_of, row_id
-from labelop.labels import Prediction
+from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.store import Store, land, read, read_rows
 from labelop.review.rows import label_of, landed_values, prediction_of
 
@@ -43,8 +44,8 @@ def land_edits(store: Store, run_id: str, *, dataset: str | None = None, params:
     reviews = [row for row in read_rows(store, "reviews", filters=wanted) if row["review_id"] not in done]
     if not reviews:
         return 0
-    drafts = _drafts(store, {row["batch_id"] for row in reviews})
-    rows = edit_rows(reviews, drafts, run_id, params)
+    drafts, sizes = _drafts(store, {row["batch_id"] for row in reviews})
+    rows = edit_rows(reviews, drafts, run_id, params, sizes=sizes)
     if not rows:  # nothing proposed and nothing accepted: a review without any edit
         return 0
     key = digest_of([params.parameter_set, sorted({row["review_id"] for row in rows})])
@@ -56,6 +57,8 @@ def edit_rows(
     drafts: Mapping[tuple[str, str], Sequence[Prediction]],
     run_id: str,
     params: EffortParameters = DEFAULTS,
+    *,
+    sizes: Mapping[tuple[str, str], Size] | None = None,
 ) -> list[dict[str, Any]]:
     """Write the rows of `edits` for these reviews, in review and edit order.
 
@@ -64,35 +67,49 @@ def edit_rows(
         drafts: Predictions by batch id and image id; a review whose prelabel is missing is left out.
         run_id: Run that computes them.
         params: Thresholds and seconds.
+        sizes: Width and height of the upright images under the same keys; without one masks are not compared.
     """
     rows: list[dict[str, Any]] = []
     for review in sorted(reviews, key=lambda row: str(row["review_id"])):
-        predictions = drafts.get((review["batch_id"], review["image_id"]))
+        key = (review["batch_id"], review["image_id"])
+        predictions = drafts.get(key)
         if predictions is None:
             continue
         labels = [label_of(value) for value in review["labels"]]
         lineage = True if review.get("tool") in LINEAGE_TOOLS else None
-        script = edit_script(predictions, labels, lineage=lineage, params=params)
-        rows += [_edit_row(review, edit, run_id, params) for edit in script]
+        size = (sizes or {}).get(key) if _outlined(predictions, labels) else None
+        script = edit_script(predictions, labels, lineage=lineage, outline_size=size, params=params)
+        for edit in script:
+            scratch = add_seconds(edit.accepted, params, size) if edit.accepted else None
+            rows.append(_edit_row(review, edit, scratch, params) | landed_values(run_id))
     return rows
 
 
-def _drafts(store: Store, batch_ids: set[str]) -> dict[tuple[str, str], list[Prediction]]:
+def _outlined(predictions: Sequence[Prediction], labels: Sequence[AcceptedLabel]) -> bool:
+    """Tell whether outlines were corrected: a mask that no model made; else masks stand while their boxes do."""
+    drawn = {prediction.mask_rle for prediction in predictions}
+    return any(label.mask_rle and label.mask_rle not in drawn for label in labels)
+
+
+def _drafts(
+    store: Store, batch_ids: set[str]
+) -> tuple[dict[tuple[str, str], list[Prediction]], dict[tuple[str, str], Size]]:
+    """Read the drafts of some batches and the sizes of their images, both by batch id and image id."""
     found = read_rows(
         store,
         "prelabels",
-        columns=["batch_id", "image_id", "predictions"],
+        columns=["batch_id", "image_id", "width_px", "height_px", "predictions"],
         filters=pc.field("batch_id").isin(sorted(batch_ids)),
     )
-    return {
-        (row["batch_id"], row["image_id"]): [
-            prediction_of(value) for value in row["predictions"] or [] if value["draft"]
-        ]
-        for row in found
-    }
+    keys = [(row["batch_id"], row["image_id"]) for row in found]
+    drafts = [[prediction_of(value) for value in row["predictions"] or [] if value["draft"]] for row in found]
+    sizes = [(row["width_px"], row["height_px"]) for row in found]
+    return dict(zip(keys, drafts, strict=True)), dict(zip(keys, sizes, strict=True))
 
 
-def _edit_row(review: Mapping[str, Any], edit: Edit, run_id: str, params: EffortParameters) -> dict[str, Any]:
+def _edit_row(
+    review: Mapping[str, Any], edit: Edit, scratch_seconds: float | None, params: EffortParameters
+) -> dict[str, Any]:
     draft, label = edit.prediction, edit.accepted
     prediction_id = draft.prediction_id if draft else None
     label_id = label.label_id if label else None
@@ -118,9 +135,9 @@ def _edit_row(review: Mapping[str, Any], edit: Edit, run_id: str, params: Effort
         "vertices_count": edit.change.vertices_count,
         "points_count": edit.change.points_count,
         "model_seconds": edit.model_seconds,
+        "scratch_seconds": scratch_seconds,
         "lineage": edit.lineage,
         "redrawn": edit.redrawn,
         "parameter_set": params.parameter_set,
         "simulated": review["simulated"],
-        **landed_values(run_id),
     }

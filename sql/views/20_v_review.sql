@@ -1,7 +1,8 @@
 -- Every pass of a person over an image, with its state, edits and seconds; imported truth is not a review.
 -- `approved` is the door's word (see v_accepted); an approved review is `accepted` as drafted or `fixed` by its edits.
 -- Modelled seconds are t_base + sum over operations of n_op * t_op, from scratch t_base + n_final * t_add
--- (measures.md section 7). Seconds are measured or from literature, never a mean of both.
+-- (measures.md section 7), each by the parameter set of its edits; a review without edits by published seconds.
+-- Seconds are measured, calibrated or from literature, never a mean of two of them.
 -- Params: none
 -- Grain: review_id
 CREATE VIEW v_review AS
@@ -11,7 +12,9 @@ WITH counted AS (
         count(*) FILTER (op <> 'add') AS predictions_count,
         count(*) FILTER (op = 'accept') AS accepts_count,
         coalesce(sum(CASE op WHEN 'accept' THEN 0 WHEN 'adjust_relabel' THEN 2 ELSE 1 END), 0)::BIGINT AS edits_count,
-        sum(model_seconds) AS operation_seconds
+        sum(model_seconds) AS operation_seconds,
+        sum(scratch_seconds) AS scratch_seconds,
+        bool_and(starts_with(parameter_set, 'calibrated-')) AS calibrated
     FROM edits
     GROUP BY review_id
 ),
@@ -36,8 +39,11 @@ timed AS (
             ELSE p.base_seconds
         END AS base_seconds,
         coalesce(c.operation_seconds, 0) AS operation_seconds,
-        (d.labels_count - d.class_labels_count) * p.add_box_seconds
-        + d.class_labels_count * p.add_class_seconds AS add_seconds,
+        coalesce(
+            c.scratch_seconds,
+            (d.labels_count - d.class_labels_count) * p.add_box_seconds + d.class_labels_count * p.add_class_seconds
+        ) AS add_seconds,
+        CASE WHEN c.calibrated THEN 'calibrated' ELSE 'literature' END AS modelled_by,
         r.simulated, r.submitted_at
     FROM reviews AS r
     JOIN drawn AS d USING (review_id)
@@ -47,10 +53,10 @@ timed AS (
     WHERE r.arm <> 'import'
 )
 SELECT
-    * EXCLUDE (base_seconds, operation_seconds, add_seconds),
+    * EXCLUDE (base_seconds, operation_seconds, add_seconds, modelled_by),
     CASE WHEN approved THEN CASE WHEN edits_count = 0 THEN 'accepted' ELSE 'fixed' END END AS result,
     base_seconds + operation_seconds AS model_seconds,
     base_seconds + add_seconds AS scratch_seconds,
     coalesce(active_seconds, base_seconds + operation_seconds) AS effort_seconds,
-    CASE WHEN active_seconds IS NULL THEN 'literature' ELSE 'measured' END AS effort_source
+    CASE WHEN active_seconds IS NULL THEN modelled_by ELSE 'measured' END AS effort_source
 FROM timed;

@@ -1,25 +1,45 @@
 -- Correction effort of an arm: sums over its images, not means of rates.
--- HER = sum E / max(1, sum n_final), saving = 1 - sum T_model / sum T_scratch (measures.md section 7).
+-- HER = sum E / max(1, sum n_final), saving = 1 - sum T_model / sum T_scratch (measures.md section 7), each with the 95 %
+-- interval of a ratio over images, linearised; null for a single image.
 -- Params: none
 -- Grain: dataset, dataset_version, arm, model_id
 CREATE VIEW v_arm_effort AS
+WITH summed AS (
+    SELECT
+        dataset, dataset_version, arm, model_id,
+        count(*) AS images_count,
+        sum(predictions_count)::BIGINT AS predictions_count,
+        sum(labels_count)::BIGINT AS labels_count,
+        sum(edits_count)::BIGINT AS edits_count,
+        greatest(1, sum(labels_count))::DOUBLE AS shared_by,
+        sum(edits_count) / greatest(1, sum(labels_count)) AS her,
+        sum(accepts_count) / nullif(sum(predictions_count), 0) AS accept_rate,
+        avg(active_seconds) AS active_seconds_mean,
+        avg(model_seconds) AS model_seconds_mean,
+        avg(scratch_seconds) AS scratch_seconds_mean,
+        sum(model_seconds) / nullif(sum(scratch_seconds), 0) AS spent,
+        -- squares and products of which the squared distances from a ratio are made
+        sum(edits_count ** 2) AS ee, sum(edits_count * labels_count) AS en, sum(labels_count ** 2) AS nn,
+        sum(model_seconds ** 2) AS tt, sum(model_seconds * scratch_seconds) AS ts, sum(scratch_seconds ** 2) AS ss,
+        CASE WHEN count(DISTINCT effort_source) = 1 THEN any_value(effort_source) ELSE 'mixed' END AS effort_source,
+        bool_or(simulated) AS simulated
+    FROM v_image_effort
+    GROUP BY dataset, dataset_version, arm, model_id
+),
+spread AS (
+    SELECT
+        *,
+        1.959964 * sqrt(images_count / nullif(images_count - 1, 0)) AS wide,
+        sqrt(greatest(0, ee - 2 * her * en + her ** 2 * nn)) / shared_by AS her_spread,
+        sqrt(greatest(0, tt - 2 * spent * ts + spent ** 2 * ss)) / (images_count * scratch_seconds_mean) AS spent_spread
+    FROM summed
+)
 SELECT
-    dataset, dataset_version, arm, model_id,
-    count(*) AS images_count,
-    sum(predictions_count)::BIGINT AS predictions_count,
-    sum(labels_count)::BIGINT AS labels_count,
-    sum(edits_count)::BIGINT AS edits_count,
-    sum(edits_count) / greatest(1, sum(labels_count)) AS her,
-    sum(accepts_count) / nullif(sum(predictions_count), 0) AS accept_rate,
-    avg(active_seconds) AS active_seconds_mean,
-    avg(model_seconds) AS model_seconds_mean,
-    avg(scratch_seconds) AS scratch_seconds_mean,
-    1 - sum(model_seconds) / nullif(sum(scratch_seconds), 0) AS saving,
-    CASE
-        WHEN bool_and(effort_source = 'measured') THEN 'measured'
-        WHEN bool_or(effort_source = 'measured') THEN 'mixed'
-        ELSE 'literature'
-    END AS effort_source,
-    bool_or(simulated) AS simulated
-FROM v_image_effort
-GROUP BY dataset, dataset_version, arm, model_id;
+    dataset, dataset_version, arm, model_id, images_count, predictions_count, labels_count, edits_count,
+    her,
+    CASE WHEN wide IS NOT NULL THEN greatest(0, her - wide * her_spread) END AS her_lo,
+    her + wide * her_spread AS her_hi,
+    accept_rate, active_seconds_mean, model_seconds_mean, scratch_seconds_mean,
+    1 - spent AS saving, 1 - spent - wide * spent_spread AS saving_lo, 1 - spent + wide * spent_spread AS saving_hi,
+    effort_source, simulated
+FROM spread;

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from labelop import schemas
 from labelop.effort import measures
+from labelop.effort.estimates import ratio
 from labelop.effort.ledger import edit_rows
 from labelop.effort.script import edit_script
 from labelop.geometry import Box
@@ -88,3 +89,7 @@ def test_effort_in_sql_is_effort_in_python(images: list[Any]) -> None:
     assert found["scratch_seconds_mean"] == pytest.approx(sum(scratch) / len(scratch))
     assert found["active_seconds_mean"] == (pytest.approx(sum(timed) / len(timed)) if timed else None)
     assert found["saving"] == pytest.approx(measures.saving(modelled, scratch).value)
+    spent = ratio(modelled, scratch, resamples=0)
+    if spent.low is not None and spent.high is not None:
+        assert found["saving_lo"] == pytest.approx(1 - spent.high, abs=1e-6)
+        assert found["saving_hi"] == pytest.approx(1 - spent.low, abs=1e-6)
