@@ -6,6 +6,9 @@ UV := $(shell command -v uv 2>/dev/null)
 STORE ?= build/demo/store
 STACK ?= build/stack
 TRITON := build/triton-venv
+LABELSTUDIO := build/labelstudio-venv
+LABELSTUDIO_PORT ?= 8085
+LABELSTUDIO_ROOT ?= data
 MODEL_SERVER ?= builtin
 MODEL_PORT ?= 8700
 PYTEST ?= $(BIN)/python -m pytest
@@ -18,7 +21,7 @@ export ORT_DISABLE_TELEMETRY = 1
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help canary faults setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server bench bench-quick bench-gpu bench-page sensitivity-report
+.PHONY: help canary faults setup setup-dev demo check lint types contracts test test-fast up down nightly report train draw clean inference-env inference-server labelstudio labelstudio-env bench bench-quick bench-gpu bench-page sensitivity-report
 .DELETE_ON_ERROR:
 
 help:  ## show this help
@@ -85,6 +88,24 @@ inference-env: $(TRITON)/.ok  ## install the Triton inference server into an env
 inference-server: $(TRITON)/.ok  ## serve the catalog by a real Triton core, on loopback, until stopped
 	LD_LIBRARY_PATH=$$($(TRITON)/bin/python -c "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))") \
 	PYTHONPATH=. $(TRITON)/bin/python deployments/inference_server.py --port $(MODEL_PORT)
+
+# Label Studio pins what Prefect excludes, so it has an environment of its own
+$(LABELSTUDIO)/.ok: deployments/labelstudio-requirements.txt
+ifneq ($(UV),)
+	@test -x $(LABELSTUDIO)/bin/python || $(UV) venv -q $(LABELSTUDIO) --python $(PY)
+	@echo "installing Label Studio with uv"
+	@$(UV) pip install -q --compile-bytecode --python $(LABELSTUDIO)/bin/python -r $<
+else
+	@test -x $(LABELSTUDIO)/bin/python || $(PY) -m venv $(LABELSTUDIO)
+	@echo "installing Label Studio with pip"
+	@$(LABELSTUDIO)/bin/python -m pip install -q --disable-pip-version-check -r $<
+endif
+	@touch $@
+
+labelstudio-env: $(LABELSTUDIO)/.ok  ## install Label Studio into an environment of its own
+
+labelstudio: setup $(LABELSTUDIO)/.ok  ## start Label Studio on loopback and say where it is; stays until stopped
+	PYTHONPATH=. $(BIN)/python deployments/labelstudio.py --folder build/labelstudio --root $(LABELSTUDIO_ROOT) --port $(LABELSTUDIO_PORT)
 
 sensitivity-report: setup-dev  ## recall and precision of the signals on the drawn evaluation set
 	$(BIN)/labelop classify evaluate data/sample/sensitivity

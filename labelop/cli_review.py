@@ -11,7 +11,7 @@ import typer
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows, warn
 from labelop.cli_review_states import add_states
-from labelop.review.task_export import LOCAL_FILES_PREFIX
+from labelop.review.task_forms import LOCAL_FILES_PREFIX
 
 Tool: TypeAlias = Literal["label-studio", "coco", "voc"]
 """What `labelop.review.exchange` reads."""
@@ -61,3 +61,46 @@ def review_import(
         # without its edits a review would count as one that changed nothing
         land_edits(tables, run, dataset=dataset)
         show_rows([asdict(result)], output, title=f"Import of {file.name}")
+
+
+@review_app.command("push")
+def review_push(
+    dataset: DatasetOption,
+    masks: Annotated[bool, typer.Option("--masks", help="Show masks for the brush where drafts have them.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Push at most this many tasks.")] = None,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Put drafts on the Label Studio server of the settings; tasks that are there already are left alone."""
+    from labelop.review.connection import connect  # noqa: PLC0415
+    from labelop.review.push import push_reviews  # noqa: PLC0415
+    from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
+
+    with running(store) as (settings, tables), connect(settings) as server:
+        policy = load_policy(settings.config / "policy.yaml")
+        result = push_reviews(tables, server, dataset, settings, policy=policy, masks=masks, limit=limit)
+        show_rows([asdict(result)], output, title=f"Push of {dataset}")
+        if result.withheld:
+            warn(f"{result.withheld} tasks are left out: their images may not be named elsewhere")
+
+
+@review_app.command("pull")
+def review_pull(
+    dataset: DatasetOption,
+    changed_within: Annotated[
+        float | None, typer.Option("--changed-within", min=0, help="Hours; look at tasks changed so lately only.")
+    ] = None,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Bring corrections back from the Label Studio server of the settings and measure them."""
+    from labelop.effort.ledger import land_edits  # noqa: PLC0415
+    from labelop.review.connection import connect  # noqa: PLC0415
+    from labelop.review.pull import pull_reviews  # noqa: PLC0415
+    from labelop.runs import new_run_id  # noqa: PLC0415
+
+    with running(store) as (settings, tables), connect(settings) as server:
+        run = new_run_id("review")
+        result = pull_reviews(tables, server, dataset, run, changed_within_hours=changed_within)
+        land_edits(tables, run, dataset=dataset)
+        show_rows([asdict(result)], output, title=f"Pull of {dataset}")

@@ -12,7 +12,8 @@ LabelopError                       hint, context, retryable = False
   ChildError                       ChildTimeoutError, ChildCrashedError, ChildFaultError
   LandingError                     SchemaMismatchError, ExpectationsFailedError, UnknownTableError, SealedDataError,
                                    StoreUnavailableError (retryable)
-  ReviewError                      ReviewFormatError, ReviewRecordError
+  ReviewError                      ReviewFormatError, ReviewRecordError, ReviewServerRefusedError,
+                                   ReviewServerError (retryable)
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, PilotError,
                                    EmptyArmError
   RoleError                        somebody asked for what their role does not allow
@@ -266,6 +267,16 @@ class ReviewRecordError(ReviewError):
     def below(self, pointer: str) -> ReviewRecordError:
         """Name the same fault as seen from one level up, where the record lies at `pointer`."""
         return ReviewRecordError(self.message, hint=self.hint, **{**self.context, "pointer": pointer + self.pointer})
+
+
+class ReviewServerError(ReviewError):
+    """A review server, or the way to it, does not answer as it should; the same call may succeed later."""
+
+    retryable = True
+
+
+class ReviewServerRefusedError(ReviewError):
+    """A review server answered that it will not do what was asked, or with something else than was asked for."""
 
 
 class AnalysisError(LabelopError):

@@ -110,6 +110,19 @@ class Settings(BaseSettings):
     )
     data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
     report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")
+    label_studio_url: str | None = Field(
+        default=None, description="Label Studio that drafts are pushed to and corrections pulled from, http(s)."
+    )
+    label_studio_token_file: Path | None = Field(
+        default=None, description="File that holds the token for it and nothing else, for its owner only."
+    )
+    label_studio_root: Path | None = Field(
+        default=None, description="Folder whose files it serves (its document root); images lie in folders below."
+    )
+    label_studio_onprem: bool = Field(
+        default=False,
+        description="It stands on premises, so every image may be named to it; one on loopback always does.",
+    )
     s3_endpoint: str | None = Field(default=None, description="Endpoint of an S3-compatible store.")
     s3_key: str | None = Field(default=None, description="Access key id of that store.")
     s3_secret: SecretStr | None = Field(default=None, description="Secret of that store; never shown.")
@@ -121,6 +134,13 @@ class Settings(BaseSettings):
     store_retention_hours: int = Field(
         default=168, ge=1, description="How long files of old table versions are kept: longer than the longest reader."
     )
+
+    @field_validator("label_studio_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if value and read_address(value).scheme not in ("http", "https"):
+            raise ValueError(f"{shown(value)!r} is no web address; http(s)://host:port is expected")
+        return value
 
     @field_validator("cloud_url")
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from labelop.errors import ReviewFormatError, ReviewRecordError
+from labelop.review.brush import MAX_BYTES
 from labelop.strict_text import read_json
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -24,6 +25,9 @@ MAX_REGIONS = 10_000
 
 MAX_EDGE_PX = 1_000_000
 """Longest edge an image may be said to have, pixels."""
+
+MADE_BY_HAND = "manual"
+"""What the editor says of a region that no draft was behind."""
 
 _SHOWN_CHARACTERS = 160
 
@@ -69,21 +73,48 @@ class ChoiceValue(_Form):
     choices: list[str] = Field(min_length=1, max_length=100)
 
 
-class BoxRegion(_Form):
+class BrushValue(_Form):
+    """A mask in the brush's own run lengths, see `brush`."""
+
+    format: Literal["rle"]
+    rle: list[int] = Field(min_length=1, max_length=MAX_BYTES)
+    brushlabels: list[str] = Field(min_length=1, max_length=1)
+
+
+class _RegionForm(_Form):
+    id: str = ""
+    origin: str | None = None  # manual | prediction | prediction-changed
+
+    @property
+    def draft_id(self) -> str | None:
+        """Name the draft it came from, as far as it says; None for what a person made."""
+        # the editor may append "#" and its own number to an id
+        return None if self.origin == MADE_BY_HAND else self.id.split("#", 1)[0]
+
+
+class _DrawnForm(_RegionForm):
+    original_width: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
+    original_height: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
+
+
+class BoxRegion(_DrawnForm):
     """One rectangle."""
 
     type: Literal["rectanglelabels"]
-    id: str = ""
-    original_width: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
-    original_height: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
     value: BoxValue
 
 
-class ChoiceRegion(_Form):
+class BrushRegion(_DrawnForm):
+    """One mask."""
+
+    type: Literal["brushlabels"]
+    value: BrushValue
+
+
+class ChoiceRegion(_RegionForm):
     """One set of choices."""
 
     type: Literal["choices"]
-    id: str = ""
     value: ChoiceValue
 
 
@@ -108,12 +139,18 @@ class Annotation(_Form):
 
     @property
     def submitted_at(self) -> dt.datetime | None:
-        """When it was submitted, UTC; the first time, since a later look changes `updated_at`."""
-        text = self.created_at or self.updated_at
-        return parse_time(text) if text is not None else None
+        """When it was submitted last, UTC: of two states of one annotation the later counts."""
+        times = [parse_time(text) for text in (self.created_at, self.updated_at) if text is not None]
+        return max(times, default=None)
 
 
-Region: TypeAlias = BoxRegion | ChoiceRegion
+Region: TypeAlias = BoxRegion | BrushRegion | ChoiceRegion
+
+_FORMS: dict[str, type[BoxRegion | BrushRegion | ChoiceRegion]] = {
+    "rectanglelabels": BoxRegion,
+    "brushlabels": BrushRegion,
+    "choices": ChoiceRegion,
+}
 
 
 def parse_time(text: str) -> dt.datetime:
@@ -170,7 +207,7 @@ def task_record(value: Any) -> TaskRecord:
     Raises:
         ReviewRecordError: It is too deep or breaks its form.
     """
-    if not _within_depth(value, MAX_RECORD_DEPTH):
+    if not is_shallow(value):
         raise ReviewRecordError(f"nested deeper than {MAX_RECORD_DEPTH} levels", code="TOO_DEEP")
     return _validated(TaskRecord, value)
 
@@ -191,15 +228,14 @@ def region(value: Any) -> Region | None:
         ReviewRecordError: It breaks its form, or is of a kind that cannot be taken in.
     """
     kind = value.get("type") if isinstance(value, dict) else None
-    if kind == "rectanglelabels":
-        return _validated(BoxRegion, value)
-    if kind == "choices":
-        return _validated(ChoiceRegion, value)
     if kind == "relation":
         return None
-    raise ReviewRecordError(
-        f"type is {kind!r}, expected rectanglelabels or choices", code="UNSUPPORTED_REGION", pointer="/type"
-    )
+    form = _FORMS.get(kind) if isinstance(kind, str) else None
+    if form is None:
+        raise ReviewRecordError(
+            f"type is {kind!r}, expected one of {', '.join(_FORMS)}", code="UNSUPPORTED_REGION", pointer="/type"
+        )
+    return _validated(form, value)
 
 
 def _validated(form: type[_FormT], value: Any) -> _FormT:
@@ -212,9 +248,10 @@ def _validated(form: type[_FormT], value: Any) -> _FormT:
         raise ReviewRecordError(first["msg"], code="BAD_RECORD", pointer=shown(place)) from error
 
 
-def _within_depth(value: Any, limit: int) -> bool:
+def is_shallow(value: Any) -> bool:
+    """Say whether a value is nested no deeper than a record may be; needs no recursion itself."""
     level = [value]
-    for _ in range(limit):
+    for _ in range(MAX_RECORD_DEPTH):
         level = [
             inner
             for outer in level

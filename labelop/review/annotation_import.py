@@ -55,26 +55,42 @@ def import_reviews(
     known = context or load_context(store, dataset, dataset_version)
     records, data = forms.read_records(path)
     reading = Reading(known.dataset, known.dataset_version, encoded_name(path), run_id)
-    common = {
-        "tool": tool,
-        "tool_version": tool_version,
-        "simulated": simulated,
-        "source_digest": sha256_hex(data),
-        "run_id": run_id,
-    }
+    facts = {"tool": tool, "tool_version": tool_version, "simulated": simulated, "source_digest": sha256_hex(data)}
     for number, record in enumerate(records):
-        try:
-            task, annotations = _task_of(record, known)
-        except ReviewRecordError as error:
-            reading.refuse(error.below(f"/{number}"))
-            continue
-        for index, value in enumerate(annotations):
-            try:
-                row = review_of(task, value, known.ontology, pseudonyms=pseudonyms or {}, common=common)
-                reading.take(row)
-            except ReviewRecordError as error:
-                reading.refuse(error.below(f"/{number}/annotations/{index}"), task.image_id)
+        take_record(reading, f"/{number}", record, known, pseudonyms=pseudonyms or {}, facts=facts)
     return reading.land(store)
+
+
+def take_record(
+    reading: Reading,
+    pointer: str,
+    record: Any,
+    known: ImportContext,
+    *,
+    pseudonyms: Mapping[str, str],
+    facts: Mapping[str, Any],
+) -> None:
+    """Take the annotations of one task in; whatever cannot be used is refused alone.
+
+    Args:
+        reading: Collects reviews and refusals.
+        pointer: JSON pointer of the record.
+        record: The task with its annotations as the tool wrote it, unchecked.
+        known: What the tables know about the dataset.
+        pseudonyms: Pseudonym by the tool's user id; others are derived from the id.
+        facts: Columns of `reviews` that say where the record is from.
+    """
+    try:
+        task, annotations = _task_of(record, known)
+    except ReviewRecordError as error:
+        reading.refuse(error.below(pointer))
+        return
+    common = {**facts, "run_id": reading.run_id}
+    for index, value in enumerate(annotations):
+        try:
+            reading.take(review_of(task, value, known.ontology, pseudonyms=pseudonyms, common=common))
+        except ReviewRecordError as error:
+            reading.refuse(error.below(f"{pointer}/annotations/{index}"), task.image_id)
 
 
 def _task_of(record: Any, known: ImportContext) -> tuple[ReviewTask, list[Any]]:

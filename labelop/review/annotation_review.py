@@ -17,6 +17,7 @@ from labelop.geometry import Box, boxes_to_array, from_percent, iou_matrix
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.review import annotation_forms as forms
+from labelop.review import brush
 from labelop.review.rows import review_row
 from labelop.review.tasks import Ontology, ReviewTask
 
@@ -86,13 +87,14 @@ def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_
             form = forms.region(value)
             if form is None:
                 continue
-            # the editor may append "#" and its own number to an id
-            draft = drafts.get(form.id.split("#", 1)[0])
+            draft = drafts.get(form.draft_id or "")
             label_id = row_id("l", review_id, index)
-            if isinstance(form, forms.BoxRegion):
+            if isinstance(form, forms.ChoiceRegion):
+                new = _image_labels(form, ontology, label_id, draft)
+            elif isinstance(form, forms.BoxRegion):
                 new = [_box_label(task, form, ontology, label_id, draft)]
             else:
-                new = _image_labels(form, ontology, label_id, draft)
+                new = [_mask_label(task, form, ontology, label_id, draft)]
         except ReviewRecordError as error:
             raise error.below(f"/result/{index}") from error
         for label in new:
@@ -110,15 +112,7 @@ def _box_label(
         raise ReviewRecordError(
             f"rotation is {value.rotation} degrees, expected 0", code="ROTATED_BOX", pointer="/value/rotation"
         )
-    if form.original_width and form.original_height:
-        wanted, got = task.width_px / task.height_px, form.original_width / form.original_height
-        if abs(got / wanted - 1) > _FRAME_TOLERANCE:  # drawn on an image that was not upright
-            raise ReviewRecordError(
-                f"drawn on {form.original_width} x {form.original_height}, "
-                f"the upright image has {task.width_px} x {task.height_px} pixels",
-                code="WRONG_FRAME",
-                pointer="/original_width",
-            )
+    _check_frame(task, form)
     label = _known(value.rectanglelabels[0], ontology.box_classes, "/value/rectanglelabels/0")
     box = _pixels(task, value)
     if draft is None or draft.box is None:
@@ -126,6 +120,38 @@ def _box_label(
     same = iou_matrix(boxes_to_array([draft.box]), boxes_to_array([box]))[0, 0] >= DEFAULTS.tau_same
     # a mask was drawn from its box: it stands while the box does
     return AcceptedLabel(label_id, label, box, draft.mask_rle if same else None, draft.prediction_id)
+
+
+def _mask_label(
+    task: ReviewTask, form: forms.BrushRegion, ontology: Ontology, label_id: str, draft: Prediction | None
+) -> AcceptedLabel:
+    _check_frame(task, form)
+    label = _known(form.value.brushlabels[0], ontology.box_classes, "/value/brushlabels/0")
+    try:
+        mask = brush.decode(form.value.rle, task.width_px, task.height_px)
+    except ValueError as error:
+        raise ReviewRecordError(str(error), code="BAD_MASK", pointer="/value/rle") from error
+    box, counts = brush.box_of_mask(mask), brush.to_counts(mask)
+    if box is None:
+        raise ReviewRecordError("a mask has no pixel", code="BAD_MASK", pointer="/value/rle")
+    if draft is None or draft.box is None:
+        return AcceptedLabel(label_id, label, box, counts)
+    # the draft's box is finer than pixels: it stands while its mask does
+    return AcceptedLabel(label_id, label, draft.box if counts == draft.mask_rle else box, counts, draft.prediction_id)
+
+
+def _check_frame(task: ReviewTask, form: forms.BoxRegion | forms.BrushRegion) -> None:
+    """Refuse what was drawn on an image that was not upright."""
+    if not form.original_width or not form.original_height:
+        return
+    wanted, got = task.width_px / task.height_px, form.original_width / form.original_height
+    if abs(got / wanted - 1) > _FRAME_TOLERANCE:
+        raise ReviewRecordError(
+            f"drawn on {form.original_width} x {form.original_height}, "
+            f"the upright image has {task.width_px} x {task.height_px} pixels",
+            code="WRONG_FRAME",
+            pointer="/original_width",
+        )
 
 
 def _pixels(task: ReviewTask, value: forms.BoxValue) -> Box:

@@ -5,8 +5,7 @@ Knows the tables `reviews` and `quarantine`; must not know a file format.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from labelop.ids import digest_of
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.review.annotation_forms import shown
+from labelop.review.history import set_positions, successor
 from labelop.review.rows import landed_values
 from labelop.review.tasks import Ontology, ReviewTask, load_ontology, load_tasks
 from labelop.review.transitions import submit
@@ -115,57 +115,38 @@ class Reading:
         )
 
     def land(self, store: Store) -> ImportResult:
-        """Land what is new; a review that was changed after its import is refused, never taken or dropped silently.
+        """Land what is new; an annotation that was changed after its import becomes a review of its own, see `history`.
 
         Raises:
             LandingError: The store did not take the rows.
             PolicyError: `roles.yaml` has a fault.
         """
-        fresh, skipped = self._fresh(store)
+        where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
+        before = read_rows(store, "reviews", filters=where)
+        fresh, landed = self._fresh(before)
         roles = load_roles(load_settings(store=store.root).config / "roles.yaml")
-        _set_positions(fresh)
+        set_positions(fresh, before)
         quarantined = len(self.problems)
         if quarantined:
             content = [(p["path"], p["pointer"], p["reason"], p["detail"]) for p in self.problems]
             land(store, "quarantine", self.problems, key=f"reviews:{digest_of([self.dataset_version, content])}")
         key = f"reviews:{digest_of(sorted(row['review_id'] for row in fresh))}"
         landed_here = bool(fresh) and land(store, "reviews", fresh, key=key)
-        # the skipped ones too: a death may have come between their landing and their first state
-        submit(store, [*fresh, *skipped], roles, self.run_id)
+        # those that were there too: a death may have come between their landing and their first state
+        submit(store, [*fresh, *landed], roles, self.run_id)
         if fresh and not landed_here:
             # another process landed the same reviews meanwhile
-            return ImportResult(0, quarantined, len(skipped) + len(fresh))
-        return ImportResult(len(fresh), quarantined, len(skipped))
+            return ImportResult(0, quarantined, len(landed) + len(fresh))
+        return ImportResult(len(fresh), quarantined, len(landed))
 
-    def _fresh(self, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
-        columns = ["review_id", "labels", "decision"]
-        before = {row["review_id"]: row for row in read_rows(store, "reviews", columns=columns, filters=where)}
-        fresh, skipped = [], []
-        for review_id, row in self.reviews.items():
-            earlier = before.get(review_id)
-            if earlier is None:
-                fresh.append(row)
-            elif (earlier["labels"], earlier["decision"]) == (row["labels"], row["decision"]):
-                skipped.append(row)
-            else:
-                error = ReviewRecordError(
-                    f"review {review_id} is landed with other labels", code="CHANGED_AFTER_IMPORT"
-                )
-                self.refuse(error.below(f"/review/{review_id}"), row["image_id"])
-        return fresh, skipped
-
-
-def _set_positions(rows: Iterable[dict[str, Any]]) -> None:
-    """Number the reviews of each reviewer in order of submission; unknown times leave it null."""
-    of_reviewer: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["submitted_at"] is not None and row["reviewer"] is not None:
-            of_reviewer[row["reviewer"]].append(row)
-    for own in of_reviewer.values():
-        _number(sorted(own, key=lambda row: (row["submitted_at"], row["review_id"])))
-
-
-def _number(rows: Sequence[dict[str, Any]]) -> None:
-    for position, row in enumerate(rows):
-        row["position_in_batch"] = position
+    def _fresh(self, before: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        known = {row["review_id"]: row for row in before}
+        fresh, landed = [], []
+        for row in self.reviews.values():
+            try:
+                found, is_new = successor(row, known)
+            except ReviewRecordError as error:
+                self.refuse(error, row["image_id"])
+                continue
+            (fresh if is_new else landed).append(found)
+        return fresh, landed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from labelop.review.annotation_import import import_reviews
 from labelop.review.intake import ImportResult
-from labelop.review.task_export import ExportResult, export_review, export_tasks, labelling_config
+from labelop.review.task_export import ExportResult, export_review, export_tasks
+from labelop.review.task_forms import labelling_config
 
 __all__ = ["ExportResult", "ImportResult", "export_review", "export_tasks", "import_reviews", "labelling_config"]

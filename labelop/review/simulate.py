@@ -29,7 +29,7 @@ from labelop.landing.store import Store, read_rows
 from labelop.review.annotation_import import import_reviews
 from labelop.review.intake import ImportResult, load_context
 from labelop.review.rows import label_of
-from labelop.review.task_export import draft_region, task_form
+from labelop.review.task_forms import draft_region, task_form
 from labelop.review.tasks import ReviewTask, in_force
 
 REVIEWERS = {"sim-a": 0.85, "sim-b": 1.0, "sim-c": 1.25}

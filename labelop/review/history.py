@@ -1,0 +1,82 @@
+"""What an annotation becomes that people open again: a new review for each state, with its own share of the time.
+
+A review that is landed never changes. The states of one annotation form a chain whose ids follow from the first, so the
+chain is found again without a column for it. Knows rows of `reviews`, no file and no tool.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from labelop.errors import ReviewRecordError
+from labelop.ids import row_id
+
+
+def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], bool]:
+    """Say which review the state of an annotation is.
+
+    Tools add the time of a second look to that of the first; what an earlier state has accounted for is taken off,
+    and active seconds never exceed the time that passed between the two.
+
+    Args:
+        row: The state, under the id of the annotation's first.
+        landed: Landed reviews by id.
+
+    Returns:
+        Its row, and whether it is new; the landed row where this state, or a later one, is landed.
+
+    Raises:
+        ReviewRecordError: It differs from what is landed and nothing says which is later; code CHANGED_AFTER_IMPORT.
+    """
+    first = row["review_id"]
+    chain: list[Mapping[str, Any]] = []
+    review_id = first
+    while review_id in landed:
+        chain.append(landed[review_id])
+        review_id = row_id("r", first, len(chain))
+    if not chain:
+        return dict(row), True
+    last = chain[-1]
+    if (last["labels"], last["decision"]) == (row["labels"], row["decision"]):
+        return dict(last), False
+    before, now = last["submitted_at"], row["submitted_at"]
+    if before is None or now is None or before == now:
+        raise ReviewRecordError(
+            f"review {first} is landed with other labels, and no time says which are later",
+            code="CHANGED_AFTER_IMPORT",
+            pointer=f"/review/{first}",
+        )
+    if now < before:
+        return dict(last), False
+    new = {**row, "review_id": review_id}
+    if row["lead_seconds"] is not None:
+        counted = sum(one["lead_seconds"] or 0.0 for one in chain)
+        lead = row["lead_seconds"] - counted
+        # less than before: this tool did not add up
+        new["lead_seconds"] = row["lead_seconds"] if lead < 0 else lead
+        passed = (now - before).total_seconds()
+        new["active_seconds"] = min(new["lead_seconds"], row["active_seconds"], passed)
+    return new, True
+
+
+def set_positions(rows: Iterable[dict[str, Any]], landed: Iterable[Mapping[str, Any]]) -> None:
+    """Number the reviews of each reviewer in order of submission, after those landed; unknown times leave it null."""
+    times = defaultdict(list)
+    for row in landed:
+        if row["submitted_at"] is not None and row["reviewer"] is not None:
+            times[row["reviewer"]].append(row["submitted_at"])
+    earlier = {reviewer: sorted(found) for reviewer, found in times.items()}
+    of_reviewer: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["submitted_at"] is not None and row["reviewer"] is not None:
+            of_reviewer[row["reviewer"]].append(row)
+    for reviewer, own in of_reviewer.items():
+        _number(sorted(own, key=lambda row: (row["submitted_at"], row["review_id"])), earlier.get(reviewer, ()))
+
+
+def _number(rows: Sequence[dict[str, Any]], earlier: Sequence[Any]) -> None:
+    for position, row in enumerate(rows):
+        row["position_in_batch"] = position + bisect_left(earlier, row["submitted_at"])
