@@ -1,7 +1,7 @@
 """Label Studio exchange under one name: drafts out as tasks, the JSON export back in as reviews.
 
-Lossy on purpose: masks are not shown and come back only with a box that was left as it was; a task does not say which
-arm or model drafted it.
+Lossy on purpose: where drafts are shown as boxes, masks come back only with a box that was left as it was; a task does
+not say which arm or model drafted it.
 """
 
 from __future__ import annotations

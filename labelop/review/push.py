@@ -41,8 +41,8 @@ _DIGITS = 8
 class PushResult:
     """What a push came to."""
 
-    project_id: int
-    """The server's number of the project."""
+    project_id: int | None
+    """The server's number of the project; None where there was nothing to push."""
     pushed: int
     """Tasks that were not there before."""
     present: int
@@ -87,6 +87,8 @@ def push_reviews(
     place = image_place(_source_uri(store, dataset, version), settings)
     kept, withheld = select_tasks(store, dataset, version, place.prefix, policy)
     wanted = {task.task_uid: task for task in kept[:limit]}
+    if not wanted:
+        return PushResult(None, 0, 0, 0, withheld)
     # words that came with a source stay with its files
     ontology = load_ontology(store, dataset, version, with_source=is_onprem(settings))
     project = _project(server, dataset, version, labelling_config(ontology, masks=masks))
