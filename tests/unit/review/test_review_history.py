@@ -75,8 +75,8 @@ def test_every_state_lands_once_and_older_ones_change_nothing(tmp_path: Path) ->
 
 def test_going_back_to_an_earlier_state_is_a_change_too(tmp_path: Path) -> None:
     """What was taken away and put back is the third review, since the last state is what counts."""
-    states = [{"updated_at": _at(0)}, {"updated_at": _at(5), "dropped": 2}, {"updated_at": _at(9)}]
-    rows = sorted(imported(_states(tmp_path, *states)), key=lambda row: str(row["submitted_at"]))
+    store = _states(tmp_path, {"updated_at": _at(0)}, {"updated_at": _at(5), "dropped": 2}, {"updated_at": _at(9)})
+    rows = sorted(imported(store), key=lambda row: str(row["submitted_at"]))
     assert [len(row["labels"]) for row in rows] == [3, 1, 3]
 
 
