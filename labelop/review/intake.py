@@ -141,7 +141,8 @@ class Reading:
 
     def _fresh(self, before: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         known = {row["review_id"]: row for row in before}
-        fresh, landed = [], []
+        fresh: list[dict[str, Any]] = []
+        landed: list[dict[str, Any]] = []
         for row in self.reviews.values():
             try:
                 found, is_new = successor(row, known)

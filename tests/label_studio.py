@@ -1,0 +1,137 @@
+"""Starts the real Label Studio as `make labelstudio` does, and a proxy before it that loses replies."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from labelop.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 280.0
+_HOP = frozenset({"connection", "transfer-encoding", "content-length", "server", "date"})
+
+
+@dataclass(frozen=True)
+class Started:
+    """A server that runs."""
+
+    url: str
+    root: Path
+    folder: Path
+
+    @property
+    def password(self) -> str:
+        """The password of the user it was made with."""
+        return (self.folder / "password").read_text().strip()
+
+    def settings(self, store: str, url: str | None = None) -> Settings:
+        """Give settings that name it."""
+        return Settings(
+            store=store,
+            label_studio_url=url or self.url,
+            label_studio_token_file=self.folder / "token",
+            label_studio_root=self.root,
+        )
+
+    def client(self) -> httpx.Client:
+        """Give a client for what labelop itself never asks."""
+        token = (self.folder / "token").read_text().strip()
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Token {token}"}, trust_env=False, timeout=120
+        )
+
+
+@contextmanager
+def label_studio(folder: Path, root: Path) -> Iterator[Started]:
+    """Start the server; skips with the reason where its environment cannot be made.
+
+    Args:
+        folder: Where its database and secrets go.
+        root: Its document root.
+    """
+    made = subprocess.run(
+        ["make", "labelstudio-env"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=290
+    )
+    if made.returncode:
+        pytest.skip(f"Label Studio's environment cannot be made: {(made.stderr.strip().splitlines() or ['?'])[-1]}")
+    command = [sys.executable, "deployments/labelstudio.py", "--folder", str(folder), "--root", str(root)]
+    with subprocess.Popen([*command, "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        watch = threading.Timer(START_SECONDS, process.kill)
+        watch.start()
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()  # comes when it answers; empty when it ended
+            watch.cancel()
+            found = re.match(r"Label Studio at (\S+),", said)
+            if found is None:
+                pytest.fail(f"Label Studio did not start: {(folder / 'log').read_text(errors='replace')[-3000:]}")
+            yield Started(found[1], root, folder)
+        finally:
+            watch.cancel()
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
+
+
+Lost = Callable[[str, str, int], bool]
+"""Says by method, path and number of the request whether its reply is lost."""
+
+
+@contextmanager
+def losing_replies(upstream: str, lost: Lost) -> Iterator[str]:
+    """Run a proxy that lets the server do everything and hangs up instead of handing on some replies."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            number = next(numbers)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            connection = HTTPConnection(upstream.removeprefix("http://"), timeout=280)
+            try:
+                connection.request(self.command, self.path, body or None, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+            finally:
+                connection.close()
+            if lost(self.command, self.path, number):
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in _HOP:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815 - the names that the library calls
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    numbers = iter(range(1 << 30))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
