@@ -1,4 +1,4 @@
-"""Starts the real Label Studio as `make labelstudio` does, and a proxy before it that loses replies."""
+"""Starts the real Label Studio as `make labelstudio` does, a proxy before it that loses replies, a person in a browser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from labelop.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 280.0
@@ -135,3 +138,57 @@ def losing_replies(upstream: str, lost: Lost) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Editor:
+    """A person before the editor: mouse and keys only."""
+
+    def __init__(self, page: Page, served: Started) -> None:
+        self.page = page
+        self.served = served
+        page.goto(f"{served.url}/user/login", wait_until="load", timeout=120_000)
+        page.fill("input[name=email]", "operator@localhost")
+        page.fill("input[name=password]", served.password)
+        page.click("button[type=submit]")
+        page.wait_for_url(lambda url: "/user/login" not in url, timeout=120_000, wait_until="commit")
+
+    def open(self, project_id: int | None, task: dict[str, Any]) -> None:
+        """Open a task and wait until its drafts are drawn."""
+        self.page.goto(
+            f"{self.served.url}/projects/{project_id}/data?task={task['id']}", wait_until="load", timeout=120_000
+        )
+        self.page.get_by_role("button", name="Submit").wait_for(timeout=120_000)
+        self.page.wait_for_function(
+            f"window.Htx?.task?.id == {task['id']} && window.Htx.annotationStore.selected?.regions.length > 3"
+            " && window.Htx.annotationStore.selected.objects.every(o => o.imageIsLoaded ?? true)",
+            timeout=120_000,
+        )
+        self.page.locator(".konvajs-content canvas").first.wait_for(timeout=120_000)
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        # the picture itself: the editor may show it larger than the frame it draws in
+        frame = self.page.locator('img[alt="image"]').last.bounding_box()
+        assert frame is not None
+        return frame["x"] + x / 320 * frame["width"], frame["y"] + y / 256 * frame["height"]
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press, move and let go, in pixels of the image."""
+        mouse = self.page.mouse
+        mouse.move(*self._at(*start))
+        mouse.down()
+        mouse.move(*self._at((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), steps=4)
+        mouse.move(*self._at(*end), steps=4)
+        mouse.up()
+
+    def select(self, x: float, y: float) -> None:
+        """Click on what is drawn there, in pixels of the image."""
+        self.page.mouse.click(*self._at(x, y))
+        self.page.wait_for_function("window.Htx.annotationStore.selected.selectedRegions.length == 1", timeout=30_000)
+
+    def submit(self) -> None:
+        """Press the button and wait until the server has it."""
+        with self.page.expect_response(
+            lambda answer: "/annotations" in answer.url and answer.request.method == "POST", timeout=120_000
+        ) as sent:
+            self.page.get_by_role("button", name="Submit").click()
+        assert sent.value.status == 201, sent.value.text()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labelop.errors import ReviewServerError, ReviewServerRefusedError
 from labelop.review.annotation_forms import shown
-from labelop.review.rest import Rest
+from labelop.review.rest import TRIES, Rest
 
 PAGE_TASKS = 1000
 """Tasks of one page of a listing."""
@@ -83,13 +83,6 @@ class _Version(_Answer):
 
 class _Imported(_Answer):
     task_count: int
-
-
-class _Storage(_Answer):
-    id: int
-    path: str | None = None
-    bucket: str | None = None
-    prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,21 +212,14 @@ class LabelServer:
 
     def serve_folder(self, project_id: int, folder: Path) -> None:
         """Let the server serve the images of one of its folders; does nothing where it does already."""
-        known = self._storages("localfiles", project_id)
-        if not any(one.path == str(folder) for one in known):
-            body = {"project": project_id, "path": str(folder), "use_blob_urls": True, "title": folder.name}
-            self._rest.post("/api/storages/localfiles", body)
+        own = {"path": str(folder)}
+        self._serve("localfiles", project_id, own, {"use_blob_urls": True, "title": folder.name})
 
     def serve_bucket(self, project_id: int, bucket: Bucket) -> None:
         """Let the server sign addresses of images in a bucket; does nothing where it does already."""
-        known = self._storages("s3", project_id)
-        if any((one.bucket, one.prefix or "") == (bucket.name, bucket.prefix) for one in known):
-            return
-        body = {
-            "project": project_id,
+        own = {"bucket": bucket.name, "prefix": bucket.prefix}
+        more = {
             "title": bucket.name,
-            "bucket": bucket.name,
-            "prefix": bucket.prefix,
             "s3_endpoint": bucket.endpoint,
             "region_name": bucket.region,
             "aws_access_key_id": bucket.key,
@@ -242,11 +228,21 @@ class LabelServer:
             "presign": True,
             "presign_ttl": 60,
         }
-        self._rest.post("/api/storages/s3", body)
+        self._serve("s3", project_id, own, more)
 
-    def _storages(self, kind: str, project_id: int) -> list[_Storage]:
-        answer = self._rest.get(f"/api/storages/{kind}", {"project": project_id})
-        return [_checked(_Storage, one) for one in (answer if isinstance(answer, list) else [])]
+    def _serve(self, kind: str, project_id: int, own: Mapping[str, str], more: Mapping[str, Any]) -> None:
+        path = f"/api/storages/{kind}"
+        for tried in range(1, TRIES + 1):
+            known = self._rest.get(path, {"project": project_id})
+            if any(isinstance(one, dict) and own.items() <= one.items() for one in known or ()):
+                return
+            try:
+                self._rest.post(path, {"project": project_id, **own, **more})
+            except ReviewServerError:  # it may have done it
+                if tried == TRIES:
+                    raise
+            else:
+                return
 
 
 def _newer(field: str, kind: str, value: Any) -> dict[str, Any]:

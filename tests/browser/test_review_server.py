@@ -21,11 +21,11 @@ from labelop.review import brush
 from labelop.review.connection import connect
 from labelop.review.pull import pull_reviews
 from labelop.review.push import PushResult, find_projects, push_reviews
-from tests.label_studio import ROOT, Started, label_studio, losing_replies
+from tests.label_studio import ROOT, Editor, Started, label_studio, losing_replies
 from tests.unit.review_rows import VERSION, card_row, image_row, imported, prediction, prelabel_row
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -119,60 +119,6 @@ def submit(client: httpx.Client, task: dict[str, Any], result: list[Any], **more
     return made
 
 
-class Editor:
-    """A person before the editor: mouse and keys only."""
-
-    def __init__(self, page: Page, served: Started) -> None:
-        self.page = page
-        self.served = served
-        page.goto(f"{served.url}/user/login", wait_until="load", timeout=120_000)
-        page.fill("input[name=email]", "operator@localhost")
-        page.fill("input[name=password]", served.password)
-        page.click("button[type=submit]")
-        page.wait_for_url(lambda url: "/user/login" not in url, timeout=120_000, wait_until="commit")
-
-    def open(self, project_id: int | None, task: dict[str, Any]) -> None:
-        """Open a task and wait until its drafts are drawn."""
-        self.page.goto(
-            f"{self.served.url}/projects/{project_id}/data?task={task['id']}", wait_until="load", timeout=120_000
-        )
-        self.page.get_by_role("button", name="Submit").wait_for(timeout=120_000)
-        self.page.wait_for_function(
-            f"window.Htx?.task?.id == {task['id']} && window.Htx.annotationStore.selected?.regions.length > 3"
-            " && window.Htx.annotationStore.selected.objects.every(o => o.imageIsLoaded ?? true)",
-            timeout=120_000,
-        )
-        self.page.locator(".konvajs-content canvas").first.wait_for(timeout=120_000)
-
-    def _at(self, x: float, y: float) -> tuple[float, float]:
-        frame = self.page.locator(".konvajs-content").first.bounding_box()
-        assert frame is not None
-        return frame["x"] + x / 320 * frame["width"], frame["y"] + y / 256 * frame["height"]
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Press, move and let go, in pixels of the image."""
-        mouse = self.page.mouse
-        mouse.move(*self._at(*start))
-        mouse.down()
-        mouse.move(*self._at((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), steps=4)
-        mouse.move(*self._at(*end), steps=4)
-        mouse.up()
-
-    def select(self, name: str) -> None:
-        """Click on a draft."""
-        x0, y0, x1, y1 = BOXES[name]
-        self.page.mouse.click(*self._at((x0 + x1) / 2, (y0 + y1) / 2))
-        self.page.wait_for_function("window.Htx.annotationStore.selected.selectedRegions.length == 1", timeout=30_000)
-
-    def submit(self) -> None:
-        """Press the button and wait until the server has it."""
-        with self.page.expect_response(
-            lambda answer: "/annotations" in answer.url and answer.request.method == "POST", timeout=120_000
-        ) as sent:
-            self.page.get_by_role("button", name="Submit").click()
-        assert sent.value.status == 201, sent.value.text()
-
-
 def correct_by_hand(
     browser: Browser, served: Started, project_id: int | None, tasks: list[dict[str, Any]]
 ) -> list[str]:
@@ -183,11 +129,11 @@ def correct_by_hand(
     editor = Editor(page, served)
     editor.open(project_id, tasks[0])  # move, and relabel another
     editor.drag((56, 48), (76, 58))
-    editor.select("b")
+    editor.select(235, 55)
     page.keyboard.press("2")
     editor.submit()
     editor.open(project_id, tasks[1])  # delete, and add where there is room
-    editor.select("c")
+    editor.select(70, 190)
     page.keyboard.press("Backspace")
     page.wait_for_function("window.Htx.annotationStore.selected.regions.length == 3", timeout=30_000)
     page.keyboard.press("2")

@@ -140,16 +140,15 @@ def test_a_server_that_stays_away_ends_the_push(tmp_path: Path) -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_a_project_whose_reply_was_lost_is_found(tmp_path: Path) -> None:
-    """A project is never made twice because the reply to its making was lost."""
+@pytest.mark.parametrize("path", ["/api/projects", "/api/storages/localfiles"])
+def test_what_was_made_with_a_lost_reply_is_found(tmp_path: Path, path: str) -> None:
+    """A project or storage is never made twice because the reply to its making was lost."""
     lost = iter(["lose"])
     fake = FakeServer(
-        lambda request, _: (
-            next(lost, "pass") if (request.method, request.url.path) == ("POST", "/api/projects") else "pass"
-        )
+        lambda request, _: next(lost, "pass") if (request.method, request.url.path) == ("POST", path) else "pass"
     )
     _pushed(tmp_path, _store(tmp_path), fake)
-    assert list(fake.projects) == [1]
+    assert (list(fake.projects), len(fake.storages)) == ([1], 1)
 
 
 def test_a_refusal_is_final(tmp_path: Path) -> None:
