@@ -1,4 +1,4 @@
-"""Starts the real Label Studio as `make labelstudio` does, a proxy before it that loses replies, a person in a browser."""
+"""The real Label Studio as `make labelstudio` starts it, a proxy that loses replies, and a person in a browser."""
 
 from __future__ import annotations
 
