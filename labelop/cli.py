@@ -34,6 +34,7 @@ from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, failing_in_one_line, show_rows, show_sections, warn
+from labelop.cli_release import release_app
 from labelop.cli_review import review_app
 from labelop.cli_runs import runs_app
 from labelop.cli_sensitivity import classify_app, retention_app
@@ -57,7 +58,7 @@ models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
-for unnamed in (ask_app, retention_app, runs_app, site_app, unpack_app, upkeep_app):
+for unnamed in (ask_app, release_app, retention_app, runs_app, site_app, unpack_app, upkeep_app):
     app.add_typer(unnamed)
 
 

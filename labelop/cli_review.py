@@ -10,6 +10,7 @@ import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows, warn
+from labelop.cli_review_backend import backend
 from labelop.cli_review_states import add_states
 from labelop.review.task_forms import LOCAL_FILES_PREFIX
 
@@ -18,6 +19,7 @@ Tool: TypeAlias = Literal["label-studio", "coco", "voc"]
 
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 add_states(review_app)
+review_app.command()(backend)
 
 
 @review_app.command("export")

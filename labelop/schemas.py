@@ -313,6 +313,20 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "label_sets",
+        1,
+        ("label_set_id",),
+        ("label_set_id", _TEXT),
+        *_DATASET,
+        ("manifest_digest", _TEXT),
+        ("images_count", _COUNT),
+        ("labels_count", _COUNT),
+        ("left_out_count", _COUNT),  # images of the version that are not in it
+        ("simulated", _BOOL),  # some of its reviews were made by no person
+        ("released_by", _TEXT),
+        *_LANDED,
+    ),
+    _table(
         "bias_seeds",
         1,
         ("seed_id",),

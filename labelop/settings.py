@@ -186,6 +186,11 @@ class Settings(BaseSettings):
         return self.approvals or root.parent / f"{root.name or 'labelop'}-keys" / "approvals"
 
     @property
+    def backend_token_path(self) -> Path:
+        """File of the token that editors need for masks."""
+        return self.approvals_path.parent / "backend.token"
+
+    @property
     def acting_user(self) -> str:
         """Name of who gives commands: LABELOP_USER, else the user of this process. A word, not a proof."""
         if self.user:

@@ -40,7 +40,7 @@ ADAPTERS = {
         *(f"labelop/effort/{name}.py" for name in ("agreement", "bias", "calibration")),
         "labelop/pilot/statistics.py",
     },
-    "starlette": {"labelop/engines/serve.py"},
+    "starlette": {"labelop/engines/serve.py", "labelop/review/backend.py"},
     "torch": {
         "labelop/engines/folder.py",
         "labelop/catalog/export.py",
@@ -49,7 +49,7 @@ ADAPTERS = {
     },
     "transformers": {"labelop/engines/folder.py"},
     "tritonclient": {"labelop/engines/over_http.py", "labelop/engines/over_grpc.py"},
-    "uvicorn": {"labelop/engines/serve.py"},
+    "uvicorn": {"labelop/engines/serve.py", "labelop/review/backend.py"},
     "vl_convert": {"labelop/report/plots.py"},
 }
 """Heavy or foreign libraries and the modules that wrap them; pycocotools has one for scores and three for masks."""
