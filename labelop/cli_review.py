@@ -14,7 +14,7 @@ from labelop.cli_review_backend import backend
 from labelop.cli_review_states import add_states
 from labelop.review.task_forms import LOCAL_FILES_PREFIX
 
-Tool: TypeAlias = Literal["label-studio", "coco", "voc"]
+Tool: TypeAlias = Literal["label-studio", "coco", "voc", "cvat", "yolo"]
 """What `labelop.review.exchange` reads."""
 
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
@@ -45,7 +45,8 @@ def review_export(
 @review_app.command("import")
 def review_import(
     file: Annotated[
-        Path, typer.Argument(help="Export of the tool: Label Studio JSON, COCO JSON, or a folder of VOC XML.")
+        Path,
+        typer.Argument(help="Label Studio JSON, COCO JSON, CVAT XML, or a folder of VOC XML or YOLO labels."),
     ],
     dataset: DatasetOption,
     tool: Annotated[Tool, typer.Option("--tool", help="Where the file is from.")] = "label-studio",

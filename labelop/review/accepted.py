@@ -1,4 +1,4 @@
-"""Labels that people finished in some other tool come in as COCO or VOC files and land as reviews.
+"""Labels that people finished in some other tool come in as COCO, VOC, CVAT or YOLO files and land as reviews.
 
 The files are read by the readers of ingest, against the images the store knows: no image is opened. Such a file tells
 neither time nor lineage, so the edits of its reviews come from geometry and its seconds from the literature.
@@ -6,18 +6,22 @@ neither time nor lineage, so the edits of its reviews come from geometry and its
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labelop.errors import ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
+from labelop.errors import AnnotationError, ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
 from labelop.ids import row_id
+from labelop.ingest import names
 from labelop.ingest.coco import read_coco
+from labelop.ingest.cvat import read_cvat
 from labelop.ingest.places import Entry
 from labelop.ingest.sources import FoundFile, Source
 from labelop.ingest.truth import ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
+from labelop.ingest.yolo import read_yolo
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.intake import ImportResult, Reading, encoded_name
@@ -26,10 +30,10 @@ from labelop.review.tasks import ReviewTask, load_tasks
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
 
-AcceptedFormat = Literal["coco", "voc"]
+AcceptedFormat = Literal["coco", "voc", "cvat", "yolo"]
 """Formats of finished labels."""
 
-_READERS = {"coco": read_coco, "voc": read_voc}
+_READERS = {"coco": read_coco, "voc": read_voc, "cvat": read_cvat, "yolo": read_yolo}
 
 
 def import_accepted(
@@ -44,14 +48,15 @@ def import_accepted(
     reviewer: str | None = None,
     tool_version: str | None = None,
 ) -> ImportResult:
-    """Land the labels of a COCO or VOC file as approved reviews.
+    """Land the labels of a COCO, VOC, CVAT or YOLO file as approved reviews.
 
     Args:
         store: Where.
-        path: A COCO JSON file; a VOC XML file or a folder of them.
+        path: A COCO JSON file; a CVAT XML file; a VOC XML file or a folder of them; a folder with the `labels/` and
+            `data.yaml` of YOLO.
         dataset: Dataset whose images the labels belong to.
         run_id: Run that lands them.
-        source_format: `coco` or `voc`.
+        source_format: `coco`, `voc`, `cvat` or `yolo`.
         dataset_version: Dataset version; the one landed last when None.
         arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
             corrected, and then every image needs such a draft.
@@ -67,13 +72,18 @@ def import_accepted(
         ReviewFormatError: There is nothing to read at the path.
     """
     if source_format not in _READERS:
-        raise ReviewError(f"Format {source_format!r} of accepted labels is unknown, expected coco or voc.")
+        raise ReviewError(
+            f"Format {source_format!r} of accepted labels is unknown, expected one of {', '.join(_READERS)}."
+        )
     version = dataset_version or current_version(store, dataset)
     known = _known_images(store, dataset, version)
     place = _place(path, source_format)
     images = tuple(FoundFile(image_path, 0) for image_path in known)
     source = Source(place, source_format, tuple(place.walk()), images)
-    annotations = _READERS[source_format](source, known)
+    try:
+        annotations = _READERS[source_format](source, known)
+    except AnnotationError as broken:  # without the class names of YOLO no label says anything
+        raise ReviewFormatError(broken.message, hint=broken.hint) from broken
     tasks = {t.image_id: t for t in load_tasks(store, dataset, version) if t.arm == arm} if arm != IMPORT_ARM else None
     reading = Reading(dataset, version, encoded_name(path), run_id)
     for fault in annotations.faults:
@@ -160,12 +170,21 @@ class _ReviewPlace:
 
 
 def _place(path: Path, source_format: AcceptedFormat) -> _ReviewPlace:
-    files = sorted(path.glob("*.xml")) if path.is_dir() else [path] if path.is_file() else []
-    if not files or (source_format == "coco" and path.is_dir()):
+    """Find the label files at a path; links are left out, since they may lead anywhere."""
+    if source_format == "yolo":
+        inside = [*path.glob("*.yaml"), *path.glob("classes.txt"), *path.rglob("labels/**/*.txt")]
+        named = {names.encode(os.fsencode(file.relative_to(path).as_posix())): file for file in inside}
+    elif source_format == "voc" and path.is_dir():
+        named = {f"annotations/{encoded_name(file)}": file for file in sorted(path.glob("*.xml"))}
+    else:
+        name = {"coco": "annotations.json", "cvat": "annotations.xml"}.get(source_format)
+        named = {name or f"annotations/{encoded_name(path)}": path}
+    files = {
+        name: file for name, file in sorted(named.items()) if file.is_file() and (file == path or not file.is_symlink())
+    }
+    if not files:
         raise ReviewFormatError(
             f"There are no {source_format} labels at {path.name!r}.",
-            hint="Give a COCO JSON file, a VOC XML file or a folder of VOC XML files.",
+            hint="Give a COCO JSON file, a CVAT XML file, or a file or folder of VOC XML, or a folder of YOLO labels.",
         )
-    if source_format == "coco":
-        return _ReviewPlace(path.name, {"annotations.json": path})
-    return _ReviewPlace(path.name, {f"annotations/{encoded_name(file)}": file for file in files})
+    return _ReviewPlace(path.name, files)

@@ -35,10 +35,11 @@ def import_file(
         store: Where.
         path: What the tool exported.
         dataset: Dataset it is about.
-        tool: `label-studio`, `coco` or `voc`.
+        tool: `label-studio`, `coco`, `voc`, `cvat` or `yolo`.
         run_id: Run that lands it.
         dataset_version: Dataset version; the one landed last when None.
-        arm: For COCO and VOC: the arm whose drafts were corrected, or `import` for truth that owes nothing to a draft.
+        arm: For all but Label Studio: the arm whose drafts were corrected, or `import` for truth that owes nothing to a
+            draft.
 
     Raises:
         ReviewError: The tool is unknown or the dataset has no images.
@@ -53,5 +54,5 @@ def import_file(
             )
     raise ReviewError(
         f"Tool {tool!r} is unknown, expected one of {', '.join((LABEL_STUDIO, *ACCEPTED_FORMATS))}.",
-        hint="Export Label Studio JSON, COCO JSON or VOC XML.",
+        hint="Export Label Studio JSON, COCO JSON, VOC or CVAT XML, or YOLO labels.",
     )

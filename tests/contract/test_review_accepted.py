@@ -12,7 +12,13 @@ import pytest
 
 from labelop.effort.ledger import land_edits
 from labelop.errors import ReviewError, ReviewFormatError
+from labelop.geometry import Box
+from labelop.ingest.cvat import cvat_files
+from labelop.ingest.labelled import LabelledImage, write_files
 from labelop.ingest.manifest import Manifest, build_manifest, land_manifest
+from labelop.ingest.voc import voc_files
+from labelop.ingest.yolo import yolo_files
+from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
 from labelop.review.accepted import import_accepted
 from labelop.review.exchange import import_file
@@ -137,28 +143,50 @@ def test_nothing_to_import_is_told(tmp_path: Path) -> None:
     store = filled_store(tmp_path / "store")
     with pytest.raises(ReviewFormatError, match="no voc labels"):
         import_accepted(store, tmp_path / "gone", "cells", "run", source_format="voc")
-    with pytest.raises(ReviewError, match="'yolo'"):
-        import_accepted(store, tmp_path, "cells", "run", source_format="yolo")  # type: ignore[arg-type]
+    with pytest.raises(ReviewError, match="'csv'"):
+        import_accepted(store, tmp_path, "cells", "run", source_format="csv")  # type: ignore[arg-type]
     path = written(tmp_path / "d.json", json.dumps(coco()) + "]")
     result = import_accepted(store, path, "cells", "run", source_format="coco")
     assert (result.landed, result.quarantined) == (0, 1)
     assert read_rows(store, "quarantine")[0]["reason"] == "BAD_ANNOTATIONS"
 
 
-@pytest.mark.parametrize("tool", ["label-studio", "coco", "voc"])
+@pytest.mark.parametrize("tool", ["label-studio", "coco", "voc", "cvat", "yolo"])
 def test_one_door_for_every_tool(tmp_path: Path, tool: str) -> None:
     """A file lands by the name of its tool, and an unknown tool is told the known ones."""
     store = filled_store(tmp_path / "store", images=1)
     path = tmp_path / "done.json"
-    if tool == "voc":
-        path = tmp_path / "a 0.xml"
-        box = "<xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax>"
-        path.write_text(f"<annotation><object><name>RBC</name><bndbox>{box}</bndbox></object></annotation>")
+    labels = (AcceptedLabel("l", "RBC", Box(1, 2, 30, 40)),)
+    image = LabelledImage("images/a%200.jpg", 320, 256, labels)
+    if tool in {"voc", "cvat", "yolo"}:
+        writers = {"voc": voc_files, "cvat": cvat_files, "yolo": yolo_files}
+        write_files(writers[tool]([image], ["RBC"]), tmp_path / "done")
+        path = tmp_path / "done" / {"voc": "annotations", "cvat": "annotations.xml", "yolo": ""}[tool]
     else:
         written(path, coco(1) if tool == "coco" else [annotated(task) for task in export_tasks(store, "cells")])
     assert import_file(store, path, dataset="cells", tool=tool, run_id="run").landed == 1
-    with pytest.raises(ReviewError, match="label-studio, coco, voc"):
-        import_file(store, path, dataset="cells", tool="cvat", run_id="run")
+    with pytest.raises(ReviewError, match="label-studio, coco, voc, cvat, yolo"):
+        import_file(store, path, dataset="cells", tool="paper", run_id="run")
+
+
+def test_a_link_among_labels_is_not_followed(tmp_path: Path) -> None:
+    """Files that a folder of labels only links to are not read: they may lie anywhere."""
+    store = filled_store(tmp_path / "store", images=1)
+    secret = tmp_path / "elsewhere.xml"
+    secret.write_text("<annotation><object><name>secret</name></object></annotation>")
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done/a 0.xml").symlink_to(secret)
+    with pytest.raises(ReviewFormatError, match="no voc labels"):
+        import_accepted(store, tmp_path / "done", "cells", "run", source_format="voc")
+
+
+def test_yolo_labels_need_their_class_names(tmp_path: Path) -> None:
+    """Class numbers without names say nothing, so such a folder is refused as a whole."""
+    store = filled_store(tmp_path / "store", images=1)
+    (tmp_path / "done/labels").mkdir(parents=True)
+    (tmp_path / "done/labels/a 0.txt").write_text("0 0.5 0.5 0.1 0.1")
+    with pytest.raises(ReviewFormatError, match="neither data"):
+        import_accepted(store, tmp_path / "done", "cells", "run", source_format="yolo")
 
 
 def test_edits_of_lost_prelabels_are_not_invented(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ WRONG_USAGE = [
     ["ingest", ".", "--dataset", "toys", "--sensitivity", "publik"],
     ["ingest", ".", "--dataset", "toys", "--source-format", "tfrecord"],
     ["ingest", ".", "--dataset", "toys", "--ontology", "clouds"],
-    ["review", "import", "file.json", "--dataset", "toys", "--tool", "cvat"],
+    ["review", "import", "file.json", "--dataset", "toys", "--tool", "paper"],
     ["query", "no_such_query"],
     ["query", "accounting", "--param", "colour=red"],
     ["query", "accounting", "--dataset", "toys"],
