@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 """Share of intervals that hold the truth."""
@@ -46,6 +46,8 @@ def proportion(hits: int, count: int, confidence: float = CONFIDENCE) -> Estimat
         raise ValueError(f"{hits} of {count}: expected 0 <= hits <= count")
     if not count:
         return Estimate(None, None, None, 0)
+    from scipy import stats  # noqa: PLC0415 - slow to import, and effort is imported by every review
+
     interval = stats.binomtest(hits, count).proportion_ci(confidence, method="wilson")
     return Estimate(hits / count, float(interval.low), float(interval.high), count)
 
@@ -86,7 +88,7 @@ def ratio(
     tail = (1 - confidence) / 2
     if count > _MOST_DRAWN or not resamples:
         spread = float(np.sqrt(count / (count - 1) * ((top - value * bottom) ** 2).sum())) / total
-        half = float(stats.norm.isf(tail)) * spread
+        half = NormalDist().inv_cdf(1 - tail) * spread
         return Estimate(value, value - half, value + half, count)
     drawn = _drawn(top, bottom, least_below, np.random.default_rng(seed), resamples)
     low, high = np.nanquantile(drawn, [tail, 1 - tail]).tolist()
