@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelop.catalog.files import inside, refuse_pickled, sha256_of_file
+from labelop.catalog.files import inside, refuse_pickled, resolved, sha256_of_file
 from labelop.catalog.form import FOLDER_FILES, CardForm, parse_card
 from labelop.catalog.graph_file import read_graph
 from labelop.catalog.weights import refuse_faulty_graph, refuse_faulty_safetensors
@@ -129,6 +129,7 @@ def load_card(path: Path) -> ModelCard:
     folder = None if form.folder is None else path.parent / form.folder
     if folder is not None:
         # a checkpoint folder may lie anywhere on the machine; what is pinned inside it has fixed names
+        resolved(folder, path.name)
         files = {name: folder / name for name in FOLDER_FILES}
     else:
         files = {role: inside(path.parent, name, path.name) for role, name in form.files.items()}
@@ -241,7 +242,7 @@ def verify(card: ModelCard) -> None:
                 hint="Restore the file, or measure the new weights and write a new card.",
                 model_id=card.id,
             )
-    pinned = {file.resolve() for file in card.files.values()}
+    pinned = {resolved(file, card.path.name) for file in card.files.values()}
     for file in card.files.values():
         if file.suffix.lower() == ".safetensors":
             refuse_faulty_safetensors(file, card.id)
@@ -260,7 +261,7 @@ def _refuse_graph(card: ModelCard, file: Path, pinned: set[Path]) -> None:
     for location in sorted(graph.locations):
         target = inside(card.path.parent, location, card.path.name)
         # onnxruntime resolves a location against the graph's own folder
-        if (file.parent / location).resolve() not in pinned:
+        if resolved(file.parent / location, card.path.name) not in pinned:
             raise CatalogError(
                 f"Model {card.id}: {file.name} keeps weights in {target.name}, which the card does not pin.",
                 hint="Name the file under `files` and `digests` too.",

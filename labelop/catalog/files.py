@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import textwrap
 from pathlib import Path
 
 from labelop.errors import CatalogError
@@ -15,6 +16,8 @@ PICKLED = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib
 """Suffixes of formats whose loading can run code."""
 
 _BLOCK_BYTES = 1 << 20
+_MOST_WORDS = 200
+"""Characters of foreign text in a message."""
 
 
 def sha256_of_file(path: Path) -> str:
@@ -39,19 +42,44 @@ def refuse_pickled(path: Path, card_name: str) -> None:
         )
 
 
-def inside(folder: Path, name: str, card_name: str) -> Path:
-    """Resolve a file of a card, never outside the card's folder.
+def resolved(path: Path, card_name: str) -> Path:
+    """Follow the links of a path that a card or a graph names; the file itself may be missing.
 
     Raises:
-        CatalogError: The path is absolute or leads outside, by `..` or by a link.
+        CatalogError: No system could have such a path: a NUL in it, a name that is too long, links in a circle.
+    """
+    try:
+        target = path.resolve()
+        target.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what is missing is told when it is needed
+    # one error of the system, one of an odd byte, and what this version of Python raises for a circle
+    except (OSError, ValueError, RuntimeError) as error:
+        said = textwrap.shorten(str(error), _MOST_WORDS, placeholder=" ...")
+        raise CatalogError(
+            f"Card {card_name} names {_short(path.name)}, which is no path of a file: {said}.",
+            hint="Give the name of a file beside the card.",
+        ) from error
+    return target
+
+
+def inside(folder: Path, name: str, card_name: str) -> Path:
+    """Find a file of a card, never outside the card's folder.
+
+    Raises:
+        CatalogError: The path is absolute or leads outside, by `..` or by a link; or is no path, see `resolved`.
     """
     path = folder / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+    if Path(name).is_absolute() or not resolved(path, card_name).is_relative_to(folder.resolve()):
         raise CatalogError(
-            f"Card {card_name} names {name!r}, which lies outside the folder of the card.",
+            f"Card {card_name} names {_short(name)}, which lies outside the folder of the card.",
             hint="Put the file beside the card.",
         )
     return path
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= _MOST_WORDS else f"{name[:_MOST_WORDS]} ...")
 
 
 def appear(made: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ on OpenVINO. So they are looked for in the files, before any engine opens them. 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def refuse_faulty_graph(graph: GraphFile, path: Path, model_id: str) -> None:
             continue
         try:
             faults = {_fault(values, tensor.kind) for values in _stored(tensor, path.parent)}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise CatalogError(f"Model {model_id}: {tensor.name} in {path.name} cannot be read: {error}.") from error
         if NAN in faults or (INFINITY in faults and tensor.name in graph.multiplied):
             raise _refused(model_id, tensor.name, path, faults)
@@ -65,7 +66,7 @@ def refuse_faulty_safetensors(path: Path, model_id: str) -> None:
         for name, kind, values in _listed(path):
             if fault := _fault(values, kind):
                 raise _refused(model_id, name, path, {fault})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CatalogError(f"Model {model_id}: {path.name} is no safetensors file: {error}.") from error
 
 
@@ -91,9 +92,10 @@ def _stored(tensor: StoredTensor, folder: Path) -> Iterator[bytes | memoryview]:
             yield np.array(tensor.numbers, dtype="<u8").astype("<u2").tobytes()
         return
     with (folder / tensor.outside["location"]).open("rb") as file:
-        file.seek(int(tensor.outside.get("offset") or 0))
-        # without a length the values go on to the end of the file
-        yield file.read(int(tensor.outside.get("length") or -1))
+        start = file.seek(int(tensor.outside.get("offset") or 0))
+        # without a length the values go on to the end of the file; never more is asked for than it has
+        left = max(0, os.fstat(file.fileno()).st_size - start)
+        yield file.read(min(int(tensor.outside.get("length") or left), left))
 
 
 def _fault(values: bytes | memoryview | NDArray[np.uint8], kind: int | str) -> str:

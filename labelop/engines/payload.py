@@ -57,11 +57,20 @@ def infer(
     unknown = set(wanted) - set(OUTPUTS[card.task])
     if unknown:
         raise WireError(f"model {card.id} has no output {sorted(unknown)}; it has {list(OUTPUTS[card.task])}")
-    if boxes is not None and (boxes.ndim != EDGES - 1 or boxes.shape[0] != 1 or len(payloads) != 1):
-        raise WireError(f"boxes have the shape {boxes.shape}, expected (1, b, 4) and one image")
+    if boxes is not None:
+        _check_boxes(boxes, len(payloads))
     images = np.stack([engine.preprocess(decode(payload)) for payload in payloads])
     raw = engine.forward(ModelInputs(images, None if boxes is None else boxes[0]))
     return {name: raw[name] for name in wanted or OUTPUTS[card.task]}
+
+
+def _check_boxes(boxes: NDArray[np.float32], images_count: int) -> None:
+    if boxes.ndim != EDGES - 1 or boxes.shape[0] != 1 or boxes.shape[2] != EDGES or images_count != 1:
+        raise WireError(f"boxes have the shape {boxes.shape} for {images_count} images, expected (1, b, 4) and one")
+    if not boxes.shape[1]:
+        raise WireError("there are no boxes, expected is one or more")
+    if not np.isfinite(boxes).all():
+        raise WireError("a box has an edge that is no finite FP32 number of pixels")
 
 
 def _expected(card: ModelCard) -> list[str]:

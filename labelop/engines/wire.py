@@ -7,6 +7,7 @@ Source: the protocol's REST API and its binary tensor data extension (`Inference
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -129,19 +130,21 @@ def _read_json(request: InferRequest, name: str, kind: str, shape: list[int], da
     if kind == "BYTES":
         raise WireError(f"input {name} is BYTES in JSON; images need the binary tensor data extension")
     try:
-        values = np.asarray(data, dtype=np.float32).reshape(-1)
-    except (ValueError, TypeError) as error:
+        # a number beyond FP32 becomes infinite, which the model's own check refuses with those that came so
+        with np.errstate(over="ignore"):
+            values = np.asarray(data, dtype=np.float32).reshape(-1)
+    except (ValueError, TypeError, OverflowError) as error:
         raise WireError(f"input {name} holds no FP32 data: {error}") from error
     _put_floats(request, name, values, shape)
 
 
 def _put_floats(request: InferRequest, name: str, values: NDArray[np.float32], shape: list[int]) -> None:
-    count = 1
-    for n in shape:
-        count *= n
-    if count != values.size:
+    if math.prod(shape) != values.size:
         raise WireError(f"input {name} has {values.size} values for the shape {shape}")
-    request.floats[name] = values.astype(np.float32).reshape(shape)
+    try:
+        request.floats[name] = values.astype(np.float32).reshape(shape)
+    except ValueError as error:  # no value at all, in more places than an array can count
+        raise WireError(f"input {name} has the shape {shape}: {error}") from error
 
 
 def _require_shape(name: str, found: list[int], claimed: list[int]) -> None:

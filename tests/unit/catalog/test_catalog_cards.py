@@ -175,6 +175,43 @@ def test_weights_outside_the_card_are_refused(tmp_path: Path, location: str) -> 
         verify(card)
 
 
+@pytest.mark.parametrize("name", ["a\0b.onnx", "circle.onnx", "a" * 1500 + ".onnx"])
+@pytest.mark.parametrize("where", ["card", "folder", "graph"])
+def test_a_name_no_file_could_have_is_one_error(tmp_path: Path, name: str, where: str) -> None:
+    """A NUL, a link to itself and a name too long came out as whatever the system raised, from card and graph."""
+    (tmp_path / "circle.onnx").symlink_to("circle.onnx")
+    if where == "graph":
+        outside_weights(tmp_path / "tiny.onnx", name)
+        card = load_card(write_card(tmp_path))
+        with pytest.raises(CatalogError, match=r"tiny\.yaml names .* is no path of a file"):
+            verify(card)
+        return
+    digests = dict.fromkeys(["config.json", "model.safetensors", "preprocessor_config.json"], "0" * 64)
+    folder = {"format": "huggingface", "files": None, "folder": name, "digests": digests}
+    changes = {"files": {"model": name}, "digests": {"model": "0" * 64}} if where == "card" else folder
+    with pytest.raises(CatalogError, match=r"tiny\.yaml") as caught:
+        load_card(write_card(tmp_path, **changes))
+    assert len(str(caught.value)) < 1000, "a message of the whole name"
+
+
+@pytest.mark.parametrize(("key", "value"), [("offset", "9" * 30), ("length", "9" * 18), ("length", "9" * 30)])
+def test_places_far_behind_a_file_ask_for_nothing(tmp_path: Path, key: str, value: str) -> None:
+    """Weights outside the graph that claim to lie or end far behind their file cost no memory and no traceback."""
+    outside_weights(tmp_path / "tiny.onnx", "beside.data")
+    model = onnx.load(str(tmp_path / "tiny.onnx"), load_external_data=False)
+    for branch in model.graph.node[0].attribute:
+        entry = branch.g.node[0].attribute[0].t.external_data.add()
+        entry.key, entry.value = key, value
+    (tmp_path / "tiny.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "beside.data").write_bytes(bytes(8))
+    card = load_card(write_card(tmp_path, files={"model": "tiny.onnx", "data": "beside.data"}))
+    if key == "offset":
+        with pytest.raises(CatalogError, match="cannot be read"):
+            verify(card)
+    else:
+        verify(card)
+
+
 def test_pinned_outside_weights_are_allowed(tmp_path: Path) -> None:
     """Large models keep weights beside the graph; pinned by digest they are part of the card."""
     outside_weights(tmp_path / "tiny.onnx", "beside.data")

@@ -174,6 +174,7 @@ def test_safetensors_are_looked_at_too(tmp_path: Path, kind: str, said: str) -> 
         struct.pack("<Q", 2) + b"[]",
         struct.pack("<Q", 3) + b"nil",
         struct.pack("<Q", 9) + b'{"a": {}}',
+        struct.pack("<Q", 51) + b'{"a": {"dtype": "F32", "data_offsets": [0, 1e400]}}',
     ],
 )
 def test_bytes_that_are_no_safetensors_are_refused(tmp_path: Path, data: bytes) -> None:

@@ -152,6 +152,31 @@ def test_requests_that_do_not_fit_are_refused(url: str) -> None:
     assert infer(url, "none", good)[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        (np.zeros((1, 0, 4)), "no boxes"),
+        ([[[1, 1, 3]]], "expected (1, b, 4)"),
+        ([[[1e39, 1, 2, 2]]], "no finite"),
+        ("[1" + "0" * 400 + ",1,1,1]", "no FP32 data"),
+    ],
+    ids=["none", "three-edges", "beyond-fp32", "beyond-double"],
+)
+def test_boxes_no_model_can_take_are_refused(url: str, boxes: Any, said: str) -> None:
+    """No box was an inner error of the model, 400 digits one of the server, and an endless box was answered."""
+    image = packed([png(picture())])
+    shape, data = ([1, 1, 4], boxes) if isinstance(boxes, str) else (list(np.shape(boxes)), np.ravel(boxes).tolist())
+    described = [
+        {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(image)}},
+        {"name": "boxes", "shape": shape, "datatype": "FP32", "data": "BOXES"},
+    ]
+    values = data if isinstance(data, str) else json.dumps(data)
+    header = json.dumps({"inputs": described}).replace('"BOXES"', values).encode()
+    status, found = ask(url, "POST", "/v2/models/tiny-masks/infer", header + image, {HEADER: str(len(header))})
+    assert status == 400
+    assert said in found["error"]
+
+
 def test_a_model_that_cannot_open_is_not_served(url: str) -> None:
     """Changed weights are a fault of the set-up: status 501 with the reason, and the server lives on."""
     status, found = infer(url, "broken", png(picture()))

@@ -66,6 +66,8 @@ def test_binary_and_json_inputs_are_read() -> None:
         (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[1],"data":[NaN]}]}', None),
         (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[2],"data":[1]}]}', None),
         (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[1],"data":["x"]}]}', None),
+        (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[1],"data":[1' + b"0" * 400 + b"]}]}", None),
+        (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[0' + b",2147483647" * 7 + b'],"data":[]}]}', None),
         (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[-1],"data":[1]}]}', None),
         (b'{"inputs":[{"name":"a","datatype":"FP32","shape":[true],"data":[1]}]}', None),
         (b'{"inputs":[{"name":"a","datatype":"INT64","shape":[1],"data":[1]}]}', None),
