@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from labelop.egress.address import shown
 from labelop.errors import ReviewError
 from labelop.landing.store import Store
+from labelop.review.queue import in_queue_order
 from labelop.review.task_forms import LOCAL_FILES_PREFIX, labelling_config, task_form
 from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
 from labelop.runs import current_version
@@ -58,10 +59,10 @@ def export_tasks(
         prefix: Goes before each relative path; never the root of the originals. One that names a host or bucket tells
             it the names of files, so only images that may be at the cloud as they are are exported then.
         policy: The sensitivity policy in force; without one no image may be named elsewhere.
-        limit: Most tasks to export, from the front of the fixed order; all when None.
+        limit: Most tasks to export, from the front of the queue; all when None.
 
     Returns:
-        Tasks in the fixed order of `load_tasks`; equal for equal tables.
+        Tasks in the order of `labelop.review.queue`; equal for equal tables.
 
     Raises:
         RunFailedError: The dataset has never been ingested.
@@ -110,13 +111,14 @@ def export_review(
 def select_tasks(
     store: Store, dataset: str, version: str, prefix: str, policy: NamedPolicy | None
 ) -> tuple[list[ReviewTask], int]:
-    """Give the tasks that may be exported under a prefix, and how many are left out.
+    """Give the tasks that may be exported under a prefix, in the order of the queue, and how many are left out.
 
     Raises:
         ReviewError: The prefix is no address that browsers and labelop read alike.
     """
     is_away = is_elsewhere(prefix)
     tasks = in_force(store, dataset, version, load_tasks(store, dataset, version))
+    tasks = in_queue_order(store, dataset, version, tasks)
     if not is_away:
         return tasks, 0
     known = {} if policy is None else standings(store, dataset, version, policy)
