@@ -6,7 +6,6 @@ Shared so that the small loopback server and the Triton one answer alike. Knows 
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,12 +83,11 @@ def decode(payload: bytes) -> ImageArray:
         WireError: It is no readable JPEG or PNG, or too large.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(payload), formats=("JPEG", "PNG")) as image:
-                size = image.size
-                if size[0] * size[1] <= MAX_PIXELS:
-                    return np.asarray(image.convert("RGB"))
+        # a warning is no reason to refuse: filters are of the whole process, and others import in it meanwhile
+        with Image.open(io.BytesIO(payload), formats=("JPEG", "PNG")) as image:
+            size = image.size
+            if size[0] * size[1] <= MAX_PIXELS:
+                return np.asarray(image.convert("RGB"))
     except Exception as error:
         # Pillow raises many classes for hostile bytes; all of them mean that this is no image
         raise WireError(f"an image is not a readable JPEG or PNG ({type(error).__name__})") from error
