@@ -63,18 +63,24 @@ def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -
 
 
 def set_positions(rows: Iterable[dict[str, Any]], landed: Iterable[Mapping[str, Any]]) -> None:
-    """Number the reviews of each reviewer in order of submission, after those landed; unknown times leave it null."""
+    """Number the reviews of each reviewer and batch in order of submission, after those landed.
+
+    Unknown times leave the number null. By batch, so that it does not depend on which batches came back before.
+    """
     times = defaultdict(list)
     for row in landed:
-        if row["submitted_at"] is not None and row["reviewer"] is not None:
-            times[row["reviewer"]].append(row["submitted_at"])
-    earlier = {reviewer: sorted(found) for reviewer, found in times.items()}
-    of_reviewer: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["submitted_at"] is not None and row["reviewer"] is not None:
-            of_reviewer[row["reviewer"]].append(row)
-    for reviewer, own in of_reviewer.items():
-        _number(sorted(own, key=lambda row: (row["submitted_at"], row["review_id"])), earlier.get(reviewer, ()))
+        if _is_ordered(row):
+            times[row["reviewer"], row["batch_id"]].append(row["submitted_at"])
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for new in rows:
+        if _is_ordered(new):
+            groups[new["reviewer"], new["batch_id"]].append(new)
+    for key, own in groups.items():
+        _number(sorted(own, key=lambda row: (row["submitted_at"], row["review_id"])), sorted(times[key]))
+
+
+def _is_ordered(row: Mapping[str, Any]) -> bool:
+    return row["submitted_at"] is not None and row["reviewer"] is not None
 
 
 def _number(rows: Sequence[dict[str, Any]], earlier: Sequence[Any]) -> None:
