@@ -34,6 +34,7 @@ from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
 from labelop.cli_output import OutputFormat, end_process, failing_in_one_line, show_rows, show_sections, warn
+from labelop.cli_pilot import add_pilot
 from labelop.cli_release import release_app
 from labelop.cli_review import review_app
 from labelop.cli_runs import runs_app
@@ -65,10 +66,11 @@ for unnamed in (ask_app, release_app, retention_app, runs_app, site_app, unpack_
 @contextmanager
 def _embedded(settings: Settings) -> Iterator[Mapping[str, Callable[..., Any]]]:
     """Give the flows as plain functions in this process, the cloud arm behind a real server on loopback."""
-    from flows.ingest_dataset import ingest_dataset  # noqa: PLC0415 - Prefect takes seconds to import
+    from flows.ingest_dataset import ingest_dataset  # noqa: PLC0415 - Prefect takes seconds
     from flows.nightly import nightly  # noqa: PLC0415
     from flows.prelabel_batches import prelabel_batches  # noqa: PLC0415
     from flows.prelabel_dataset import prelabel_dataset  # noqa: PLC0415
+    from flows.run_pilot import run_pilot  # noqa: PLC0415
     from flows.sync_site import sync_site  # noqa: PLC0415
     from labelop.engines.serve import run_in_thread  # noqa: PLC0415
     from tasks.dispatch import embedded  # noqa: PLC0415
@@ -97,12 +99,14 @@ def _embedded(settings: Settings) -> Iterator[Mapping[str, Callable[..., Any]]]:
             "prelabel-batches/cloud": functools.partial(prelabel_batches.fn, cloud_url=url),
             "nightly/onprem": nightly.fn,
             "sync-site/onprem": sync_site.fn,
+            "run-pilot/onprem": run_pilot.fn,
         }
         with embedded(flows):
             yield flows
 
 
 add_sync(app, _embedded)
+add_pilot(app, _embedded)
 
 
 @app.command()
@@ -118,15 +122,8 @@ def ingest(
     """Take a dataset in: every file found is landed or quarantined with a reason."""
     with running(store) as (settings, tables):
         require_ontology(settings, ontology)
-        job = parse_job(
-            {
-                "dataset": dataset,
-                "source": source,
-                "source_format": source_format,
-                "sensitivity": sensitivity,
-                "ontology": ontology,
-            }
-        )
+        given = {"dataset": dataset, "source": source, "source_format": source_format}
+        job = parse_job({**given, "sensitivity": sensitivity, "ontology": ontology})
         with _embedded(settings) as flows:
             flows["ingest-dataset/onprem"](job=job.model_dump(), store=settings.store)
         show_query(tables, "run_summary", {"dataset": dataset}, output)
@@ -200,7 +197,7 @@ def demo(
     report_file: Annotated[Path | None, typer.Option("--report", help="Where the page is written.")] = None,
     batch_images: BatchOption = 32,
     night: Annotated[
-        Path | None, typer.Option("--night", help="YAML list of dataset jobs; the sample's own when empty.")
+        Path | None, typer.Option("--night", help="YAML list of jobs; the sample's own when empty.")
     ] = None,
     output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:

@@ -371,6 +371,81 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "pilots",
+        1,
+        ("pilot_id", "protocol_digest"),
+        ("pilot_id", _TEXT),
+        ("protocol_digest", _TEXT),
+        *_DATASET,
+        ("name", _TEXT),
+        ("task", _TEXT),
+        ("arms", pa.list_(_TEXT)),
+        ("reference", _TEXT),  # arm that the others are compared with
+        ("images_count", _COUNT),
+        ("asked", _TEXT),  # canonical JSON of what was asked for
+        ("protocol", _TEXT),  # canonical JSON of all that was declared
+        ("weights", _TEXT),  # canonical JSON: share of all candidates by stratum
+        ("plan_id", _TEXT),
+        *_LANDED,
+    ),
+    _table(
+        "pilot_assignments",
+        1,
+        ("pilot_id", "image_id", "arm"),
+        ("pilot_id", _TEXT),
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("stratum", _TEXT),
+        ("arm", _TEXT),  # blind where no draft is shown
+        ("batch_id", _TEXT),  # of the draft; the pilot's id where none is shown
+        ("reviewer", _TEXT),  # pseudonym
+        ("period", _COUNT),  # all reviews of an image are in one
+        ("position", _COUNT),  # order among the reviewer's own
+        *_LANDED,
+    ),
+    _table(
+        "pilot_contrasts",
+        1,
+        ("contrast_id",),
+        ("contrast_id", _TEXT),
+        ("pilot_id", _TEXT),
+        ("protocol_digest", _TEXT),
+        *_DATASET,
+        ("task", _TEXT),
+        ("stratum", _TEXT),  # all: the weighted mean over strata
+        ("arm", _TEXT),
+        ("reference", _TEXT),
+        ("model_digest", _TEXT),  # detector of the arm
+        ("reference_digest", _TEXT),  # detector of the reference
+        ("verdict", _TEXT),  # superior | equivalent | inconclusive | running | blocked
+        ("winner", _TEXT),
+        ("ratio", _REAL),  # seconds under the arm / under the reference
+        ("ratio_low", _REAL),
+        ("ratio_high", _REAL),
+        ("mean_ratio", _REAL),  # of the arithmetic means
+        ("mean_ratio_low", _REAL),
+        ("mean_ratio_high", _REAL),
+        ("arm_seconds", _REAL),  # mean per image
+        ("reference_seconds", _REAL),  # mean per image
+        ("p_value", _REAL),
+        ("p_permutation", _REAL),
+        ("p_holm", _REAL),
+        ("p_equal", _REAL),
+        ("margin", _REAL),
+        ("images_count", _COUNT),
+        ("reviewers_count", _COUNT),
+        ("settling_images_count", _COUNT),  # in all
+        ("her", _REAL),  # edits per label under the arm
+        ("reference_her", _REAL),
+        ("saving", _REAL),  # against no drafts
+        ("saving_low", _REAL),
+        ("saving_high", _REAL),
+        ("exploratory", _BOOL),
+        ("simulated", _BOOL),
+        ("sentence", _TEXT),
+        *_LANDED,
+    ),
+    _table(
         "prices",
         1,
         ("price_book", "placement", "item"),

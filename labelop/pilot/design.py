@@ -58,14 +58,12 @@ class Assignment:
     """The image."""
     stratum: str
     """Its stratum."""
-    block: int
-    """Block of images it belongs to."""
     arm: str
     """Arm whose draft is shown; `blind` for none."""
     reviewer: str
     """Pseudonym of who reviews it."""
     period: int
-    """Which part of the pilot, from 0; all reviews of an image are in one period."""
+    """Which part of the pilot, from 0: the image's block, so all reviews of an image are in one period."""
     position: int
     """Place in the reviewer's own order, from 0."""
 
@@ -178,7 +176,7 @@ def assign(sample: Sample, arms: Sequence[str], reviewers: Iterable[str], seed: 
             else:
                 tasks[people[number % len(people)]].append((block, image_id, BLIND))
     return [
-        Assignment(image_id, sample.stratum_of[image_id], block, arm, reviewer, block, position)
+        Assignment(image_id, sample.stratum_of[image_id], arm, reviewer, block, position)
         for reviewer, own in sorted(tasks.items())
         for position, (block, image_id, arm) in enumerate(sorted(own, key=lambda task: (task[0], draw.random())))
     ]

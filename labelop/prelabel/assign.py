@@ -16,6 +16,9 @@ from labelop.sensitivity.clearance import group_of
 CHOSEN, COMPARE, EVALUATE = "chosen", "compare", "evaluate"
 """Roles: routing picked it; the other arm on the comparison slice; a held-out image run by every model on premises."""
 
+PILOT, PARITY = "pilot", "parity"
+"""Roles of a pilot's own batches: drafts that reviewers compare, and one model at a second place to compare places."""
+
 ONPREM = "onprem"
 """The placement where anything may be looked at."""
 
@@ -29,7 +32,7 @@ class Assignment:
     arm: str
     """local | cloud."""
     role: str
-    """chosen | compare | evaluate."""
+    """chosen | compare | evaluate | pilot | parity."""
     placement: str
     """onprem | cloud."""
 

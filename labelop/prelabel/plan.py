@@ -20,7 +20,7 @@ from labelop.engines.prelabeller import ArmModels, arm_parameters
 from labelop.errors import ManifestError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read, read_rows
-from labelop.prelabel.assign import EVALUATE, ONPREM, assign
+from labelop.prelabel.assign import EVALUATE, ONPREM, PARITY, Assignment, assign
 from labelop.schemas import utc_now
 from labelop.sensitivity.clearance import NamedPolicy, Standing, changes, cloud_group, standings
 
@@ -34,7 +34,7 @@ class PlannedBatch:
     arm: str
     """local | cloud."""
     role: str
-    """chosen | compare | evaluate."""
+    """chosen | compare | evaluate | pilot | parity."""
     placement: str
     """onprem | cloud: where it may run."""
     model_id: str
@@ -62,8 +62,8 @@ class Plan:
 
 
 def models_for(models: ArmModels, role: str) -> ArmModels:
-    """Say which of an arm's models run: an evaluation judges boxes and classes, so masks would be paid for nothing."""
-    return replace(models, segmenter=None) if role == EVALUATE else models
+    """Say which of an arm's models run: where boxes and classes are judged alone, masks would be paid for nothing."""
+    return replace(models, segmenter=None) if role in {EVALUATE, PARITY} else models
 
 
 def plan_dataset(
@@ -112,6 +112,44 @@ def plan_dataset(
         )
     groups = {image_id: cloud_group(policy, one) for image_id, one in standing.items()}
     assigned = assign(groups, decisions, _held_out(store, where), compare_share, sorted(arms))
+    return plan_assigned(
+        store,
+        dataset,
+        dataset_version,
+        assigned,
+        arms=arms,
+        policy=policy,
+        standing=standing,
+        batch_images=batch_images,
+        run_id=run_id,
+    )
+
+
+def plan_assigned(
+    store: Store,
+    dataset: str,
+    dataset_version: str,
+    assigned: Mapping[Assignment, Sequence[str]],
+    *,
+    arms: Mapping[str, ArmModels],
+    policy: NamedPolicy,
+    standing: Mapping[str, Standing],
+    batch_images: int,
+    run_id: str,
+) -> Plan:
+    """Cut assigned images into batches and land them; see `plan_dataset`, which says what every image gets.
+
+    Args:
+        store: Where the tables are.
+        dataset: Dataset name.
+        dataset_version: Dataset version.
+        assigned: Image ids by what they get.
+        arms: Models by arm name.
+        policy: Sensitivity policy in force.
+        standing: What counts for each of the images.
+        batch_images: Images in a batch, at least 1.
+        run_id: Run that plans, for provenance only.
+    """
     batches: list[PlannedBatch] = []
     said: dict[str, dict[str, Any]] = {}
     for assignment in sorted(assigned, key=lambda a: (a.placement, a.role, a.arm)):

@@ -76,7 +76,12 @@ def _reviewer(completed_by: Any, pseudonyms: Mapping[str, str]) -> str | None:
     if completed_by is None:
         return None
     key = forms.shown(str(completed_by))
-    return pseudonyms.get(key) or row_id("reviewer", key)[:17]
+    return pseudonyms.get(key) or pseudonym_of(key)
+
+
+def pseudonym_of(user: str) -> str:
+    """Name a user of a review tool as the tables do: they hold no name and no address of a person."""
+    return row_id("reviewer", forms.shown(user))[:17]
 
 
 def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_id: str) -> list[AcceptedLabel]:

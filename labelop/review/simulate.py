@@ -11,7 +11,7 @@ import json
 import math
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,14 @@ class _Slips:
 
 
 def simulate_reviews(
-    store: Store, dataset: str, dataset_version: str, seed: int, run_id: str, *, folder: Path | None = None
+    store: Store,
+    dataset: str,
+    dataset_version: str,
+    seed: int,
+    run_id: str,
+    *,
+    folder: Path | None = None,
+    assigned: Mapping[str, str] | None = None,
 ) -> ImportResult:
     """Let simulated reviewers correct every task that has truth, and import what they export.
 
@@ -84,6 +91,8 @@ def simulate_reviews(
         seed: Of the drawn slips and times; the same seed gives the same reviews.
         run_id: Run that lands them.
         folder: Keeps the exported files; a temporary one when None.
+        assigned: Who of `REVIEWERS` does each task, by its name, and no others are done; all of the plan in force when
+            None.
 
     Returns:
         Counts over all files.
@@ -93,8 +102,12 @@ def simulate_reviews(
     reviews = read_rows(store, "reviews", columns=["image_id", "batch_id", "arm", "labels", "simulated"], filters=where)
     truth = {row["image_id"]: [label_of(v) for v in row["labels"]] for row in reviews if row["arm"] == "import"}
     by_people = {(row["batch_id"], row["image_id"]) for row in reviews if not row["simulated"]}
-    counting = in_force(store, dataset, dataset_version, context.tasks.values())
-    reviewer_of = _assigned(counting)
+    if assigned is None:
+        counting = in_force(store, dataset, dataset_version, context.tasks.values())
+        reviewer_of: Mapping[str, str] = _assigned(counting)
+    else:
+        counting = [task for name, task in context.tasks.items() if name in assigned]
+        reviewer_of = assigned
     batches: dict[str, list[ReviewTask]] = defaultdict(list)
     for task in counting:
         if task.image_id in truth and (task.batch_id, task.image_id) not in by_people:

@@ -5,7 +5,7 @@ Knows the tables and no tool. The name of a task is content-derived, so an expor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from labelop.landing.store import Store, read, read_rows
 from labelop.review.rows import prediction_of
 from labelop.runs import plan_in_force
 
-_REVIEWED_ROLES = frozenset({"chosen", "compare"})
+_REVIEWED_ROLES = frozenset({"chosen", "compare", "pilot"})
+_BLIND = "blind"
 _REVIEWED_OUTCOMES = frozenset({"ok", "empty"})
 
 
@@ -37,11 +38,11 @@ class ReviewTask:
     path: str
     """Percent-encoded path below the source root, of the first file with these bytes."""
     batch_id: str
-    """Batch of the prelabel."""
+    """Batch of the prelabel; the pilot where nothing is drafted."""
     arm: str
-    """local | cloud; never shown to a reviewer."""
+    """local | cloud | blind; never shown to a reviewer."""
     model_id: str
-    """Detector that drafted; never shown to a reviewer."""
+    """Detector that drafted, empty where nothing is; never shown to a reviewer."""
     model_digest: str
     """Its digest."""
     width_px: int
@@ -99,7 +100,32 @@ def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewT
                 drafts=tuple(sorted(drafts, key=lambda p: p.prediction_id)),
             )
         )
-    return sorted(tasks, key=lambda task: task.task_uid)
+    return sorted([*tasks, *_blind_tasks(store, where, paths)], key=lambda task: task.task_uid)
+
+
+def _blind_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) -> list[ReviewTask]:
+    """List what pilots ask people to label without a draft."""
+    asked = read_rows(store, "pilot_assignments", filters=where & equal(arm=_BLIND))
+    wanted = {row["image_id"] for row in asked}
+    images = read_rows(store, "images", columns=["image_id", "width_px", "height_px"], filters=where) if asked else []
+    size_of = {row["image_id"]: row for row in images if row["image_id"] in wanted}
+    return [
+        ReviewTask(
+            task_uid=row_id("t", row["dataset_version"], row["image_id"], row["pilot_id"]),
+            dataset=row["dataset"],
+            dataset_version=row["dataset_version"],
+            image_id=row["image_id"],
+            path=paths.get(row["image_id"], ""),
+            batch_id=row["pilot_id"],
+            arm=_BLIND,
+            model_id="",
+            model_digest="",
+            width_px=size_of[row["image_id"]]["width_px"],
+            height_px=size_of[row["image_id"]]["height_px"],
+            drafts=(),
+        )
+        for row in asked
+    ]
 
 
 def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:

@@ -53,7 +53,9 @@ def test_the_grain_is_made_of_columns(name: str) -> None:
 
 def test_column_names_carry_their_units() -> None:
     """Reals that are not shares or scores end in a unit, and money always has its currency beside it."""
-    unitless = {"score", "iou", "biou", "oks", "value", "difference", "tolerance"}
+    unitless = {"score", "iou", "biou", "oks", "value", "difference", "tolerance", "margin", "her", "reference_her"}
+    unitless |= {f"{name}{end}" for name in ("ratio", "mean_ratio", "saving") for end in ("", "_low", "_high")}
+    unitless |= {"p_value", "p_permutation", "p_holm", "p_equal"}
     for table in TABLES.values():
         for field in table.schema:
             if pa.types.is_float64(field.type):
@@ -63,4 +65,9 @@ def test_column_names_carry_their_units() -> None:
                 assert "currency" in table.schema.names, table.name
             if pa.types.is_int64(field.type):
                 units = ("_count", "_bytes", "_px")
-                assert field.name.endswith(units) or field.name in {"position", "position_in_batch", "orientation"}
+                assert field.name.endswith(units) or field.name in {
+                    "position",
+                    "position_in_batch",
+                    "period",
+                    "orientation",
+                }

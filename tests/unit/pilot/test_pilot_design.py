@@ -37,7 +37,7 @@ def test_arms_are_balanced_over_reviewers_periods_and_strata() -> None:
     made = plan(protocol(reviewers=tuple("abcdef")))
     assert set(Counter((one.reviewer, one.arm) for one in made).values()) == {20}
     assert set(Counter((one.period, one.arm) for one in made).values()) == {40}
-    assert set(Counter((one.stratum, one.arm, one.block) for one in made).values()) == {20}
+    assert set(Counter((one.stratum, one.arm, one.period) for one in made).values()) == {20}
     assert len({one.arm for one in made if one.reviewer == "a" and one.period == 0}) == 1
 
 

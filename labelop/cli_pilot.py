@@ -1,0 +1,107 @@
+"""Commands of pilots: plan one, see how far it is, compare its arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labelop.cli_common import DatasetOption, FormatOption, OneDatasetOption, StoreOption, running, show_query
+from labelop.cli_output import OutputFormat, show_rows, warn
+from labelop.settings import Settings
+
+Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
+"""Gives the flows as plain functions."""
+
+NameOption = Annotated[str, typer.Option("--name", help="What the pilot is called.")]
+
+
+def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
+    """Put `labelop pilot` into the command line; its plan runs a flow."""
+    pilot_app = typer.Typer(no_args_is_help=True, help="Compare arms on one sample, with an error rate that is known.")
+    app.add_typer(pilot_app, name="pilot")
+    pilot_app.command("status")(status)
+    pilot_app.command("compare")(compare)
+
+    @pilot_app.command("plan")
+    def plan(
+        dataset: DatasetOption,
+        name: NameOption,
+        reviewer: Annotated[
+            list[str] | None, typer.Option("--reviewer", help="User id in the review tool, once for each.")
+        ] = None,
+        arm: Annotated[list[str] | None, typer.Option("--arm", help="An arm; all three when empty.")] = None,
+        reference: Annotated[str, typer.Option("--reference", help="Arm the others are compared with.")] = "local",
+        images: Annotated[int, typer.Option("--images", min=1, help="Images; 120 find 15 %, 200 find 10 %.")] = 120,
+        margin: Annotated[float, typer.Option("--margin", help="Difference of seconds that counts as equal.")] = 0.10,
+        looks: Annotated[int, typer.Option("--looks", help="1: a verdict at the end; 2: a look at half as well.")] = 1,
+        seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+        target: Annotated[Path | None, typer.Option("--output", help="Folder for one task file per reviewer.")] = None,
+        simulate: Annotated[
+            bool, typer.Option("--simulate", help="Let simulated reviewers do it from the truth (marked so).")
+        ] = False,
+        store: StoreOption = None,
+        output: FormatOption = OutputFormat.TABLE,
+    ) -> None:
+        """Declare a pilot, draw its images and draft them under every arm."""
+        from labelop.pilot.plan import load_pilot  # noqa: PLC0415
+        from labelop.pilot.work import export_pilot  # noqa: PLC0415
+        from labelop.review.annotation_review import pseudonym_of  # noqa: PLC0415
+        from labelop.review.simulate import REVIEWERS  # noqa: PLC0415
+        from labelop.runs import current_version, new_run_id  # noqa: PLC0415
+
+        people = sorted(REVIEWERS) if simulate else sorted({pseudonym_of(one) for one in reviewer or []})
+        asked = {
+            "name": name,
+            "arms": arm or ["local", "cloud", "blind"],
+            "reference": reference,
+            "reviewers": people,
+            "images_count": images,
+            "seed": seed,
+            "declared": {"time_margin": margin, "looks": looks},
+        }
+        with running(store) as (settings, tables), embedded(settings) as flows:
+            run = new_run_id("pilot")
+            flows["run-pilot/onprem"](dataset=dataset, asked=asked, store=settings.store, run_id=run, simulate=simulate)
+            if target is not None:
+                pilot = load_pilot(tables, dataset, current_version(tables, dataset), name)
+                typer.echo(f"{export_pilot(tables, pilot, target)} tasks of {len(people)} reviewers in {target}")
+            show_query(tables, "pilot_status", {"dataset": dataset}, output)
+
+
+def status(
+    dataset: OneDatasetOption = None, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
+) -> None:
+    """Show how far each pilot is, arm by arm."""
+    with running(store) as (_, tables):
+        show_query(tables, "pilot_status", {} if dataset is None else {"dataset": dataset}, output)
+
+
+def compare(
+    dataset: DatasetOption, name: NameOption, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
+) -> None:
+    """Compare the arms of a pilot and land the verdict, which routing then goes by."""
+    from labelop.pilot.plan import load_pilot  # noqa: PLC0415
+    from labelop.pilot.results import compare as compare_arms  # noqa: PLC0415
+    from labelop.pilot.results import contrast_row, land_contrasts  # noqa: PLC0415
+    from labelop.runs import current_version, new_run_id  # noqa: PLC0415
+
+    with running(store) as (_, tables):
+        pilot = load_pilot(tables, dataset, current_version(tables, dataset), name)
+        made, run = compare_arms(tables, pilot), new_run_id("pilot")
+        land_contrasts(tables, made, run)
+        shown = ("arm", "reference", "verdict", "winner", "ratio", "ratio_low", "ratio_high", "images_count")
+        rows = [contrast_row(made, one, run) for one in made.findings]
+        if output is OutputFormat.TABLE:
+            show_rows([{key: row[key] for key in shown} for row in rows], output, title=f"Pilot {name} of {dataset}")
+            for row in rows:
+                typer.echo(row["sentence"])
+        else:
+            show_rows(rows, output, title=f"Pilot {name} of {dataset}")
+        for harm in made.harms:
+            warn(f"stop the pilot ({harm.rule}): {harm.said}")
+        if made.unmeasured_count:
+            warn(f"{made.unmeasured_count} reviews have no measured time and do not count")

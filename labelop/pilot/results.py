@@ -1,0 +1,214 @@
+"""Compare the arms of a pilot from the tables, and land what it proves.
+
+Reads assignments, reviews and drafts; what they mean is decided by `verdict` and `parity`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labelop.effort.estimates import RESAMPLES, Estimate
+from labelop.effort.measures import human_edit_rate
+from labelop.ids import digest_of, row_id
+from labelop.labels import Prediction
+from labelop.landing.filters import equal
+from labelop.landing.store import Store, land, read_rows
+from labelop.pilot.design import BLIND
+from labelop.pilot.parity import Parity, compare_places
+from labelop.pilot.plan import Pilot
+from labelop.pilot.protocol import Protocol, is_exploratory
+from labelop.pilot.statistics import UNKNOWN, Timed
+from labelop.pilot.verdict import Finding, Harm, harms, judge, savings
+from labelop.prelabel.assign import PARITY, PILOT
+from labelop.queries import run_query
+from labelop.review.rows import prediction_of
+from labelop.schemas import utc_now
+
+ALL_STRATA = "all"
+"""Stratum of a contrast over all strata, each with its weight."""
+
+BLOCKED = "blocked"
+"""Verdict of arms whose places do not agree about one model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a pilot says now."""
+
+    protocol: Protocol
+    """What was declared."""
+    findings: tuple[Finding, ...]
+    """One for each arm beside reference and blind."""
+    savings: Mapping[str, Estimate]
+    """Saving against no drafts, by arm."""
+    edit_rates: Mapping[str, Estimate]
+    """Edits per accepted label, by arm."""
+    mean_seconds: Mapping[str, float]
+    """Mean seconds per image by arm, weighted by stratum."""
+    parity: Mapping[str, Parity]
+    """By arm that drafted away from the premises."""
+    harms: tuple[Harm, ...]
+    """Why it has to stop."""
+    exploratory: bool
+    """Whether nothing may be concluded."""
+    simulated: bool
+    """Whether no person reviewed, or a placement was emulated."""
+    unmeasured_count: int
+    """Reviews without a measured time, which do not count."""
+    digest: str
+    """Names the reviews it rests on."""
+
+    def is_blocked(self, finding: Finding) -> bool:
+        """Say whether a place that drafted one of the two arms disagrees with the premises about one model."""
+        sides = (finding.contrast.arm, finding.contrast.reference)
+        return any(not self.parity[arm].agrees for arm in sides if arm in self.parity)
+
+    def verdict(self, finding: Finding) -> str:
+        """Give the word that stands, after the check of places."""
+        return BLOCKED if self.is_blocked(finding) else finding.verdict
+
+    def said(self, finding: Finding) -> str:
+        """Give the sentence a person reads."""
+        if not self.is_blocked(finding):
+            return finding.said
+        sides = (finding.contrast.arm, finding.contrast.reference)
+        reasons = [self.parity[arm].said for arm in sides if arm in self.parity and not self.parity[arm].agrees]
+        return f"{finding.contrast.arm} and {finding.contrast.reference} may not be compared. {'. '.join(reasons)}."
+
+
+def compare(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> Comparison:
+    """Compare the arms of a pilot with the approved, measured reviews that have come.
+
+    Raises:
+        EmptyArmError: An arm has no such review.
+        PilotError: Somebody reviewed an image twice.
+    """
+    protocol = pilot.protocol
+    rows = run_query(store, "pilot_reviews", {"pilot_id": protocol.pilot_id}).to_pylist()
+    came = [row for row in rows if row["review_id"] is not None]
+    timed = [row for row in came if row["active_seconds"]]
+    reviews = [
+        Timed(
+            row["image_id"], row["stratum"], row["arm"], row["reviewer"] or row["asked_reviewer"], row["active_seconds"]
+        )
+        for row in timed
+    ]
+    exploratory = is_exploratory(pilot.registered, min((row["known_at"] for row in came), default=None))
+    findings = judge(protocol, reviews, pilot.weights, exploratory=exploratory, resamples=resamples)
+    saved = savings(protocol, reviews, pilot.weights, resamples=resamples)
+    return Comparison(
+        protocol=protocol,
+        findings=tuple(findings),
+        savings=saved,
+        edit_rates=_edit_rates(protocol, came),
+        mean_seconds=_means(protocol, reviews, pilot.weights),
+        parity=_parity(store, protocol, pilot.plan_id),
+        harms=tuple(harms(protocol, saved, {}, [])),
+        exploratory=exploratory,
+        simulated=any(row["simulated"] for row in rows),
+        unmeasured_count=len(came) - len(timed),
+        digest=digest_of([protocol.digest, sorted((row["review_id"], row["active_seconds"]) for row in came)]),
+    )
+
+
+def land_contrasts(store: Store, made: Comparison, run_id: str) -> int:
+    """Land what a pilot proves; the same reviews land it once.
+
+    Returns:
+        Rows landed by this call.
+    """
+    rows = [contrast_row(made, finding, run_id) for finding in made.findings]
+    key = f"contrasts:{digest_of([made.digest, [row['verdict'] for row in rows]])}"
+    return len(rows) if land(store, "pilot_contrasts", rows, key=key) else 0
+
+
+def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, Any]:
+    """Write one finding as a row of `pilot_contrasts`."""
+    protocol, contrast = made.protocol, finding.contrast
+    model_of = dict(zip(protocol.arms, protocol.models, strict=True))
+    saving = made.savings.get(contrast.arm, UNKNOWN)
+    verdict = made.verdict(finding)
+    return {
+        "contrast_id": row_id("c", made.digest, contrast.arm, verdict),
+        "pilot_id": protocol.pilot_id,
+        "protocol_digest": protocol.digest,
+        "dataset": protocol.dataset,
+        "dataset_version": protocol.dataset_version,
+        "task": protocol.task,
+        "stratum": ALL_STRATA,
+        "arm": contrast.arm,
+        "reference": contrast.reference,
+        "model_digest": model_of[contrast.arm],
+        "reference_digest": model_of[contrast.reference],
+        "verdict": verdict,
+        "winner": None if verdict == BLOCKED else finding.winner,
+        **_ends("ratio", finding.ratio),
+        **_ends("mean_ratio", contrast.mean_ratio),
+        "arm_seconds": made.mean_seconds.get(contrast.arm),
+        "reference_seconds": made.mean_seconds.get(contrast.reference),
+        "p_value": contrast.p_value,
+        "p_permutation": contrast.p_permutation,
+        "p_holm": finding.p_holm,
+        "p_equal": finding.p_equal,
+        "margin": protocol.time_margin,
+        "images_count": contrast.images_count,
+        "reviewers_count": contrast.reviewers_count,
+        "settling_images_count": finding.images_to_settle,
+        "her": made.edit_rates[contrast.arm].value,
+        "reference_her": made.edit_rates[contrast.reference].value,
+        **_ends("saving", saving),
+        "exploratory": made.exploratory,
+        "simulated": made.simulated,
+        "sentence": made.said(finding),
+        "run_id": run_id,
+        "landed_at": utc_now(),
+    }
+
+
+def _ends(name: str, one: Estimate) -> dict[str, float | None]:
+    return {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+
+
+def _edit_rates(protocol: Protocol, rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    found = {}
+    for arm in protocol.arms:
+        own = [row for row in rows if row["arm"] == arm]
+        rate = human_edit_rate([row["edits_count"] for row in own], [row["labels_count"] for row in own])
+        found[arm] = UNKNOWN if arm == BLIND else rate
+    return found
+
+
+def _means(protocol: Protocol, reviews: Sequence[Timed], weights: Mapping[str, float]) -> dict[str, float]:
+    """Average seconds per image by arm: sum W_h * mean_h over strata with reviews (`measures.md` section 7)."""
+    found = {}
+    for arm in protocol.arms:
+        by_stratum: dict[str, list[float]] = defaultdict(list)
+        for one in reviews:
+            if one.arm == arm:
+                by_stratum[one.stratum].append(one.seconds)
+        total = math.fsum(weights[name] for name in by_stratum)
+        found[arm] = math.fsum(
+            weights[name] / total * math.fsum(own) / len(own) for name, own in sorted(by_stratum.items())
+        )
+    return found
+
+
+def _parity(store: Store, protocol: Protocol, plan_id: str) -> dict[str, Parity]:
+    """Compare what one model said on premises with what it said where the arm ran."""
+    batches = read_rows(
+        store, "batches", columns=["batch_id", "arm", "role", "placement"], filters=equal(plan_id=plan_id)
+    )
+    away = {row["arm"] for row in batches if row["role"] == PARITY}
+    drafts: dict[tuple[str, str], dict[str, list[Prediction]]] = defaultdict(dict)
+    for batch in batches:
+        if batch["arm"] in away and batch["role"] in {PARITY, PILOT}:
+            where = equal(dataset_version=protocol.dataset_version, batch_id=batch["batch_id"])
+            for row in read_rows(store, "prelabels", columns=["image_id", "outcome", "predictions"], filters=where):
+                if row["outcome"] in {"ok", "empty"}:
+                    made = [prediction_of(value) for value in row["predictions"] or []]
+                    drafts[batch["arm"], batch["role"]][row["image_id"]] = made
+    return {arm: compare_places(drafts[arm, PARITY], drafts[arm, PILOT]) for arm in sorted(away)}

@@ -1,0 +1,40 @@
+-- Images that a pilot may take, with what is expected in them: usable and reviewed by nobody yet.
+-- A class is rare with less than 5 % of all objects; objects are those of the chosen drafts, none where there are none.
+-- Params: dataset text; dataset_version text
+-- Grain: image_id
+WITH drafted AS (
+    SELECT image_id, unnest(predictions) AS draft
+    FROM v_prelabel
+    WHERE dataset = $dataset::VARCHAR AND dataset_version = $dataset_version::VARCHAR AND role = 'chosen'
+),
+objects AS (
+    SELECT image_id, draft.label AS label
+    FROM drafted
+    WHERE draft.draft AND draft.x0_px IS NOT NULL
+),
+rare AS (
+    SELECT label
+    FROM objects
+    GROUP BY label
+    HAVING count(*) < 0.05 * (SELECT count(*) FROM objects)
+),
+counted AS (
+    SELECT image_id, count(*) AS objects_count, count(*) FILTER (label IN (FROM rare)) > 0 AS rare
+    FROM objects
+    GROUP BY image_id
+)
+SELECT
+    i.image_id,
+    coalesce(any_value(c.objects_count), 0) AS objects_count,
+    max(i.width_px * i.height_px) AS area_px,
+    split_part(min(i.path), '/', 1) AS source,
+    coalesce(bool_or(c.rare), false) AS rare
+FROM images AS i
+LEFT JOIN counted AS c USING (image_id)
+ANTI JOIN (
+    SELECT image_id FROM reviews
+    WHERE arm <> 'import' AND dataset = $dataset::VARCHAR AND dataset_version = $dataset_version::VARCHAR
+) AS r USING (image_id)
+WHERE i.outcome = 'ok' AND i.dataset = $dataset::VARCHAR AND i.dataset_version = $dataset_version::VARCHAR
+GROUP BY i.image_id
+ORDER BY i.image_id;
