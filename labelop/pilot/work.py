@@ -14,7 +14,7 @@ from labelop.errors import ReviewError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.pilot.plan import Pilot
-from labelop.review.task_export import labelling_config, task_form
+from labelop.review.task_forms import labelling_config, task_form
 from labelop.review.tasks import ReviewTask, load_ontology, load_tasks
 
 
