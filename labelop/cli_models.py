@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelop.cli_common import FormatOption, StoreOption, running
-from labelop.cli_output import OutputFormat, show_rows, warn
+from labelop.cli_output import OutputFormat, show_rows, show_sections, warn
 from labelop.errors import CatalogError, ConfigurationError
 from labelop.jobs import LevelText
 from labelop.settings import Settings
@@ -125,7 +125,9 @@ def recommend(
     density: Annotated[Density, typer.Option("--density", help="Objects in an image.")] = Density.MEDIUM,
     level: Annotated[LevelText, typer.Option("--level", help="Sensitivity level of the images.")] = "restricted",
     device: Annotated[Device, typer.Option("--device", help="Device whose profiles count.")] = Device.CPU,
-    ontology: Annotated[str | None, typer.Option("--ontology", help="Labels that are wanted; any when empty.")] = None,
+    ontology: Annotated[
+        str | None, typer.Option("--ontology", help="Labels that are wanted; one answer each when empty.")
+    ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -148,10 +150,14 @@ def recommend(
             device=device,
             ontology=ontology,
         )
-        if output is OutputFormat.TABLE:
+        if output is OutputFormat.JSON:
+            explanation = [{"sentence": sentence} for sentence in found.sentences]
+            show_sections({"explanation": explanation, "candidates": found.rows}, output)
+        else:
             for sentence in found.sentences:
-                typer.echo(sentence)
-        show_rows(found.rows, output, title="Candidates")
+                # a table may have words before it, columns for a machine may not
+                typer.echo(sentence, err=output is not OutputFormat.TABLE)
+            show_rows(found.rows, output, title="Candidates")
 
 
 def say_engines(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice, pick
 from labelop.catalog.profile import WAY, host_facts, newest_figures
+from labelop.errors import CatalogError
 from labelop.landing.store import Store
 from labelop.queries import run_query
 from labelop.settings import Settings
@@ -49,12 +50,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The answer: best candidate first."""
+    """The answer, one ontology after the other: models of different labels are no rivals."""
 
     candidates: tuple[Candidate, ...]
-    """Those that fit before those that do not."""
+    """By ontology; in each the best first, and those that fit before those that do not."""
     sentences: tuple[str, ...]
-    """The choice in words."""
+    """The choice in words, one per ontology."""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -74,10 +75,11 @@ def recommend(
     device: str,
     ontology: str | None = None,
 ) -> Recommendation:
-    """Weigh the models of a task.
+    """Weigh the models of a task, those of one ontology against each other.
 
-    Models with measured correction effort come first, by review and machine seconds of an image together; then the
-    others by the quality their cards state, then by speed.
+    What a card states is measured on the data of its own ontology, so it says nothing beside that of another. Models
+    with measured correction effort come first, by review and machine seconds of an image together; then the others by
+    the quality their cards state, then by speed.
 
     Args:
         catalog: Cards by id.
@@ -88,28 +90,49 @@ def recommend(
         level: Sensitivity level of the images.
         placements: Where images of this level may be, by the policy in force.
         device: cpu | cuda: only profiles of this device count.
-        ontology: Labels that are wanted; any when None.
+        ontology: Labels that are wanted; each ontology gets its own answer when None. A card of the ontology `any`
+            serves every one.
+
+    Raises:
+        CatalogError: No card has this ontology.
     """
+    if ontology is not None and ontology not in (known := sorted({card.ontology for card in catalog.values()})):
+        raise CatalogError(f"Ontology {ontology!r} is not in the catalog; it has {', '.join(known)}.")
     here = settings.model_copy(update={"engine_device": device})
     effort = run_query(store, "arm_effort").to_pylist()
     candidates = [
         _weigh(card, store, here, effort, objects=DENSITIES[density])
         for card in catalog.values()
-        if card.task == task and ontology in (None, card.ontology)
+        if card.task == task and (ontology is None or card.ontology in (ontology, "any"))
     ]
-    candidates.sort(key=_order)
+    # one that serves every ontology is a rival of those of the one that is wanted
+    groups = sorted({one.ontology for one in candidates}) if ontology is None else [ontology]
     where = " and ".join(sorted(placements)) or "nowhere"
     words = [
         f"Images of the level {level} may be prelabelled {where}, by the sensitivity policy in force.",
         f"A {density} density is taken as {DENSITIES[density]} objects in an image.",
     ]
-    best = next((one for one in candidates if one.fits), None)
+    if len(groups) > 1:
+        words.append(
+            f"{len(groups)} ontologies have such models; figures of their cards are of different data, so each has its "
+            "own answer: --ontology asks for one."
+        )
+    ordered: list[Candidate] = []
+    for group in groups or [""]:
+        rivals = sorted((one for one in candidates if ontology is not None or one.ontology == group), key=_order)
+        ordered += rivals
+        words += _sentences(rivals, f"{task} of {group}" if group else task, allowed=bool(placements))
+    return Recommendation(tuple(ordered), tuple(words))
+
+
+def _sentences(rivals: Sequence[Candidate], work: str, *, allowed: bool) -> list[str]:
+    best = next((one for one in rivals if one.fits), None)
     if best is None:
-        words.append(f"No model of the catalog fits {task}{f' of {ontology}' if ontology else ''}.")
-    elif placements:
-        words.append(f"Take {best.model_id}: {best.reason}")
-        words += [f"Not {one.model_id}: {one.reason}" for one in candidates if one is not best]
-    return Recommendation(tuple(candidates), tuple(words))
+        return [f"No model of the catalog fits {work}.", *(f"Not {one.model_id}: {one.reason}" for one in rivals)]
+    if not allowed:
+        return []
+    against = [f"Not {one.model_id}: {one.reason}" for one in rivals if one is not best]
+    return [f"For {work} take {best.model_id}: {best.reason}", *against]
 
 
 def _order(one: Candidate) -> tuple[Any, ...]:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,11 @@ from labelop.engines.base import Engine, ImageArray, ModelInputs, features_of, l
 from labelop.engines.energy import Meter, open_meter
 from labelop.engines.model import failed
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
+from labelop.engines.room import Appetite, reset_peak, room, status
 from labelop.engines.side import lanes_of
 from labelop.engines.ways import ways_here
 from labelop.errors import EngineError, MissingExtraError
+from labelop.memory import give_back
 from labelop.settings import Settings
 
 _WARM_ROUNDS = 2
@@ -43,6 +44,7 @@ class _Trial:
     choice: EngineChoice
     images: int
     lanes: int
+    appetite: Appetite
     engine: Engine | None = None
     growth_bytes: int | None = None
     seconds: list[float] = field(default_factory=list)
@@ -68,7 +70,8 @@ def measure(
         settings: Threads of a pass; whether compiled models are measured too.
         engines: Engines to measure beside the reference; all that are installed when empty.
         batches: Images of one pass; a segmenter encodes them together and prompts each with its boxes. One, and the
-            most that any device is given unmeasured, when empty. What does not fit into memory is halved and told.
+            most that any device is given unmeasured, when empty. What does not fit into memory, or would not by what
+            smaller passes took, is halved and told.
         rounds: Timed rounds of each engine and batch size, after two that are not timed; in each, as many lanes as a
             worker has run a few passes side by side.
 
@@ -86,10 +89,11 @@ def measure(
     reference = EngineChoice(ENGINES[card.format][0])
     ways = [reference, *(way for way in _ways(card, settings, engines) if way.key != reference.key)]
     lanes = lanes_of(settings.engine_threads)
-    trials = [_Trial(replace(way, most_images=size), size, lanes) for way in ways for size in sizes]
     meters = {way.device: open_meter(way.device) for way in ways}
     frames = np.stack([_frame(card, image) for image in images])
     answers = _reference(card, settings, reference, frames)
+    eaters = [(way, Appetite(float(frames[0].nbytes * lanes))) for way in ways]
+    trials = [_Trial(replace(way, most_images=size), size, lanes, eater) for way, eater in eaters for size in sizes]
 
     def timed(trial: _Trial) -> None:
         meter = meters[trial.choice.device]
@@ -99,9 +103,7 @@ def measure(
         if before is not None and after is not None:
             trial.joules.append((after - before) / (_PASSES * lanes * trial.images))
 
-    trials = _warmed(
-        trials, lambda trial: _fit(card, trial, frames, lambda: _open(card, settings, trial, frames, answers))
-    )
+    trials = _warmed(trials, lambda trial: _fit(card, trial, lambda: _open(card, settings, trial, frames, answers)))
     for _ in range(rounds):
         for trial in trials:
             _guarded(trial, timed)
@@ -163,14 +165,16 @@ def _open(
     frames: ImageArray,
     answers: Sequence[dict[str, NDArray[np.float32]]],
 ) -> None:
-    before = _reset_peak()
+    before = reset_peak()
     trial.engine = load_engine(card, settings.engine_threads, trial.choice)
+    trial.appetite.begin()
     for _ in range(_WARM_ROUNDS):
         _timed(trial, frames)
     if trial.engine.most_images < trial.images:
         # it ran out of memory and went on with fewer: this is what is measured
         _resize(trial, trial.engine.most_images)
-    peak = _status("VmHWM")
+    peak = None if before is None else status("VmHWM")
+    trial.appetite.note(trial.images, peak)
     trial.growth_bytes = None if peak is None or before is None else max(0, peak - before)
     size, parts = trial.images, []
     for start in range(0, len(frames), size):
@@ -205,24 +209,34 @@ def _warmed(trials: Sequence[_Trial], warm: Callable[[_Trial], None]) -> list[_T
     return list(found.values())
 
 
-def _fit(card: ModelCard, trial: _Trial, frames: ImageArray, attempt: Callable[[], None]) -> None:
-    """Attempt with fewer images until it fits into memory."""
-    while frames[0].nbytes * trial.lanes * trial.images > _room() and trial.images > 1:
-        _halve(card, trial)
+def _fit(card: ModelCard, trial: _Trial, attempt: Callable[[], None]) -> None:
+    """Attempt with fewer images until it fits into memory; on the way to many, smaller passes say what they take."""
+    wanted, appetite = trial.images, trial.appetite
     while True:
+        fitting = appetite.affordable(wanted, room())
+        if fitting < wanted:
+            _log.warning(
+                "model %s: a pass of %d images would take about %.0f MiB, over half of what is free; going on with %d",
+                card.id, wanted, wanted * appetite.image_bytes / (1 << 20), fitting,
+            )  # fmt: skip
+            wanted = fitting
+        # a GPU refuses what it has not got, and some engines compile each size for minutes
+        size = appetite.next_images(wanted) if trial.choice.device == "cpu" else wanted
+        _resize(trial, size)
         try:
-            return attempt()
+            attempt()
         except MemoryError as error:
-            if trial.images == 1:
+            if size == 1:
                 raise failed(card, "", error) from error
-            _halve(card, trial)
-
-
-def _halve(card: ModelCard, trial: _Trial) -> None:
-    _close(trial)
-    size = trial.images
-    _log.warning("model %s: a pass of %d images does not fit into memory; going on with %d", card.id, size, size // 2)
-    _resize(trial, size // 2)
+            wanted = size // 2
+            _log.warning(
+                "model %s: a pass of %d images does not fit into memory; going on with %d", card.id, size, wanted
+            )
+        else:
+            if trial.images < size or size == wanted:
+                return
+        _close(trial)
+        give_back()
 
 
 def _resize(trial: _Trial, images: int) -> None:
@@ -233,12 +247,6 @@ def _close(trial: _Trial) -> None:
     if trial.engine is not None:
         trial.engine.close()
     trial.engine = None
-
-
-def _room() -> float:
-    """Give the bytes that pixels of passes may take: half of the memory that is free; no bound where nobody tells."""
-    free = _status("MemAvailable", Path("/proc/meminfo"))
-    return float("inf") if free is None else free / 2
 
 
 def _guarded(trial: _Trial, step: Callable[[_Trial], None]) -> None:
@@ -281,20 +289,3 @@ def _result(card: ModelCard, trial: _Trial, reference: bool, rounds: int, meter:
         outcome="measured" if good else "failed",
         reason=trial.problem,
     )
-
-
-def _reset_peak() -> int | None:
-    """Forget the process' peak of resident memory, where the system can, and tell the present size."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return None
-    return _status("VmRSS")
-
-
-def _status(name: str, where: Path = Path("/proc/self/status")) -> int | None:
-    try:
-        lines = where.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)

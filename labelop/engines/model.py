@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -46,6 +47,7 @@ class ModelEngine:
         self.card = card
         self._one_size = one_size
         self._most = most_images or pass_images(card)
+        self._halving = threading.Lock()
 
     @property
     def most_images(self) -> int:
@@ -90,17 +92,22 @@ class ModelEngine:
             except EngineResponseError as error:
                 if size == 1 or error.context.get("code") != OUT_OF_MEMORY:
                     raise
-                # another pass beside this one may have met the same and gone further
-                self._most = min(self._most, size // 2)
-                _log.warning(
-                    "model %s ran out of memory with %d images; going on with %d", self.card.id, size, self._most
-                )
+                self._halve(size)
                 continue
             at += len(piece)
             found.append(answer if size == len(piece) else {k: v[: len(piece)] for k, v in answer.items()})
         if len(found) == 1:
             return found[0]
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+    def _halve(self, size: int) -> None:
+        """Go on with half of a size that did not fit, and say so; once, where passes side by side met the same."""
+        with self._halving:
+            if size // 2 < self._most:
+                self._most = size // 2
+                _log.warning(
+                    "model %s ran out of memory with %d images; going on with %d", self.card.id, size, self._most
+                )
 
     def _piece(self, left: int) -> int:
         """Say how many of the images that are left the next pass takes."""

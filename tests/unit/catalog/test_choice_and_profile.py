@@ -15,7 +15,7 @@ from labelop.catalog.choice import EngineChoice, choose_engine, installed_versio
 from labelop.catalog.profile import Measured, host_facts, land_profile, newest_figures
 from labelop.catalog.recommend import Recommendation, recommend
 from labelop.configuration import load_configuration
-from labelop.errors import MissingExtraError, SettingsError
+from labelop.errors import CatalogError, MissingExtraError, SettingsError
 from labelop.landing.store import Store, open_store, read_rows
 from labelop.settings import Settings
 
@@ -244,6 +244,27 @@ def test_a_recommendation_explains_itself(store: Store, settings: Settings) -> N
     assert "labelop models profile --model cells-large" in found.sentences[2]
 
 
+def test_each_ontology_has_its_own_answer(store: Store, settings: Settings) -> None:
+    """Parcels were recommended for whatever was asked, by an AP50 of other pictures than the cells'."""
+    found = ask(store, settings, density="high", ontology=None)
+    best = [sentence.partition(":")[0] for sentence in found.sentences if " take " in sentence]
+    assert best == ["For detection of cells take cells-large", "For detection of parcels take parcels-large"]
+    assert [one.ontology for one in found.candidates] == ["cells", "cells", "parcels", "parcels"]
+    assert any("own answer: --ontology" in sentence for sentence in found.sentences)
+
+
+def test_an_unknown_ontology_names_those_there_are(store: Store, settings: Settings) -> None:
+    """A misspelt ontology was an empty answer."""
+    with pytest.raises(CatalogError, match=r"'cels' is not in the catalog; it has any, cells, parcels\."):
+        ask(store, settings, ontology="cels")
+
+
+def test_a_model_for_any_labels_serves_the_one_that_is_wanted(store: Store, settings: Settings) -> None:
+    """The segmenter draws masks of whatever its boxes hold, so asking for cells finds it."""
+    found = ask(store, settings, task="segmentation")
+    assert [one.model_id for one in found.candidates] == ["boxes-to-masks"]
+
+
 def test_a_recommendation_shows_measured_speed(store: Store, settings: Settings) -> None:
     """Profiles of the device that was asked for are shown, of another one they are not."""
     land_figures(store, measured())
@@ -283,4 +304,4 @@ def test_a_detector_without_room_does_not_fit(store: Store, settings: Settings) 
     )
     assert not found.candidates[0].fits
     assert "at most 20 objects, 100 are needed" in found.candidates[0].reason
-    assert "No model of the catalog fits detection." in found.sentences
+    assert "No model of the catalog fits detection of cells." in found.sentences

@@ -222,6 +222,20 @@ def test_an_engine_that_cannot_run_a_model_is_said(run: Callable[..., Result], m
     assert "warning: cells-small is of format onnx, which torch cannot run" in said
 
 
+def test_a_recommendation_says_why_in_every_form(run: Callable[..., Result]) -> None:
+    """JSON was bare rows: neither where images may go nor what was chosen was in it."""
+    asked = ("models", "recommend", "--task", "detection", "--density", "high", "--level", "restricted")
+    said = json.loads(run(*asked, "--format", "json").stdout)
+    sentences = [row["sentence"] for row in said["explanation"]]
+    assert any("may be prelabelled onprem" in sentence for sentence in sentences)
+    assert any(sentence.startswith("For detection of cells take cells-large") for sentence in sentences)
+    assert {row["ontology"] for row in said["candidates"]} == {"cells", "parcels"}
+    table = run(*asked, "--format", "csv")
+    assert table.stdout.startswith("model_id,")
+    assert sentences[0] in table.stderr
+    assert "it has any, cells, parcels" in run(*asked, "--ontology", "cels").stderr
+
+
 def test_no_arguments_show_help(run: Callable[..., Result]) -> None:
     """Somebody who types the bare name is shown the commands."""
     result = run()

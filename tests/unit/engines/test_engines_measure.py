@@ -16,7 +16,7 @@ from labelop.engines import measure as measuring
 from labelop.engines.base import Engine, ImageArray, close_engines, load_engine, open_engine
 from labelop.engines.measure import measure
 from labelop.engines.samples import load_samples
-from labelop.engines.side import lanes_of, streams_of
+from labelop.engines.side import streams_of
 from labelop.errors import EngineResponseError, MissingExtraError, UnreadableImageError
 from labelop.landing.store import open_store
 from labelop.settings import Settings
@@ -109,17 +109,26 @@ def test_a_device_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         open_engine(detector(tmp_path), Settings(engine="onnxruntime", engine_device="tensorrt"))
 
 
-def test_a_batch_that_does_not_fit_is_halved(
+def test_a_batch_that_would_not_fit_is_never_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ended in numpy's traceback before; what is landed is the batch that ran, once, and the log says so."""
-    card = detector(tmp_path)
-    lane = card.width_px * card.height_px * 3 * lanes_of(1)
-    monkeypatch.setattr(measuring, "_room", lambda: lane * 3)
-    found = measure(card, PICTURES, Settings(), engines=["onnxruntime"], batches=[2, 10**8], rounds=1)
-    [one] = found
-    assert (one.images_count, one.outcome) == (2, "measured")
-    assert "a pass of 100000000 images does not fit into memory; going on with 50000000" in caplog.text
+    """Only pixels were counted, and a batch of tens of gigabytes was begun: what smaller passes took bounds it now."""
+    real, tried = measuring._pass, [0]
+
+    def noted(engine: Engine, frames: ImageArray, count: int, start: int = 0) -> dict[str, NDArray[np.float32]]:
+        tried.append(count)
+        return real(engine, frames, count, start)
+
+    # a mebibyte an image, of a hundred
+    monkeypatch.setattr(measuring, "_pass", noted)
+    monkeypatch.setattr(measuring, "status", lambda _: max(tried) << 20)
+    monkeypatch.setattr("labelop.engines.room.status", lambda *_: 0)
+    monkeypatch.setattr(measuring, "room", lambda: 100 << 20)
+    [one] = measure(detector(tmp_path), PICTURES, Settings(), engines=["onnxruntime"], batches=[3000], rounds=1)
+    assert (one.images_count, one.outcome) == (93, "measured")
+    assert sorted(set(tried)) == [0, 1, 8, 64, 93]
+    assert "a pass of 3000 images would take about 3000 MiB" in caplog.text
+    assert caplog.text.count("going on with") == 1
 
 
 def test_memory_that_runs_out_halves_a_batch_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

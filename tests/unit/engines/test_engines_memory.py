@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,22 @@ def test_a_batch_is_halved_until_it_fits(tmp_path: Path, caplog: pytest.LogCaptu
     engine.tried.clear()
     engine.forward(images(engine.card, 3))
     assert engine.tried == [2, 1]
+
+
+def test_passes_side_by_side_say_once_that_they_halve(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two lanes that meet the same want of memory wrote the same line twice, and one of a size long left behind."""
+    both = threading.Barrier(2)
+
+    class Wide(Small):
+        def _pass(self, inputs: ModelInputs) -> RawOutputs:
+            if len(inputs.images) == MOST_IMAGES:
+                both.wait(20)
+            return super()._pass(inputs)
+
+    engine = Wide(detector(tmp_path), 2, MemoryError())
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(2) as pool:
+        list(pool.map(engine.forward, [images(engine.card)] * 2))
+    assert sorted(record.getMessage()[-1] for record in caplog.records) == ["2", "4"]
 
 
 def test_an_encoder_that_runs_out_of_memory_is_halved_too(tmp_path: Path) -> None:
