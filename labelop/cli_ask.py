@@ -99,14 +99,16 @@ def models_list(output: FormatOption = OutputFormat.TABLE) -> None:
 
 @models_app.command("verify")
 def models_verify(output: FormatOption = OutputFormat.TABLE) -> None:
-    """Check every model file against the digest of its card, and that the model answers in finite numbers."""
+    """Check every model file: digest, classes where it names them, and that the model answers in finite numbers."""
     from labelop.catalog.cards import load_catalog, verify  # noqa: PLC0415
     from labelop.engines.probe import refuse_faulty_answers  # noqa: PLC0415
 
     with failing_in_one_line():
         rows, settings = [], load_settings()
         for card in load_catalog(settings.catalog).values():
-            verify(card)
+            is_named = verify(card)
             refuse_faulty_answers(card, settings.engine_threads)
-            rows.append({"model_id": card.id, "digest": card.digest, "verified": True})
+            # a file without names agrees with any order of them
+            said = "checked" if is_named else "unchecked" if card.classes else None
+            rows.append({"model_id": card.id, "digest": card.digest, "verified": True, "label_map": said})
         show_rows(rows, output, title="Models")

@@ -12,7 +12,8 @@ from typing import Any
 
 from labelop.catalog.files import inside, refuse_pickled, resolved, sha256_of_file
 from labelop.catalog.form import FOLDER_FILES, CardForm, parse_card
-from labelop.catalog.graph_file import read_graph
+from labelop.catalog.graph_file import GraphFile, read_graph
+from labelop.catalog.label_map import config_labels, labels_of, refuse_other_labels
 from labelop.catalog.weights import refuse_faulty_graph, refuse_faulty_safetensors
 from labelop.errors import CatalogError, DigestMismatchError
 from labelop.ids import digest_of
@@ -220,12 +221,15 @@ def describe_catalog(catalog: Mapping[str, ModelCard]) -> list[dict[str, Any]]:
     ]
 
 
-def verify(card: ModelCard) -> None:
-    """Prove that a card's files are the pinned ones, keep nothing outside the card, and hold numbers.
+def verify(card: ModelCard) -> bool:
+    """Prove that a card's files are the pinned ones, keep nothing outside the card, hold numbers and mean its classes.
+
+    Returns:
+        Whether the files name their classes, which are then the card's; where they do not, nobody can tell.
 
     Raises:
         CatalogError: A file is missing, is pickled, refers to weights the card does not pin, needs operators that are
-            somebody's code, or has a weight that is not finite.
+            somebody's code, has a weight that is not finite, or calls its classes otherwise than the card.
         DigestMismatchError: A file is not the one the card pins.
     """
     if card.folder is not None:
@@ -243,15 +247,20 @@ def verify(card: ModelCard) -> None:
                 model_id=card.id,
             )
     pinned = {resolved(file, card.path.name) for file in card.files.values()}
+    is_named = card.folder is not None and refuse_other_labels(
+        config_labels(card.folder), card.classes, "config.json", card.id
+    )
     for file in card.files.values():
         if file.suffix.lower() == ".safetensors":
             refuse_faulty_safetensors(file, card.id)
         if file.suffix.lower() == ".onnx":
-            _refuse_graph(card, file, pinned)
+            graph = read_graph(file)
+            _refuse_graph(card, graph, file, pinned)
+            is_named |= refuse_other_labels(labels_of(graph.metadata), card.classes, file.name, card.id)
+    return is_named
 
 
-def _refuse_graph(card: ModelCard, file: Path, pinned: set[Path]) -> None:
-    graph = read_graph(file)
+def _refuse_graph(card: ModelCard, graph: GraphFile, file: Path, pinned: set[Path]) -> None:
     if graph.foreign:
         raise CatalogError(
             f"Model {card.id}: {file.name} has operators of {', '.join(sorted(graph.foreign))}, which no engine "

@@ -15,6 +15,7 @@ from labelop.catalog.cards import ModelCard
 from labelop.catalog.checkpoint import CardWishes, describe_folder, write_card
 from labelop.catalog.export_segmenter import export_segmenter
 from labelop.catalog.files import sha256_of_file
+from labelop.catalog.label_map import write_labels
 from labelop.catalog.proof import Parity, keep, parity, require_torch, sample_images, workshop, write_graph
 from labelop.engines.base import OUTPUTS, ModelInputs, RawOutputs
 from labelop.errors import MissingExtraError
@@ -55,6 +56,7 @@ def export_folder(
     with workshop(folder, output, content) as (work, source):
         graph = work / f"{name}.onnx"
         wanted = _trace(source, graph, threads)
+        write_labels(graph, source.classes)
         del content["folder"]
         content |= {"format": "onnx", "files": {"model": graph.name}, "digests": {"model": sha256_of_file(graph)}}
         content["reproduce"] = f"labelop models export {folder.name} --output DIR --format {target}"

@@ -6,7 +6,7 @@ Knows neither cards nor engines, and computes nothing with the values.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labelop.errors import CatalogError
@@ -23,6 +23,7 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
+_MODEL_METADATA = 14
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN = 1, 2, 4, 7
 _FUNCTION_DOMAIN = 10
 _OPERATORS = frozenset(
@@ -69,6 +70,8 @@ class GraphFile:
     """Names of values that a node multiplies with, as they are or moved, cast and joined."""
     foreign: frozenset[str] = frozenset()
     """Domains of operators that neither engines nor functions of the file itself bring along."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the exporter wrote beside the graph, for example the names of its classes."""
 
     @property
     def locations(self) -> set[str]:
@@ -101,6 +104,7 @@ class _Reader:
         self._moved: list[tuple[list[str], list[str]]] = []
         self._used: set[str] = set()
         self._defined: set[str] = set()
+        self._metadata: dict[str, str] = {}
 
     def found(self) -> GraphFile:
         """Tell what there was."""
@@ -109,7 +113,7 @@ class _Reader:
             if not self._multiplied.isdisjoint(gives):
                 self._multiplied.update(takes)
         foreign = self._used - self._defined - _OPERATORS
-        return GraphFile(tuple(self._tensors), frozenset(self._multiplied), frozenset(foreign))
+        return GraphFile(tuple(self._tensors), frozenset(self._multiplied), frozenset(foreign), self._metadata)
 
     def walk(self, message: memoryview, kind: str, owner: str = "", depth: int = 0) -> None:
         """Go through a message and all messages inside it that lead to tensors."""
@@ -123,6 +127,8 @@ class _Reader:
             owner = self._node(fields)
         if kind == "attribute":
             self._attribute(fields, owner)
+        if kind == "model":
+            self._metadata.update(_entry(value) for number, value in fields if number == _MODEL_METADATA)
         if kind == "function":
             self._defined.update(bytes(value).decode() for number, value in fields if number == _FUNCTION_DOMAIN)
         for number, value in fields:
@@ -165,13 +171,18 @@ def _tensor(message: memoryview, owner: str) -> StoredTensor:
         elif number == _TENSOR_NAME:
             name = bytes(value).decode()
         elif number == _TENSOR_ENTRY:
-            entry = {place: bytes(text).decode() for place, text in _fields(value) if isinstance(text, memoryview)}
-            outside[entry.get(1, "")] = entry.get(2, "")
+            outside.update([_entry(value)])
         elif _TENSOR_VALUES.get(number) == "numbers":
             numbers += _packed(value)
         elif number in _TENSOR_VALUES:
             parts.append(value)
     return StoredTensor(owner or name, kind, tuple(parts), tuple(numbers), outside)
+
+
+def _entry(message: memoryview) -> tuple[str, str]:
+    """Read one StringStringEntryProto: a key and its value."""
+    found = {place: bytes(text).decode() for place, text in _fields(message) if isinstance(text, memoryview)}
+    return found.get(1, ""), found.get(2, "")
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:

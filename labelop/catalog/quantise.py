@@ -27,6 +27,7 @@ from labelop.catalog.choice import ENGINES, EngineChoice, installed_version
 from labelop.catalog.files import sha256_of_file
 from labelop.catalog.form import MODEL_ID, parse_card
 from labelop.catalog.int8_graph import write_int8
+from labelop.catalog.label_map import write_labels
 from labelop.engines.base import Engine, ImageArray, ModelInputs, RawOutputs, load_engine
 from labelop.engines.parity import combined, difference, drafts
 from labelop.errors import CatalogError
@@ -125,6 +126,7 @@ def quantise(
         graph = Path(folder) / f"{name}.onnx"
         frames = [_frame(card, image) for image in images]
         write_int8(card, frames, graph, scope)
+        write_labels(graph, card.classes)
         content = _content(card, name, graph, frames, scope)
         made = write_card(content, Path(folder) / f"{name}.yaml")
         shown = [image for image in judged or images if _frame(card, image).std() >= _LEAST_DEVIATION]

@@ -100,6 +100,7 @@ def detector(name: str, net: torch.nn.Module) -> None:
         free=some,
         tolerance=0.01,
         unordered=True,
+        classes=classes,
     )
     tuning, run = _tuning(kind), files.session(path)
     draft = evaluate.best_scores(classes, tuning, [evaluate.detect(run, classes, one.image) for one in tuning])
@@ -134,6 +135,7 @@ def landuse(name: str, net: torch.nn.Module) -> None:
         outputs=["logits"],
         free={"images": {0: "n"}, "logits": {0: "n"}},
         tolerance=0.01,
+        classes=parcels.LAND_USES,
     )
     card = _card(name, "classification", "resnet", net, {"model": path.name})
     card |= {

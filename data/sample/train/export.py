@@ -12,6 +12,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from labelop.catalog.label_map import write_labels
+
 from .files import session
 
 OPSET = 17
@@ -51,6 +53,7 @@ def write(
     free: dict[str, dict[int, str]],
     tolerance: float,
     unordered: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> None:
     """Export, shrink and compare with torch on the example.
 
@@ -64,6 +67,7 @@ def write(
         tolerance: largest allowed mean absolute difference, as a part of the output's spread.
         unordered: compare each output's values along axis 1 in order of size: a detector ranks its queries by score,
             and rounding swaps near-equal ones.
+        classes: names by output index, kept in the file; none for a segmenter.
 
     Raises:
         RuntimeError: if an output of the file differs from torch's by more than `tolerance`.
@@ -82,6 +86,7 @@ def write(
         dynamo=False,
     )
     _store_half(path)
+    write_labels(path, classes)
     with torch.no_grad():
         wanted = net(*example)
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
