@@ -35,7 +35,7 @@ from bench.segmenters import sam2_table, shipped_table
 from bench.tables import built, shipped
 
 BUILT = ("resnet50", "rtdetr-r18", "rtdetr-r50", "detr-r50")
-SHIPPED = ("cells-small", "parcels-large")
+SHIPPED = ("cells-small", "cells-large", "parcels-small", "parcels-large", "parcels-landuse")
 _SECONDS, _BUILT_SECONDS = 20.0, 100.0
 
 
@@ -149,13 +149,15 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
     for name in SHIPPED[:1] if quick else SHIPPED:
         for size in SIZES:
             yield f"{name}-{size}", partial(shipped, name, size, pace)
-    yield "boxes-to-masks", partial(shipped_table, pace)
+    # one size is enough in the quick form where the model's input is as large whatever the photograph
+    some = list(SIZES)[:1] if quick else list(SIZES)
+    for size in some:
+        yield f"boxes-to-masks-{size}", partial(shipped_table, size, pace)
     for name in BUILT[:2] if quick else BUILT:
-        # one size is enough to see a detector in the quick form: its input is 640 px whatever the photograph
-        for size in list(SIZES)[:1] if quick and name != "resnet50" else SIZES:
+        for size in SIZES if name == "resnet50" else some:
             yield f"{name}-{size}", partial(built, name, size, pace)
     if not quick:
-        yield "sam2-tiny", partial(sam2_table, pace)
+        yield from ((f"sam2-tiny-{size}", partial(sam2_table, size, pace)) for size in SIZES)
         yield "memory", partial(memory_table, pace)
 
 

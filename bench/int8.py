@@ -33,7 +33,7 @@ def int8_of(card: ModelCard, work: Path, learnt: int = _LEARNT, judged: int = _J
     if (folder / f"{name}.yaml").exists():
         rows = json.loads((folder / f"{name}.parity.json").read_text(encoding="utf-8"))
         return load_card(folder / f"{name}.yaml"), _refused([Kept(**row) for row in rows])
-    images = _images(card, work, learnt + judged)
+    images = pictures_of(card, work, learnt + judged)
     made, report = quantise(
         card, images[:learnt], folder, judged=images[learnt : learnt + judged], model_id=name, refuse=False
     )
@@ -51,7 +51,7 @@ def _refused(report: list[Kept]) -> str | None:
     )
 
 
-def _images(card: ModelCard, work: Path, count: int) -> list[ImageArray]:
+def pictures_of(card: ModelCard, work: Path, count: int) -> list[ImageArray]:
     """Give images of the kind the model is for: the photographs measured, or the sample's drawn parcels."""
     paths = photos("640x480", work)
     if card.ontology == "parcels":

@@ -7,7 +7,9 @@ is tuned for the bench but what a setting can say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -18,7 +20,9 @@ from bench.measure import Work
 from bench.photos import ROOT
 from labelop.catalog.cards import ModelCard
 from labelop.catalog.choice import EngineChoice
+from labelop.catalog.profile import Measured
 from labelop.engines.base import Engine, ImageArray, ModelInputs, open_engine
+from labelop.engines.measure import measure as judge
 from labelop.engines.prelabeller import ArmModels, Prelabeller, with_engines
 from labelop.engines.side import lanes_of
 from labelop.engines.ways import ways_here
@@ -39,14 +43,67 @@ ENGINES = ("onnxruntime", "openvino")
 """Engines asked for by name."""
 
 
-def open_named(card: ModelCard, name: str) -> Engine | None:
-    """Open the engine of a card by name, with the threads a worker gives it; None where it is not installed."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One way to run a model, opened."""
+
+    engine: Engine
+    """With the threads a worker gives it."""
+    refused: str | None = None
+    """Why the product would not take it for this model; None where it counts as ours."""
+
+
+def open_named(card: ModelCard, name: str, precision: str | None = None) -> Engine | None:
+    """Open the engine of a card by name, with the threads a worker gives it; None where it is not installed.
+
+    Args:
+        card: The model.
+        name: The engine.
+        precision: The fastest it has here when None: a profile would have to find that it agrees.
+    """
     try:
-        # as after a profile by which the fastest may run: random weights agree with nothing
-        choice = EngineChoice(name, ways_here(name)["cpu"][-1], measured=True)
+        choice = EngineChoice(name, precision or ways_here(name)["cpu"][-1], measured=True)
         return open_engine(card, load_settings(), choice)
     except MissingExtraError:
         return None
+
+
+def open_ways(card: ModelCard, pictures: Sequence[ImageArray] = ()) -> dict[str, Opened]:
+    """Open the ways to run a card, by the name of their case.
+
+    Args:
+        card: The model.
+        pictures: Of the kind it is for: by them every way is judged as `labelop models profile` judges it, and one
+            that disagrees is opened to be listed, never to count. Without them, as for random weights, which have no
+            answers to judge, there is the fastest precision of each engine, and all count.
+    """
+    if not pictures:
+        fastest = (open_named(card, name) for name in ENGINES)
+        return {f"ours, {engine.name}": Opened(engine) for engine in fastest if engine is not None}
+    found: dict[str, Opened] = {}
+    for one in judge(card, pictures, load_settings(), batches=[1], rounds=1):
+        engine = open_named(card, one.engine, one.precision)
+        if engine is not None and one.device == "cpu":
+            found[f"ours, {engine.name}"] = Opened(engine, _refused(one))
+    return found
+
+
+def _refused(measured: Measured) -> str | None:
+    if measured.agrees:
+        return None
+    apart = f"differs by {measured.difference:.3f}, {measured.tolerance:g} is allowed" if measured.difference else ""
+    return measured.reason or apart or "found nothing to compare"
+
+
+def fastest_that_counts(ways: Mapping[str, Opened], rates: Mapping[str, Sequence[float]]) -> str:
+    """Name the fastest case of those the product would take, by its median rate."""
+    counting = [name for name, one in ways.items() if one.refused is None and name in rates]
+    return max(counting, key=lambda name: statistics.median(rates[name]))
+
+
+def listed_only(ways: Mapping[str, Opened]) -> list[str]:
+    """Say which ways are measured and do not count."""
+    return [f"{name}: {one.refused}: listed only." for name, one in ways.items() if one.refused]
 
 
 class Worker:

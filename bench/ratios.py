@@ -136,20 +136,6 @@ class Table:
         return max(self.rates[case]) <= STEADY * min(self.rates[case])
 
 
-def floor_rate(forward: float, decode: float) -> float:
-    """Images per second when both cores do nothing but pure inference and the fastest decode.
-
-    Each rate is that of all cores together, so the two times of an image add up.
-
-    Args:
-        forward: Images per second of the fastest engine, all cores.
-        decode: Images per second of the fastest decode to the model's input, all cores.
-    """
-    if forward <= 0 or decode <= 0:
-        raise ValueError(f"rates are {forward} and {decode}, expected more than zero")
-    return 1.0 / (1.0 / forward + 1.0 / decode)
-
-
 def wanted(known: Sequence[str], only: Sequence[str]) -> list[str]:
     """Take the tables whose name starts with one of the words; all when there is none.
 

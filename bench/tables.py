@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import ours
 from bench.engines import BATCH, CORES, INT8, Peers, decode_pool, forward_only, pillow_pool, plain_loop
-from bench.int8 import int8_of
+from bench.floor import fastest, floor_of
+from bench.int8 import int8_of, pictures_of
 from bench.measure import Pace, Work, load_now, measure
 from bench.photos import ROOT, SIZES, photos
-from bench.ratios import Table, Target, explained, floor_rate
+from bench.ratios import Table, Target, explained
 from bench.stages import stages
 from bench.with_ray import CASE as RAY
 from bench.with_ray import ray_case
 from labelop.catalog.cards import ModelCard, load_card
-from labelop.engines.base import OUTPUTS, Engine
+from labelop.engines.base import OUTPUTS, ImageArray
 
 LOOP = "transformers pipeline, loop"
 BATCHED = "transformers pipeline, batch"
@@ -40,8 +42,9 @@ _LOOP_TARGETS = {
     "rtdetr-r50": 8.0,
 }
 _SPEED_ONLY = (
-    "int8: random weights have no answers to judge, so it is measured for its speed only; a trained model runs it "
-    "where `labelop models quantize` writes it. The scope is that command's own choice: layers of a classifier, what "
+    "Random weights have no answers to judge, so bf16 and int8 are measured for their speed only, and count; a trained "
+    "model runs bf16 where `labelop models profile` finds that it agrees, and int8 where `labelop models quantize` "
+    "writes it. int8: the scope is that command's own choice: layers of a classifier, what "
     "convolutions depend on of a detector."
 )
 _INT8_ENGINE = "openvino"
@@ -49,6 +52,8 @@ _PIPELINE_BATCH = {"rt_detr": 3}
 _MOST_OF_FLOOR = 1.05
 """Above this share of a floor the floor was measured in a bad moment."""
 _FLOOR_SHARE, _DECODE_SHARE = 0.90, 0.85
+_JUDGED = 24
+"""Pictures by which a shipped model's ways are judged: with 8 a single draft is more than the tolerance."""
 _RAY_SECONDS = 8.0
 _WORKER_BATCH = 256
 """Images of a worker's batch, where the model is quick enough to measure whole ones."""
@@ -60,9 +65,11 @@ def shipped(name: str, size: str, pace: Pace) -> Table:
     paths = photos(size, pace.work, _WORKER_BATCH)
     cases: dict[str, Work] = {PLAIN: plain_loop(card, paths)}
     int8, refused = int8_of(card, pace.work)
-    said = f"would refuse it, as it {refused}: listed only" if refused else "would write it: it counts as ours"
-    notes = [f"int8: `labelop models quantize` {said}."]
-    return _table(card, int8, size, pace, cases, notes, paths, _WORKER_BATCH, counts=refused is None)
+    pictures = pictures_of(card, pace.work, _JUDGED)
+    ways = ours.open_ways(card, pictures) | _int8_way(int8, pictures, refused)
+    said = "would refuse it" if refused else "would write it"
+    notes = [f"int8: `labelop models quantize` {said}.", *ours.listed_only(ways)]
+    return _table(card, int8, size, pace, cases, notes, paths, _WORKER_BATCH, ways)
 
 
 def built(name: str, size: str, pace: Pace) -> Table:
@@ -94,7 +101,17 @@ def built(name: str, size: str, pace: Pace) -> Table:
     if left:
         notes.append(f"Left out of the {'quick form' if pace.quick else 'larger photographs'}: {'; '.join(left)}.")
     # a worker's two passes side by side: a whole batch of such a model would take minutes
-    return _table(card, int8, size, pace, cases, notes, paths, BATCH * CORES, counts=True)
+    ways = ours.open_ways(card) | _int8_way(int8)
+    return _table(card, int8, size, pace, cases, notes, paths, BATCH * CORES, ways)
+
+
+def _int8_way(
+    int8: ModelCard, pictures: Sequence[ImageArray] = (), refused: str | None = None
+) -> dict[str, ours.Opened]:
+    """Open the int8 model on the engine that is quick with it, in the fastest precision that counts."""
+    of_engine = [one for name, one in ours.open_ways(int8, pictures).items() if _INT8_ENGINE in name]
+    counting = [one for one in of_engine if one.refused is None] or of_engine
+    return {f"ours, {_INT8_ENGINE} {INT8}": ours.Opened(one.engine, refused or one.refused) for one in counting[-1:]}
 
 
 def _table(  # noqa: PLR0917 - two callers, who have all of it
@@ -106,18 +123,11 @@ def _table(  # noqa: PLR0917 - two callers, who have all of it
     notes: list[str],
     paths: list[Path],
     own_step: int,
-    *,
-    counts: bool,
+    ways: dict[str, ours.Opened],
 ) -> Table:
     frame = (card.width_px, card.height_px)
-    engines: dict[str, Engine] = {}
-    for name, one in (*((name, card) for name in ours.ENGINES), (_INT8_ENGINE, int8)):
-        opened = ours.open_named(one, name)
-        if opened is None:
-            notes.append(f"ours, {name}: not installed.")
-        else:
-            engines[f"ours, {opened.name}" if one is card else f"ours, {name} {INT8}"] = opened
-    own = {name: ours.work(engine.card, engine, paths, SIZES[size]) for name, engine in engines.items()}
+    notes += [f"{name}: not installed." for name in ours.ENGINES if not any(name in way for way in ways)]
+    own = {name: ours.work(one.engine.card, one.engine, paths, SIZES[size]) for name, one in ways.items()}
     forward = forward_only(card, int8)
     decode = {
         "decode, simplejpeg scaled": decode_pool(paths, frame),
@@ -132,16 +142,13 @@ def _table(  # noqa: PLR0917 - two callers, who have all of it
     rates = measure(cases, pace.rounds, pace.seconds, steps, notes=notes)
     if COMPILED in peers:
         _add_ray(card, paths, rates, notes)
-    exact = [name for name in own if name in rates and not name.endswith(INT8)]
-    judged = {OURS: [name for name in own if name in rates] if counts else exact, EXACT: exact}
-    best = {row: max(names, key=lambda name: statistics.median(rates[name])) for row, names in judged.items()}
+    exact = {name: one for name, one in ways.items() if not name.endswith(INT8)}
+    best = {row: ours.fastest_that_counts(some, rates) for row, some in ((OURS, ways), (EXACT, exact))}
     rates |= {row: rates[name] for row, name in best.items()}
-    fastest = _fastest([rates[name] for name in decode])
+    decoded = [rates[name] for name in decode]
     for row, names in {FLOOR: list(forward), EXACT_FLOOR: [name for name in forward if INT8 not in name]}.items():
-        # round by round, so that the floor has a spread of its own
-        found = _fastest([rates[name] for name in names if name in rates])
-        rates[row] = tuple(floor_rate(f, d) for f, d in zip(found, fastest, strict=False))
-    rates[DECODE_FLOOR] = fastest
+        rates[row] = floor_of([rates[name] for name in names if name in rates], decoded)
+    rates[DECODE_FLOOR] = fastest(decoded)
     reference = LOOP if LOOP in peers else PLAIN
     against = tuple(name for name in (*peers, RAY) if name in rates)
     notes += [f"{OURS}: {best[OURS]}. {EXACT}: {best[EXACT]}.", f"{load_now().capitalize()}."]
@@ -149,13 +156,7 @@ def _table(  # noqa: PLR0917 - two callers, who have all of it
     table = Table(f"{card.id}-{size}", f"{card.id}, {size}", "images/s", reference, rates, targets, tuple(notes))
     if all(verdict.reached for verdict in table.verdicts()):
         return table
-    return explained(table, stages(engines[best[OURS]], paths, SIZES[size]), CORES)
-
-
-def _fastest(group: list[tuple[float, ...]]) -> tuple[float, ...]:
-    """Give the fastest of each round; slow cases have fewer rounds."""
-    longest = max(len(rates) for rates in group)
-    return tuple(max(rates[i] for rates in group if i < len(rates)) for i in range(longest))
+    return explained(table, stages(ways[best[OURS]].engine, paths, SIZES[size]), CORES)
 
 
 def _add_ray(card: ModelCard, paths: list[Path], rates: dict[str, tuple[float, ...]], notes: list[str]) -> None:

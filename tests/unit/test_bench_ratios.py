@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import cast
 
 import pytest
 
+from bench.floor import fastest, floor_of, floor_rate
 from bench.gpu import facts
-from bench.ratios import Table, Target, explained, floor_rate, from_json, merged, summary, to_json, to_markdown, wanted
+from bench.ours import Opened, fastest_that_counts, listed_only, open_ways
+from bench.photos import ROOT
+from bench.ratios import Table, Target, explained, from_json, merged, summary, to_json, to_markdown, wanted
 from bench.with_ray import rounds_of
+from labelop.catalog.cards import load_card
+from labelop.engines.base import Engine
+from labelop.engines.samples import load_samples
 
 TAKEN = {"command": "python -m bench --quick", "machine": {"cores": 2}}
 
@@ -78,6 +85,12 @@ def test_the_floor_adds_the_times_of_its_parts() -> None:
     assert floor_rate(100.0, 300.0) == pytest.approx(75.0)
     with pytest.raises(ValueError, match="more than zero"):
         floor_rate(0.0, 1.0)
+
+
+def test_a_floor_has_a_rate_for_every_round() -> None:
+    """The fastest of each round counts, and a case with fewer rounds leaves the others to the rest."""
+    assert fastest([(1.0, 5.0, 2.0), (3.0, 4.0)]) == (3.0, 5.0, 2.0)
+    assert floor_of([(100.0, 100.0), (50.0,)], [(300.0, 100.0)]) == pytest.approx((75.0, 50.0))
 
 
 def test_json_holds_rounds_medians_ratios_and_verdicts() -> None:
@@ -149,3 +162,26 @@ def test_the_rate_of_actors_is_by_their_own_clocks() -> None:
     """Batches that arrive together do not look fast, and actors' clocks need not agree."""
     actors = [[(0.0, 2.0), (2.0, 4.0), (4.0, 8.0)], [(100.0, 104.0), (104.0, 108.0), (108.0, 112.0)]]
     assert rounds_of(actors) == [8 / 2 + 8 / 4, 8 / 2 + 8 / 4, 8 / 4 + 8 / 4]
+
+
+def way(refused: str | None = None) -> Opened:
+    """Stand for a way whose engine nobody asks."""
+    return Opened(cast("Engine", None), refused)
+
+
+def test_a_way_the_product_refuses_never_counts_as_ours() -> None:
+    """The segmenter's bf16 was ours, and reached its target, while its masks differ by more than is allowed."""
+    ways = {"ours, onnxruntime": way(), "ours, openvino-bf16": way("differs by 0.046, 0.02 is allowed")}
+    rates = {"ours, onnxruntime": (10.0, 12.0), "ours, openvino-bf16": (40.0, 44.0), "a peer": (99.0,)}
+    assert fastest_that_counts(ways, rates) == "ours, onnxruntime"
+    assert listed_only(ways) == ["ours, openvino-bf16: differs by 0.046, 0.02 is allowed: listed only."]
+
+
+def test_the_segmenters_bf16_is_opened_to_be_listed() -> None:
+    """What profiling finds of the sample's own segmenter is what the bench goes by."""
+    pytest.importorskip("openvino")
+    card = load_card(ROOT / "data/sample/models/boxes-to-masks.yaml")
+    ways = open_ways(card, load_samples(ROOT / "data/sample/smears/images", most=24))
+    assert ways["ours, onnxruntime"].refused is None
+    if "ours, openvino-bf16" in ways:
+        assert "0.02 is allowed" in str(ways["ours, openvino-bf16"].refused)
