@@ -182,7 +182,7 @@ _ALL = (
     ),
     _table(
         "decisions",
-        2,
+        3,
         ("decision_id",),
         ("decision_id", _TEXT),
         ("decision_set", _TEXT),  # names all decisions made together
@@ -200,6 +200,11 @@ _ALL = (
         ("expected_cost", MONEY),  # per image
         ("currency", _TEXT),
         ("expected_review_seconds", _REAL),  # per image
+        ("contrast_id", _TEXT),  # verdict of a pilot it rests on; null without, and in rows of version 2
+        ("ratio", _REAL),  # of that verdict, with its interval
+        ("ratio_low", _REAL),
+        ("ratio_high", _REAL),
+        ("runner_up", _TEXT),  # allowed arm that was not chosen
         ("policy_digest", _TEXT),
         *_LANDED,
     ),

@@ -25,6 +25,12 @@ SET = "refused"
 RELEASE = "RELEASE_"
 """How the code of a refusal after the gate begins."""
 
+_UNKNOWN = (
+    "release_rule", "role", "expected_cost", "currency", "expected_review_seconds", "contrast_id", "ratio", "ratio_low",
+    "ratio_high", "runner_up",
+)  # fmt: skip
+"""Columns of a decision that a refusal on the way says nothing about."""
+
 
 def note_kept(context: BatchContext, batch: PlannedBatch, results: Sequence[ImageResult]) -> None:
     """Write into the egress log what was kept at the batch's door, one group per level and reason.
@@ -79,7 +85,7 @@ def refusal_rows(context: BatchContext, batch: PlannedBatch, results: Sequence[I
             "placement": batch.placement,
             "model_id": batch.model_id,
             "allowed": False,
-            **dict.fromkeys(("release_rule", "role", "expected_cost", "currency", "expected_review_seconds")),
+            **dict.fromkeys(_UNKNOWN),
             "reason": f"{count} images of batch {batch.batch_id} were refused at {batch.placement}: {code}.",
             "rule_id": code if code.isupper() else LEVEL_NOT_ALLOWED,
             "images_count": count,

@@ -17,12 +17,14 @@ from labelop.cost.prices import PriceBook
 from labelop.routing.expect import Evidence, Expectation, Workload, expect
 from labelop.routing.policy import Arm, RoutingPolicy
 from labelop.routing.rules import LevelPolicy, Veto, veto
+from labelop.routing.verdicts import SUPERIOR, PilotVerdict
 from labelop.sensitivity.clearance import group_of
 from labelop.sensitivity.levels import Level
 
 CHOSEN, COMPARE = "chosen", "compare"
 CHEAPEST, TIE_LOCAL, ONLY_ALLOWED, DEARER = "cheapest", "tie-local", "only-allowed", "dearer"
-"""Rule ids of options that no hard rule refused."""
+PILOT_SUPERIOR, PILOT_OPEN = "pilot-superior", "pilot-open"
+"""Rule ids of options that no hard rule refused. An open pilot leaves the images where they are safest."""
 
 _MICRO = Decimal("0.000001")
 
@@ -67,6 +69,16 @@ class Decision:
     """Sensitivity policy under which it was decided."""
     release_rule: str | None = None
     """Rule of the policy by which these images may go to the cloud in a changed form; None where they need none."""
+    contrast_id: str | None = None
+    """Verdict of a pilot it rests on; None without."""
+    ratio: float | None = None
+    """Of that verdict: seconds under its arm / under its reference."""
+    ratio_low: float | None = None
+    """Lower end of its interval."""
+    ratio_high: float | None = None
+    """Upper end of its interval."""
+    runner_up: str | None = None
+    """Allowed arm that was not chosen."""
 
     @property
     def group(self) -> str:
@@ -85,10 +97,12 @@ def decide(
     evidence: Mapping[tuple[str, str], Evidence],
     prices: PriceBook,
     released: AbstractSet[str] = frozenset(),
+    pilot: PilotVerdict | None = None,
 ) -> list[dict[str, Any]]:
     """Weigh every arm for one level: hard rules first, then expected total cost; a tie goes to the local arm.
 
-    `released` names placements where these images may be in a changed form only.
+    Where a pilot compared the arms, only one that it calls superior and that is cheaper too is chosen before the local
+    one. `released` names placements where these images may be in a changed form only.
 
     Returns:
         One mapping per arm, by name, with the columns of `decisions` that depend on the arm.
@@ -115,17 +129,26 @@ def decide(
             vetoes[name] = found
         elif arm is not None:
             open_arms.append(arm)
-    costs = expect(open_arms, work, catalog=catalog, evidence=evidence, book=prices) if open_arms else {}
+    known = pilot if pilot is not None and set(pilot.arms) == {arm.arm for arm in open_arms} else None
+    seconds = known.seconds if known else None
+    costs = (
+        expect(open_arms, work, catalog=catalog, evidence=evidence, book=prices, piloted=seconds) if open_arms else {}
+    )
     # the local arm sorts first among equals
     order = sorted(costs, key=lambda name: (costs[name].cost, name != "local"))
+    if known and not (known.verdict == SUPERIOR and known.winner == order[0]):
+        order.sort(key=lambda name: name != "local")
     return [
         {
             "arm": name,
             "placement": placement,
             "model_id": models[name].detector if name in models else None,
+            **_rests_on(None if name in vetoes else known, order),
             **(
                 _refused(vetoes[name])
                 if name in vetoes
+                else _by_pilot(name, order, costs, routing.compare_share, known)
+                if known
                 else _weighed(name, order, costs, routing.compare_share, prices.currency)
             ),
         }
@@ -162,6 +185,34 @@ def _refused(found: Veto) -> dict[str, Any]:
         **asdict(found),
         "expected_cost": None,
         "expected_review_seconds": None,
+    }
+
+
+def _rests_on(pilot: PilotVerdict | None, order: Sequence[str]) -> dict[str, Any]:
+    """Give the columns that say what a decision rests on."""
+    figures = ("contrast_id", "ratio", "ratio_low", "ratio_high")
+    runner_up = order[1] if len(order) > 1 else None
+    return {**{name: getattr(pilot, name, None) for name in figures}, "runner_up": runner_up}
+
+
+def _by_pilot(
+    name: str, order: Sequence[str], costs: Mapping[str, Expectation], compare_share: float, pilot: PilotVerdict
+) -> dict[str, Any]:
+    """Say what a pilot's verdict makes of an arm; inconclusive, equivalent and dearer winners leave images here."""
+    best, mine = order[0], costs[name]
+    rule = PILOT_SUPERIOR if pilot.verdict == SUPERIOR and pilot.winner == best else PILOT_OPEN
+    why = "its winner is chosen" if rule == PILOT_SUPERIOR else f"so the default stands: {best}"
+    if name == best:
+        said = f"Pilot: {pilot.sentence} It is {pilot.verdict}, {why}; runner-up {order[1]}."
+    else:
+        said = f"Runner-up of {best} by a pilot that is {pilot.verdict}."
+    return {
+        "role": CHOSEN if name == best else COMPARE if compare_share > 0 else None,
+        "allowed": True,
+        "rule_id": rule,
+        "reason": said,
+        "expected_cost": Decimal(str(mine.cost)).quantize(_MICRO),
+        "expected_review_seconds": mine.review_seconds,
     }
 
 

@@ -18,6 +18,7 @@ from labelop.routing.policy import Arm
 REVIEW_METRIC = "model_review_seconds_per_image"
 """Figure of a model card: review seconds per image by the edit script."""
 
+PILOTED = "measured in a pilot"
 MEASURED, CARD, PRIOR = "measured on earlier versions", "from the model card", "assumed from its AP50"
 """Sources of review seconds, best first."""
 
@@ -72,6 +73,7 @@ def expect(
     catalog: Mapping[str, ModelCard],
     evidence: Mapping[tuple[str, str], Evidence],
     book: PriceBook,
+    piloted: Mapping[str, float | None] | None = None,
 ) -> dict[str, Expectation]:
     """Expect the cost of each arm.
 
@@ -81,6 +83,7 @@ def expect(
         catalog: Model cards by id.
         evidence: What was seen, by arm and detector.
         book: Prices.
+        piloted: Review seconds per image by arm, of a pilot that is valid.
 
     Returns:
         Expectation by arm. Review seconds of all arms have the same kind of source: a measured arm and a guessed one
@@ -88,6 +91,7 @@ def expect(
     """
     wanted = list(arms)
     by_source: dict[str, dict[str, float | None]] = {
+        PILOTED: {a.arm: (piloted or {}).get(a.arm) for a in wanted},
         MEASURED: {a.arm: _measured(evidence, a) for a in wanted},
         CARD: {a.arm: _figure(catalog[a.detector], REVIEW_METRIC, work.dataset) for a in wanted},
         PRIOR: {a.arm: prior_seconds(_figure(catalog[a.detector], "ap50", work.dataset), work) for a in wanted},

@@ -67,6 +67,17 @@ def test_the_verdict_is_landed_once_and_says_that_it_is_simulated(piloted: tuple
     assert said[0]["sentence"] == row["sentence"]
 
 
+def test_routing_goes_by_the_verdict(piloted: tuple[Store, Path, Any, Any]) -> None:
+    """The next decision about the dataset rests on the pilot and says so."""
+    store, *_ = piloted
+    decided = run("route", "--dataset", "smears", store=store)
+    [public] = [row for row in decided if row["level"] == "public" and row["role"] == "chosen"]
+    [contrast] = read_rows(store, "pilot_contrasts")
+    assert public["contrast_id"] == contrast["contrast_id"]
+    assert public["rule_id"] in {"pilot-superior", "pilot-open"}
+    assert contrast["sentence"] in public["reason"]
+
+
 def test_a_drawn_pilot_keeps_its_design(piloted: tuple[Store, Path, Any, Any]) -> None:
     """Other images under the same name are refused; another margin after the reviews makes it exploratory."""
     store, *_ = piloted
