@@ -252,7 +252,7 @@ _ALL = (
     ),
     _table(
         "usage",
-        3,
+        4,
         ("attempt_id",),
         ("attempt_id", _TEXT),
         ("batch_id", _TEXT),
@@ -270,8 +270,14 @@ _ALL = (
         ("cold_start_seconds", _REAL),  # before it, null when the models were ready
         ("infer_seconds", _REAL),  # inside the engine
         ("detector_seconds", _REAL),  # the detector's part of it
+        ("busy_seconds", _REAL),  # while at least one pass ran; the rest of the attempt waited for originals
+        ("operator_waiting_seconds", _REAL),  # of people who could not work meanwhile, null when nobody said
+        ("energy_joules", _REAL),  # null where no counter tells
+        ("energy_source", _TEXT),  # rapl | nvml
+        ("energy_reason", _TEXT),  # why it is not told
         ("sent_bytes", _COUNT),
         ("received_bytes", _COUNT),
+        ("requests_count", _COUNT),  # that reached the server, repeated ones too; null in rows of version 3
         ("outcome", _TEXT),  # finished | failed | cancelled
         ("simulated", _BOOL),
         ("run_id", _TEXT),
@@ -452,13 +458,16 @@ _ALL = (
     ),
     _table(
         "prices",
-        1,
+        2,
         ("price_book", "placement", "item"),
         ("price_book", _TEXT),  # version digest
+        ("price_version", _TEXT),  # version its author gave the book
         ("placement", _TEXT),  # onprem | cloud | review
         ("item", _TEXT),
         ("unit", _TEXT),
         ("amount", MONEY),
+        ("low", MONEY),  # P10, null where the amount is taken as certain
+        ("high", MONEY),  # P90
         ("currency", _TEXT),
         ("as_of", _TEXT),
         ("source", _TEXT),

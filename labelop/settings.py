@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     shard_workers: int = Field(
         default=1, ge=1, description="Workers of a pool: its work is cut into at least as many child runs."
     )
+    operators_waiting: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="People who cannot work while this machine prelabels; the price book's `blocked` when empty.",
+    )
     gpu_slots: int = Field(
         default=0, ge=0, description="Shards that may hold models on this machine at a time; no cap when 0."
     )

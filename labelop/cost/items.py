@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 UNBOUNDED = 1e9
+_NOT_FREE = 1e-6
+"""What has a price is not free: a path that costs nothing would win every comparison by an entry nobody made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class ItemKind:
     """Smallest amount allowed."""
     most: float = UNBOUNDED
     """Largest amount allowed."""
+    optional: bool = False
+    """Whether a book may leave it out; then what it prices has no price, which is said and never taken for zero."""
 
     @property
     def is_money(self) -> bool:
@@ -28,13 +32,13 @@ class ItemKind:
 
 
 ITEMS: dict[tuple[str, str], ItemKind] = {
-    ("onprem", "machine_price"): ItemKind("money"),
+    ("onprem", "machine_price"): ItemKind("money", least=_NOT_FREE),
     ("onprem", "machine_salvage"): ItemKind("money"),
     ("onprem", "machine_life"): ItemKind("year", least=0.1, most=30),
     ("onprem", "machine_busy"): ItemKind("hour/year", least=1, most=8784),
-    ("onprem", "machine_power"): ItemKind("kW", most=100),
+    ("onprem", "machine_power"): ItemKind("kW", least=_NOT_FREE, most=100),
     ("onprem", "pue"): ItemKind("ratio", least=1, most=5),
-    ("onprem", "electricity"): ItemKind("money/kWh"),
+    ("onprem", "electricity"): ItemKind("money/kWh", least=_NOT_FREE),
     ("onprem", "slowdown"): ItemKind("share", most=1),
     ("onprem", "blocked"): ItemKind("hour/dataset"),
     ("onprem", "setup"): ItemKind("hour/dataset"),
@@ -53,7 +57,8 @@ ITEMS: dict[tuple[str, str], ItemKind] = {
     ("cloud", "setup"): ItemKind("hour/dataset"),
     ("cloud", "governance"): ItemKind("hour/dataset"),
     ("cloud", "retry_rate"): ItemKind("share", most=1),
-    ("review", "loaded_rate"): ItemKind("money/hour"),
+    ("review", "loaded_rate"): ItemKind("money/hour", least=_NOT_FREE),
     ("review", "productive_fraction"): ItemKind("share", least=0.05, most=1),
+    ("review", "escaped_error"): ItemKind("money/error", optional=True),
 }
 """Kind by placement and item; `review` stands beside the placements because people are paid wherever a model ran."""

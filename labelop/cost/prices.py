@@ -1,68 +1,27 @@
 """The price book: dated prices with their sources, one file, one digest, one table.
 
-Knows what prices exist, not what was used. A price is never guessed: a missing one is an error.
+Knows what prices exist, not what was used. A price is never guessed: a missing one is an error. How a file must look is
+in `labelop.cost.book_form`.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Any
 
-from pydantic import Field, model_validator
-
+from labelop.cost.book_form import BookForm, day_of, entry_on
 from labelop.cost.items import ITEMS
-from labelop.errors import MissingPriceError
-from labelop.forms import StrictForm, read_form
+from labelop.errors import MissingPriceError, PolicyError
+from labelop.forms import read_form
 from labelop.ids import digest_of
 from labelop.landing.store import Store, land
 from labelop.schemas import utc_now
 
-_Text = Annotated[str, Field(min_length=1, max_length=500)]
-
-
-class _ItemForm(StrictForm):
-    amount: Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]
-    unit: _Text
-    source: _Text
-    as_of: _Text | None = None
-
-
-class _BookForm(StrictForm):
-    version_of_schema: Literal[1] = Field(alias="schema")
-    version: _Text
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    as_of: _Text
-    items: dict[str, dict[str, _ItemForm]]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        given = {(placement, item): form for placement, forms in self.items.items() for item, form in forms.items()}
-        for key in sorted(given.keys() - ITEMS.keys()):
-            allowed = ", ".join(sorted(".".join(known) for known in ITEMS))
-            raise ValueError(f"key items.{'.'.join(key)} is unknown; allowed are {allowed}")
-        for key in sorted(ITEMS.keys() - given.keys()):
-            raise ValueError(f"key items.{'.'.join(key)} is missing; its unit is {ITEMS[key].unit!r}")
-        for key, form in given.items():
-            kind = ITEMS[key]
-            if form.unit != kind.unit:
-                raise ValueError(
-                    f"key items.{'.'.join(key)}.unit has the value {form.unit!r}; allowed is {kind.unit!r}"
-                )
-            if not kind.least <= form.amount <= kind.most:
-                raise ValueError(
-                    f"key items.{'.'.join(key)}.amount has the value {form.amount}; "
-                    f"allowed is {kind.least:g} to {kind.most:g} {kind.unit}"
-                )
-        price, salvage = given["onprem", "machine_price"], given["onprem", "machine_salvage"]
-        if salvage.amount > price.amount:
-            raise ValueError(
-                f"key items.onprem.machine_salvage.amount has the value {salvage.amount}; "
-                f"allowed is at most machine_price, {price.amount}"
-            )
-        return self
+_MICRO = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +33,25 @@ class Price:
     unit: str
     """Unit; `money` stands for the book's currency."""
     as_of: str
-    """Day or month the amount was true."""
+    """Day, month or year the amount was true, or `undated`."""
     source: str
     """Where it was read, or that it is an assumption."""
+    low: Decimal | None = None
+    """P10 of what it may be, None where it is taken as certain."""
+    high: Decimal | None = None
+    """P90 of what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A public price that is not in force: what else an item may cost."""
+
+    name: str
+    """What is offered."""
+    item: str
+    """Item of the book it could stand for, as placement.item."""
+    price: Price
+    """Its price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +63,11 @@ class PriceBook:
     currency: str
     """ISO 4217 code of every amount of money."""
     digest: str
-    """SHA-256 of the content, 64 hex digits; `price_book` in tables."""
+    """SHA-256 of the content that prices anything, 64 hex digits; `price_book` in tables."""
     prices: Mapping[tuple[str, str], Price]
     """Price by placement (or `review`) and item."""
+    offers: tuple[Offer, ...] = ()
+    """Other public prices; they price nothing."""
 
     def amount(self, placement: str, item: str) -> float:
         """Look up an amount in the unit of `labelop.cost.items.ITEMS`.
@@ -107,19 +84,55 @@ class PriceBook:
             ) from None
 
 
-def load_prices(path: Path) -> PriceBook:
-    """Read a price book.
+def load_prices(path: Path, *, today: dt.date | None = None) -> PriceBook:
+    """Read a price book; of an item with several entries the one that holds on the book's day counts.
+
+    Args:
+        path: The file.
+        today: Day that the book may not be ahead of; the present one, in UTC, when None.
 
     Raises:
         PolicyError: The file breaks its form; names file, key, value found and what is allowed.
     """
-    form = read_form(path, _BookForm)
-    prices = {
-        (placement, item): Price(entry.amount, entry.unit, entry.as_of or form.as_of, entry.source)
-        for placement, entries in form.items.items()
-        for item, entry in entries.items()
-    }
-    return PriceBook(form.version, form.currency, digest_of(form.model_dump(mode="json", by_alias=True)), prices)
+    form = read_form(path, BookForm)
+    if form.as_of > (today or utc_now().date()):
+        raise PolicyError(
+            f"{path}: key as_of has the value {form.as_of}, which is still to come; allowed is a day up to today.",
+            hint="A price book says what prices were; put what is expected into another file and use `labelop whatif`.",
+        )
+    prices = {}
+    for placement, entries in form.items.items():
+        for item, given in entries.items():
+            entry = entry_on(given, form.as_of)
+            prices[placement, item] = Price(
+                entry.amount, entry.unit, entry.as_of or form.as_of.isoformat(), entry.source, entry.low, entry.high
+            )
+    offers = tuple(Offer(one.name, one.item, Price(one.amount, one.unit, one.as_of, one.source)) for one in form.offers)
+    digest = digest_of(form.model_dump(mode="json", by_alias=True, exclude={"offers"}))
+    return PriceBook(form.version, form.currency, digest, prices, offers)
+
+
+def price_rows(book: PriceBook, run_id: str | None) -> list[dict[str, Any]]:
+    """Write a book as rows of `prices`."""
+    landed_at = utc_now()
+    return [
+        {
+            "price_book": book.digest,
+            "price_version": book.version,
+            "placement": placement,
+            "item": item,
+            "unit": price.unit,
+            "amount": price.amount.quantize(_MICRO),
+            "low": None if price.low is None else price.low.quantize(_MICRO),
+            "high": None if price.high is None else price.high.quantize(_MICRO),
+            "currency": book.currency if ITEMS[placement, item].is_money else None,
+            "as_of": price.as_of,
+            "source": price.source,
+            "run_id": run_id,
+            "landed_at": landed_at,
+        }
+        for (placement, item), price in sorted(book.prices.items())
+    ]
 
 
 def land_prices(store: Store, book: PriceBook, run_id: str) -> bool:
@@ -130,19 +143,30 @@ def land_prices(store: Store, book: PriceBook, run_id: str) -> bool:
     Returns:
         True when the book is new to this store.
     """
-    rows = [
+    return land(store, "prices", price_rows(book, run_id), f"prices:{book.digest}")
+
+
+def describe_prices(book: PriceBook, *, today: dt.date | None = None) -> list[dict[str, Any]]:
+    """List every figure of a book with its age and source, those in force first, then other public prices.
+
+    Args:
+        book: The book.
+        today: Day ages are counted to; the present one, in UTC, when None.
+    """
+    day = today or utc_now().date()
+    named = [(".".join(key), "in force", price) for key, price in sorted(book.prices.items())]
+    named += [(offer.item, offer.name, offer.price) for offer in book.offers]
+    return [
         {
-            "price_book": book.digest,
-            "placement": placement,
             "item": item,
-            "unit": price.unit,
-            "amount": price.amount.quantize(Decimal("0.000001")),
-            "currency": book.currency if ITEMS[placement, item].is_money else None,
+            "offer": offer,
+            "amount": price.amount,
+            "low": price.low,
+            "high": price.high,
+            "unit": price.unit.replace("money", book.currency),
             "as_of": price.as_of,
+            "age_days": None if (since := day_of(price.as_of)) is None else (day - since).days,
             "source": price.source,
-            "run_id": run_id,
-            "landed_at": utc_now(),
         }
-        for (placement, item), price in sorted(book.prices.items())
+        for item, offer, price in named
     ]
-    return land(store, "prices", rows, f"prices:{book.digest}")

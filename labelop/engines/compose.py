@@ -75,6 +75,8 @@ class ImageResult:
     """The part of `infer_seconds` that the detector took, so that detectors can be compared."""
     told: str = ""
     """The error in words where it failed, for who asks why nothing came of a batch; lands nowhere."""
+    requests_count: int = 0
+    """Requests that reached a server for it; those of a shared pass are booked to its first images."""
 
 
 def arm_parameters(arm: ArmModels) -> dict[str, Any]:
@@ -151,7 +153,17 @@ class ComposedArm:
             if error.retryable:
                 raise
             if len(ready) == 1:
-                return [ImageResult(ready[0].item.image_id, "failed", _code(error), (), *spent.of(0), error.message)]
+                return [
+                    ImageResult(
+                        ready[0].item.image_id,
+                        "failed",
+                        _code(error),
+                        (),
+                        *spent.of(0),
+                        error.message,
+                        spent.requests(0),
+                    )
+                ]
         # one image may have spoiled the pass for all: each gets its own, and bears its share of the one that failed
         return [result for index, one in enumerate(ready) for result in self._attempt([one], spent.alone(index))]
 
@@ -169,7 +181,11 @@ class ComposedArm:
                 outcome, reason, told = "ok" if predictions else "empty", None, ""
             except EngineError as error:
                 predictions, outcome, reason, told = (), "failed", _code(error), error.message
-            results.append(ImageResult(one.item.image_id, outcome, reason, predictions, *spent.of(index), told))
+            results.append(
+                ImageResult(
+                    one.item.image_id, outcome, reason, predictions, *spent.of(index), told, spent.requests(index)
+                )
+            )
         return results
 
     def _masks(

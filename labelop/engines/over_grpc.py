@@ -87,11 +87,13 @@ class GrpcTransport:
         for name in question.outputs:
             asked.outputs.add(name=name)
         travelled.sent_bytes += asked.ByteSize()
+        travelled.requests_count += 1
         try:
             said = _ask(lambda: self._stub.ModelInfer(asked, timeout=timeout_seconds, compression=self._packing))
         except ConnectionError as error:
             if "failed to connect" in str(error):
                 travelled.sent_bytes -= asked.ByteSize()
+                travelled.requests_count -= 1
             raise
         travelled.received_bytes += said.ByteSize()
         message = {

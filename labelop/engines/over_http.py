@@ -187,6 +187,7 @@ class _Line:
         finally:
             if self._is_reached:
                 travelled.sent_bytes += len(asked.body)
+                travelled.requests_count += 1
             if response is not None:
                 response.release()  # what is left in it belongs to a request that is over
 

@@ -30,6 +30,8 @@ class Cost:
     """Bytes of its answers."""
     detector_seconds: float = 0.0
     """The detector's part of `infer_seconds`."""
+    requests_count: int = 0
+    """Requests that reached a server; the first images of a pass bear those that cannot be split."""
 
 
 class Spent:
@@ -71,10 +73,15 @@ class Spent:
                 cost.infer_seconds += seconds / len(indices)
                 cost.sent_bytes += _share(travelled.sent_bytes, len(indices), place)
                 cost.received_bytes += _share(travelled.received_bytes, len(indices), place)
+                cost.requests_count += _share(travelled.requests_count, len(indices), place)
 
     def alone(self, index: int) -> Spent:
         """Give one image's account, to be gone on with alone."""
         return Spent([self._costs[index]])
+
+    def requests(self, index: int) -> int:
+        """Give one image's requests."""
+        return self._costs[index].requests_count
 
     def of(self, index: int) -> tuple[float, int, int, float]:
         """Give one image's seconds, bytes sent and received, and the detector's part of the seconds."""

@@ -60,6 +60,8 @@ class Travelled:
     """Bodies or messages of requests that may have reached the server; with gRPC before packing."""
     received_bytes: int = 0
     """Bodies or messages of answers, refusals included."""
+    requests_count: int = 0
+    """Requests that may have reached the server."""
 
 
 @dataclass(frozen=True, slots=True)

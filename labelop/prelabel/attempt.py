@@ -10,12 +10,15 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from labelop.engines.answers import SERVER_FAULTS
+from labelop.engines.energy import Meter, NoMeter, open_meter
 from labelop.engines.prelabeller import ImageItem, ImageResult, Prelabeller
 from labelop.engines.spent import Cost
 from labelop.errors import EngineUnavailableError, LabelopError, SettingsError
+from labelop.prelabel.assign import ONPREM
 from labelop.prelabel.context import BatchContext
 from labelop.prelabel.pipeline import Pass, busy_seconds
 from labelop.prelabel.plan import PlannedBatch
@@ -24,6 +27,12 @@ from labelop.schemas import utc_now
 
 _HINT = "The server is at fault, not the images: nothing was landed, the next run asks again."
 _REFUSED_HINT = "Check LABELOP_CLOUD_URL, path included, and what stands before the server; nothing was landed."
+
+
+@cache
+def _meter(device: str | None) -> Meter:
+    """Open a device's counter once: its driver is kept, and each attempt takes the difference of two readings."""
+    return NoMeter("the models run on a server") if device in {None, "server"} else open_meter(str(device))
 
 
 @dataclass(slots=True)
@@ -48,6 +57,15 @@ class Attempt:
     """When each pass began and ended."""
     started: datetime = field(default_factory=utc_now)
     clock: float = field(default_factory=time.perf_counter)
+    meter: Meter = field(init=False)
+    """Counter of the device's energy; of a machine far away there is none."""
+    joules: float | None = field(init=False)
+    """What it showed at the beginning."""
+
+    def __post_init__(self) -> None:
+        """Read the energy counter."""
+        self.meter = _meter(self.prelabeller.device)
+        self.joules = self.meter.joules()
 
     def usable(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[ImageItem]:
         """Keep back what no model will see."""
@@ -126,6 +144,9 @@ class Attempt:
         total = sum(ended - started for started, ended in self.passes)
         share = busy_seconds(self.passes) / total if total > 0 else 1.0
         costs: list[ImageResult | Cost] = [*self.answered, *self.lost]
+        wall, joules = time.perf_counter() - self.clock, self.meter.joules()
+        waiting = self.context.settings.operators_waiting
+        here = self.batch.placement == ONPREM
         return {
             "attempt_id": f"a-{uuid.uuid4().hex[:20]}",
             "batch_id": self.batch.batch_id,
@@ -140,12 +161,20 @@ class Attempt:
             "device": self.prelabeller.device,
             "engine_reason": self.prelabeller.engine_reason,
             "images_count": images_count,
-            "wall_seconds": time.perf_counter() - self.clock,
+            "wall_seconds": wall,
             "cold_start_seconds": self.cold_start_seconds,
             "infer_seconds": share * sum(one.infer_seconds for one in costs),
             "detector_seconds": share * sum(one.detector_seconds for one in costs),
+            "busy_seconds": busy_seconds(self.passes),
+            "operator_waiting_seconds": waiting * (wall + (self.cold_start_seconds or 0.0))
+            if here and waiting is not None
+            else None,
+            "energy_joules": None if joules is None or self.joules is None else joules - self.joules,
+            "energy_source": self.meter.source,
+            "energy_reason": self.meter.reason,
             "sent_bytes": sum(one.sent_bytes for one in costs),
             "received_bytes": sum(one.received_bytes for one in costs),
+            "requests_count": sum(one.requests_count for one in costs),
             "outcome": outcome,
             "simulated": self.prelabeller.simulated,
             "run_id": self.context.run_id,

@@ -44,7 +44,7 @@ timed AS (
             (d.labels_count - d.class_labels_count) * p.add_box_seconds + d.class_labels_count * p.add_class_seconds
         ) AS add_seconds,
         CASE WHEN c.calibrated THEN 'calibrated' ELSE 'literature' END AS modelled_by,
-        r.simulated, r.submitted_at
+        r.simulated, r.submitted_at, r.run_id, r.landed_at
     FROM reviews AS r
     JOIN drawn AS d USING (review_id)
     LEFT JOIN counted AS c USING (review_id)

@@ -3,15 +3,11 @@
 -- Grain: price_book
 CREATE VIEW v_price AS
 WITH book AS (
-    SELECT placement || '.' || item AS key, amount::DOUBLE AS amount, currency, price_book
-    FROM prices
-    WHERE price_book = coalesce(
-        (SELECT arg_max(price_book, landed_at) FROM runs),
-        (SELECT price_book FROM prices ORDER BY landed_at DESC, price_book DESC LIMIT 1)
-    )
+    SELECT price_item AS key, amount::DOUBLE AS amount, currency, price_book, price_version FROM v_price_item
 )
 SELECT
     any_value(price_book) AS price_book,
+    any_value(price_version) AS price_version,
     max(currency) AS currency,
     max(amount) FILTER (key = 'onprem.machine_price') AS machine_price,
     max(amount) FILTER (key = 'onprem.machine_salvage') AS machine_salvage,
@@ -37,5 +33,6 @@ SELECT
     max(amount) FILTER (key = 'cloud.setup') AS cloud_setup_hours,
     max(amount) FILTER (key = 'cloud.governance') AS governance_hours,
     max(amount) FILTER (key = 'review.loaded_rate') AS loaded_rate_per_hour,
-    max(amount) FILTER (key = 'review.productive_fraction') AS productive_fraction
+    max(amount) FILTER (key = 'review.productive_fraction') AS productive_fraction,
+    max(amount) FILTER (key = 'review.escaped_error') AS escaped_error
 FROM book;

@@ -160,7 +160,8 @@ def _machine_cost(usage: list[Row], arm: str, price: dict[tuple[str, str], float
     calls = sum(r["images_count"] for r in usage) / 1000
     stored = sum(r["sent_bytes"] for r in usage) / 1e9 * p["storage_time"] * p["storage"]
     answers = sum(r["received_bytes"] for r in usage) / 1e9 * p["egress"]
-    requests = calls * (p["api"] + p["put"] + p["get"])
+    asked = sum(r["requests_count"] for r in usage) / 1000
+    requests = calls * p["api"] + asked * (p["put"] + p["get"])
     return float(billed / 3600 * p["gpu"] + requests + stored + answers + (p["setup"] + p["governance"]) * rate)
 
 

@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelop import schemas
 from labelop.cost.formulas import cloud_parts, local_parts, review_part, total
-from labelop.cost.items import ITEMS
-from labelop.cost.prices import Price, PriceBook
-from labelop.landing.rows import rows_to_table
+from labelop.cost.prices import PriceBook
 from labelop.queries import open_tables
+from tests.property.cost_worlds import SECONDS, books, price_rows, rows_of
 
-SECONDS = st.floats(min_value=0.001, max_value=1e5)
 ATTEMPT = st.tuples(st.sampled_from(["r1", "r2"]), SECONDS, st.integers(1, 300), st.integers(0, 10**10))
-
-
-@st.composite
-def books(draw: st.DrawFn) -> PriceBook:
-    """Draw any price book that a file may hold."""
-    prices = {}
-    for key, kind in ITEMS.items():
-        least, most = Decimal(str(kind.least)), Decimal(str(min(kind.most, 5000.0)))
-        amount = draw(st.decimals(min_value=max(least, Decimal("0.001")), max_value=most, places=3))
-        prices[key] = Price(amount, kind.unit, "2026-11", "drawn")
-    worth = prices["onprem", "machine_price"].amount
-    prices["onprem", "machine_salvage"] = Price(worth / 4, "money", "2026-11", "drawn")
-    return PriceBook("drawn", "USD", "b" * 64, prices)
-
-
-def rows_of(name: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Fill in the columns a law does not need."""
-    return rows_to_table(name, [dict.fromkeys(schemas.table(name).schema.names) | row for row in rows])
-
-
-def price_rows(book: PriceBook) -> pa.Table:
-    """Write a book as its table."""
-    return rows_of(
-        "prices",
-        [
-            {
-                "price_book": book.digest,
-                "placement": placement,
-                "item": item,
-                "amount": price.amount.quantize(Decimal("0.000001")),
-                "currency": "USD",
-                "landed_at": schemas.utc_now(),
-            }
-            for (placement, item), price in book.prices.items()
-        ],
-    )
 
 
 def usage_rows(attempts: Sequence[tuple[str, float, int, int]], arm: str, placement: str) -> list[dict[str, Any]]:
@@ -75,6 +35,7 @@ def usage_rows(attempts: Sequence[tuple[str, float, int, int]], arm: str, placem
             "outcome": "failed" if number % 3 == 0 else "landed",
             "simulated": placement == "cloud",
             "run_id": run,
+            "started_at": schemas.utc_now(),
         }
         for number, (run, seconds, images, size) in enumerate(attempts)
     ]
@@ -110,7 +71,10 @@ def test_sql_books_what_the_formulas_say(
     tables = {name: table.schema.empty_table() for name, table in schemas.TABLES.items()}
     usage = rows_of("usage", [*usage_rows(local, "local", "onprem"), *usage_rows(cloud, "cloud", "cloud")])
     session = open_tables({**tables, "usage": usage, "prices": price_rows(book), "reviews": reviews})
-    lines = session.sql("SELECT arm, category, item, quantity, amount FROM v_cost_line").to_arrow_table().to_pylist()
+    lines = session.sql(
+        "SELECT arm, category, item, sum(quantity)::DOUBLE AS quantity, sum(amount) AS amount "
+        "FROM v_cost_line GROUP BY ALL"
+    )
     billed = [one for one in cloud if one[3] > 0]
     sessions = {run: sum(s for other, s, _, _ in billed if other == run) for run, *_ in billed}
     on_the_bill = cloud_parts(
@@ -125,12 +89,15 @@ def test_sql_books_what_the_formulas_say(
         **{("cloud", p.category, p.item): p for p in on_the_bill if billed},
         ("local", "review", "measured seconds"): review_part(book, sum(s for _, s, _, _ in local)),
     }
-    found = {(line["arm"], line["category"], line["item"]): line for line in lines}
-    # a line of nothing is not booked
-    assert found.keys() == {key for key, part in expected.items() if part.quantity > 0}
+    found = {(line["arm"], line["category"], line["item"]): line for line in lines.to_arrow_table().to_pylist()}
+    # a line of nothing is not booked, and a quantity has nine decimals
+    assert found.keys() <= {key for key, part in expected.items() if part.quantity > 0}
+    assert found.keys() >= {key for key, part in expected.items() if part.quantity >= 1e-9}
     for key, line in found.items():
-        assert line["quantity"] == pytest.approx(expected[key].quantity, rel=1e-9, abs=1e-9)
-        assert float(line["amount"]) == pytest.approx(expected[key].amount, rel=1e-9, abs=1e-6)
+        assert line["quantity"] == pytest.approx(expected[key].quantity, rel=1e-9, abs=4e-9)
+        assert float(line["amount"]) == pytest.approx(
+            expected[key].amount, rel=1e-9, abs=4e-6 + 1e-6 * float(line["quantity"])
+        )
 
 
 @settings(max_examples=50, deadline=None)

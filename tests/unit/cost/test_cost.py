@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ from labelop.cost.formulas import (
     total,
 )
 from labelop.cost.items import ITEMS
-from labelop.cost.prices import Price, PriceBook, land_prices, load_prices
+from labelop.cost.prices import Price, PriceBook, describe_prices, land_prices, load_prices
 from labelop.errors import MissingPriceError, PolicyError
 from labelop.landing.store import Store, read_rows
 
@@ -139,7 +140,7 @@ def test_a_missing_price_is_never_guessed() -> None:
 def test_the_sample_book_is_complete() -> None:
     """The sample prices every item, gives each a source, and its digest names its content."""
     sample = load_prices(SAMPLE)
-    assert sample.prices.keys() == ITEMS.keys()
+    assert sample.prices.keys() == {key for key, kind in ITEMS.items() if not kind.optional}
     assert all(price.source and price.as_of for price in sample.prices.values())
     assert sample.digest == load_prices(SAMPLE).digest
     assert total(local_parts(sample, 3600)) > 0
@@ -156,19 +157,22 @@ def test_a_changed_price_is_another_book(tmp_path: Path) -> None:
     [
         (lambda c: c["items"]["cloud"].pop("gpu"), r"items\.cloud\.gpu is missing"),
         (lambda c: c["items"]["cloud"].update(gpus=dict(c["items"]["cloud"]["gpu"])), r"items\.cloud\.gpus is unknown"),
-        (lambda c: c["items"]["cloud"]["gpu"].update(amount=-1), r"items\.cloud\.gpu\.amount has the value -1"),
-        (lambda c: c["items"]["cloud"]["gpu"].update(amount="much"), r"items\.cloud\.gpu\.amount has the value 'much'"),
-        (lambda c: c["items"]["cloud"]["gpu"].update(amount=float("nan")), r"items\.cloud\.gpu\.amount"),
+        (lambda c: c["items"]["cloud"]["gpu"].update(amount=-1), r"items\.cloud\.gpu\.0\.amount has the value -1"),
+        (
+            lambda c: c["items"]["cloud"]["gpu"].update(amount="much"),
+            r"items\.cloud\.gpu\.0\.amount has the value 'much'",
+        ),
+        (lambda c: c["items"]["cloud"]["gpu"].update(amount=float("nan")), r"items\.cloud\.gpu\.0\.amount"),
         (lambda c: c["items"]["cloud"]["gpu"].update(unit="money/day"), r"'money/day'; allowed is 'money/hour'"),
-        (lambda c: c["items"]["cloud"]["gpu"].pop("source"), r"items\.cloud\.gpu\.source is missing"),
+        (lambda c: c["items"]["cloud"]["gpu"].pop("source"), r"items\.cloud\.gpu\.0\.source is missing"),
         (lambda c: c["items"]["review"]["productive_fraction"].update(amount=0), r"allowed is 0\.05 to 1 share"),
-        (lambda c: c["items"]["onprem"]["machine_salvage"].update(amount=9999), r"at most machine_price, 3500"),
+        (lambda c: c["items"]["onprem"]["machine_salvage"].update(amount=9999), r"below machine_price, 3500"),
         (lambda c: c.update(currency="dollars"), r"currency has the value 'dollars'"),
         (lambda c: c.update(schema=2), r"schema has the value 2"),
         (lambda c: c.update(colour="red"), r"colour is unknown \(value 'red'\); allowed are schema, version"),
         (
             lambda c: c["items"]["cloud"]["gpu"].update(price=1),
-            r"items\.cloud\.gpu\.price is unknown .* amount, unit, source, as_of",
+            r"items\.cloud\.gpu\.0\.price is unknown .* amount, unit, source, as_of",
         ),
     ],
 )
@@ -200,7 +204,87 @@ def test_a_book_lands_once(tmp_path: Path) -> None:
     assert land_prices(store, sample, "r1")
     assert not land_prices(store, sample, "r2")
     rows = read_rows(store, "prices")
-    assert len(rows) == len(ITEMS)
+    assert len(rows) == len(sample.prices)
+    assert {row["price_version"] for row in rows} == {sample.version}
     assert {row["item"]: row["currency"] for row in rows}["gpu"] == "USD"
     assert {row["item"]: row["currency"] for row in rows}["machine_life"] is None
     assert {(row["placement"], row["item"]): row["amount"] for row in rows}["cloud", "put"] == Decimal("0.005000")
+
+
+GPU = {"amount": 1, "unit": "money/hour", "source": "t"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([GPU, GPU], r"items\.cloud\.gpu has two prices for"),
+        ([{**GPU, "until": "2026-06-30"}, {**GPU, "since": "2026-06-30"}], r"has two prices for 2026-06-30"),
+        ([{**GPU, "since": "2026-12-01"}], r"begins on 2026-12-01; the book is of 2026-11-20"),
+        ([{**GPU, "until": "2026-06-30"}], r"has no price on 2026-11-20"),
+        ([{**GPU, "since": "2026-06-30", "until": "2026-06-01"}], r"ends on 2026-06-01, before it begins"),
+        ([], r"items\.cloud\.gpu"),
+        ({**GPU, "as_of": "2026-12"}, r"as_of has the value '2026-12'; the book itself is of 2026-11-20"),
+        ({**GPU, "as_of": "lately"}, r"items\.cloud\.gpu\.0\.as_of has the value 'lately'"),
+        ({**GPU, "currency": "EUR"}, r"currency has the value 'EUR'; the book is in 'USD'"),
+        ({**GPU, "unit": "EUR/hour"}, r"unit has the value 'EUR/hour'; allowed is 'money/hour'"),
+        ({**GPU, "low": 0.5}, r"only one of low and high"),
+        ({**GPU, "low": 2, "high": 3}, r"amount has the value 1; allowed is 2 to 3"),
+        ({**GPU, "amount": 0}, r"a path without a price"),
+    ],
+)
+def test_dated_entries_fit_together(tmp_path: Path, entries: Any, said: str) -> None:
+    """Doubled, overlapping, future and expired entries, a second currency and a free path are one clear error each."""
+    with pytest.raises(PolicyError, match=said):
+        load_prices(written(tmp_path, lambda c: c["items"]["cloud"].update(gpu=entries)))
+
+
+@pytest.mark.parametrize("item", ["machine_price", "machine_power", "electricity"])
+def test_a_local_path_is_never_free(tmp_path: Path, item: str) -> None:
+    """A machine, its power and its electricity have a price; zero is refused as a missing one is."""
+    with pytest.raises(PolicyError, match=rf"items\.onprem\.{item}"):
+        load_prices(written(tmp_path, lambda c: c["items"]["onprem"][item].update(amount=0, low=0, high=0)))
+
+
+def test_a_book_of_the_future_is_refused(tmp_path: Path) -> None:
+    """A book that is dated after today has prices nobody has seen."""
+    path = written(tmp_path, lambda c: c.update(as_of="2026-11-20"))
+    with pytest.raises(PolicyError, match="still to come"):
+        load_prices(path, today=dt.date(2026, 11, 19))
+    assert load_prices(path, today=dt.date(2026, 11, 20)).version
+
+
+def test_the_entry_of_the_books_day_counts(tmp_path: Path) -> None:
+    """Of several dated entries the one that holds on the day of the book prices."""
+    earlier, later = {**GPU, "until": "2026-05-31"}, {**GPU, "amount": 2, "since": "2026-06-01"}
+    found = load_prices(written(tmp_path, lambda c: c["items"]["cloud"].update(gpu=[later, earlier])))
+    assert found.amount("cloud", "gpu") == 2.0
+
+
+def test_prices_say_how_old_they_are() -> None:
+    """Every figure and every other offer has an age in days, but for one whose source names no day."""
+    told = {
+        (row["item"], row["offer"]): row for row in describe_prices(load_prices(SAMPLE), today=dt.date(2026, 11, 20))
+    }
+    assert told["onprem.electricity", "in force"]["age_days"] == 233
+    assert told["cloud.gpu", "serverless T4 (Modal)"]["amount"] == Decimal("0.5904")
+    assert told["cloud.api", "Google Vision labels"]["age_days"] is None
+    assert {row["age_days"] is None for row in told.values() if row["as_of"] != "undated"} == {False}
+
+
+def test_offers_price_nothing(tmp_path: Path) -> None:
+    """Another public price changes no digest, so no decision is made again for it."""
+    assert load_prices(written(tmp_path, lambda c: c.update(offers=[]))).digest == load_prices(SAMPLE).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"item": "cloud.tpu"}, "no item of a book"),
+        ({"unit": "money/day"}, r"allowed is 'money/hour'"),
+        ({"name": "serverless L4 (Modal)"}, "a second time"),
+    ],
+)
+def test_an_offer_is_checked(tmp_path: Path, change: dict[str, str], said: str) -> None:
+    """An offer of no item, in another unit or named twice is an error."""
+    with pytest.raises(PolicyError, match=said):
+        load_prices(written(tmp_path, lambda c: c["offers"][0].update(change)))

@@ -1,0 +1,42 @@
+-- What each line adds to an arm's cost per accepted label, and which parameters it is proportional to (exponent 1) or
+-- inversely proportional to (-1). `sensitive` parameters are prices of the book and the review seconds of each arm.
+-- Params: none
+-- Grain: dataset, dataset_version, arm, category, item, parameter
+CREATE VIEW v_cost_driver AS
+WITH depends AS (
+    SELECT * FROM (VALUES
+        ('hardware', NULL, 'onprem.machine_price', 1), ('hardware', NULL, 'onprem.machine_salvage', 1),
+        ('hardware', NULL, 'onprem.machine_life', -1), ('hardware', NULL, 'onprem.machine_busy', -1),
+        ('energy', 'electricity', 'onprem.machine_power', 1), ('energy', NULL, 'onprem.pue', 1),
+        ('energy', NULL, 'onprem.electricity', 1),
+        ('slowdown', NULL, 'onprem.slowdown', 1), ('slowdown', NULL, 'review.loaded_rate', 1),
+        ('blocked', 'work blocked', 'onprem.blocked', 1), ('blocked', NULL, 'review.loaded_rate', 1),
+        ('setup', 'setup and upkeep', 'setup', 1), ('setup', 'approval and contracts', 'cloud.governance', 1),
+        ('setup', NULL, 'review.loaded_rate', 1),
+        ('gpu', NULL, 'cloud.gpu', 1), ('api', NULL, 'cloud.api', 1),
+        ('storage', NULL, 'cloud.storage', 1), ('storage', NULL, 'cloud.storage_time', 1),
+        ('requests', 'put', 'cloud.put', 1), ('requests', 'get', 'cloud.get', 1), ('egress', NULL, 'cloud.egress', 1),
+        ('review', NULL, 'review.loaded_rate', 1), ('review', NULL, 'review.productive_fraction', -1),
+        ('review', NULL, 'seconds', 1)
+    ) AS listed (category, item, parameter, exponent)
+),
+part AS (
+    SELECT
+        l.dataset, l.dataset_version, l.arm, l.category, l.item,
+        sum(l.amount)::DOUBLE / any_value(n.accepted_count)
+        * any_value(CASE WHEN l.category = 'review' THEN 1 ELSE n.reviewed_count / n.images_count END) AS label_cost,
+        bool_or(l.simulated) AS simulated
+    FROM v_cost_line AS l
+    JOIN v_arm_count AS n USING (dataset, dataset_version, arm)
+    WHERE l.purpose = 'work' AND l.arm IN ('local', 'cloud') AND n.accepted_count > 0 AND n.images_count > 0
+    GROUP BY ALL
+)
+SELECT
+    p.*, d.exponent,
+    CASE d.parameter
+        WHEN 'seconds' THEN 'seconds.' || p.arm
+        WHEN 'setup' THEN if(p.arm = 'local', 'onprem', 'cloud') || '.setup'
+        ELSE d.parameter
+    END AS parameter
+FROM part AS p
+LEFT JOIN depends AS d ON d.category = p.category AND (d.item IS NULL OR d.item = p.item);

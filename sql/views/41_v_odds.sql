@@ -1,0 +1,123 @@
+-- How probable it is that cloud is cheaper: 10,000 draws of every uncertain parameter at once; measures.md section 4.5.
+-- Prices are triangular with P10 and P90 at their `low` and `high`; review seconds are a bootstrap over images, kept in 32
+-- groups that both arms share, so that a million images cost what a hundred do. Seeded: the same rows give the same draws.
+-- `robust`: the probability is at least .9 or at most .1.
+-- Params: none
+-- Grain: dataset, dataset_version
+CREATE VIEW v_odds AS
+WITH parameter AS MATERIALIZED (
+    -- the ends of a triangle with these P10 and P90 about 1: a symmetric one has its P10 at .5528 of the way to its end
+    SELECT
+        row_number() OVER (ORDER BY dataset, dataset_version, parameter) AS number, dataset, dataset_version, parameter,
+        least(1 - (1 - low_factor) / 0.5528, 1 - (1 - high_factor) / 0.5528, 1) AS a,
+        greatest(1 + (high_factor - 1) / 0.5528, 1 + (low_factor - 1) / 0.5528, 1) AS c
+    FROM v_range
+),
+part AS MATERIALIZED (
+    -- lines of an arm that the same parameters move are one part
+    SELECT
+        row_number() OVER () AS part, dataset, dataset_version, sum(signed_cost) AS cost, drivers,
+        arm, bool_or(simulated) AS simulated
+    FROM (
+        SELECT
+            d.dataset, d.dataset_version, d.arm, d.category, d.item,
+            any_value(d.label_cost * if(d.arm = 'cloud', 1, -1)) AS signed_cost, bool_or(d.simulated) AS simulated,
+            list({number: p.number, exponent: d.exponent} ORDER BY p.number) FILTER (p.number IS NOT NULL) AS drivers
+        FROM v_cost_driver AS d
+        LEFT JOIN parameter AS p USING (dataset, dataset_version, parameter)
+        GROUP BY d.dataset, d.dataset_version, d.arm, d.category, d.item
+    )
+    GROUP BY dataset, dataset_version, arm, drivers
+),
+bin AS MATERIALIZED (
+    SELECT
+        dataset, dataset_version, hash(image_id) % 32 AS bin,
+        sum(effort_seconds) FILTER (arm = 'local') AS local_seconds, count(*) FILTER (arm = 'local') AS local_count,
+        sum(effort_seconds) FILTER (arm = 'cloud') AS cloud_seconds, count(*) FILTER (arm = 'cloud') AS cloud_count
+    FROM v_image_effort
+    GROUP BY dataset, dataset_version, hash(image_id) % 32
+),
+place AS MATERIALIZED (
+    SELECT
+        dense_rank() OVER (ORDER BY dataset, dataset_version) AS place_set,
+        row_number() OVER (PARTITION BY dataset, dataset_version ORDER BY bin) - 1 AS place,
+        count(*) OVER (PARTITION BY dataset, dataset_version) AS places,
+        *
+    FROM bin
+),
+seconds AS (
+    SELECT
+        b.place_set, b.draw, sum(local_seconds) / sum(local_count) AS local_mean, sum(cloud_seconds) / sum(cloud_count) AS cloud_mean
+    FROM (
+        SELECT s.place_set, draw, (hash(draw, slot, 20261121) % s.places)::BIGINT AS place
+        FROM (SELECT DISTINCT place_set, places FROM place) AS s
+        CROSS JOIN range(10000) AS draws (draw)
+        CROSS JOIN range(32) AS slots (slot)
+        WHERE slot < s.places
+    ) AS b
+    JOIN place AS p ON p.place_set = b.place_set AND p.place = b.place
+    GROUP BY b.place_set, b.draw
+),
+base AS (
+    SELECT
+        place_set, any_value(dataset) AS dataset, any_value(dataset_version) AS dataset_version,
+        sum(local_seconds) / sum(local_count) AS local_mean, sum(cloud_seconds) / sum(cloud_count) AS cloud_mean
+    FROM place
+    GROUP BY place_set
+),
+drawn AS (
+    SELECT
+        number, draw,
+        ln(greatest(
+            CASE
+                WHEN a = c THEN 1
+                WHEN u * (c - a) < 1 - a THEN a + sqrt(u * (c - a) * (1 - a))
+                ELSE c - sqrt((1 - u) * (c - a) * (c - 1))
+            END, 1e-9
+        )) AS log_factor
+    FROM (
+        SELECT number, draw, a, c, hash(draw, parameter, 20261121) / 18446744073709551616.0 AS u
+        FROM parameter CROSS JOIN range(10000) AS draws (draw)
+        WHERE NOT starts_with(parameter, 'seconds.')
+    )
+    UNION ALL
+    SELECT
+        p.number, s.draw,
+        CASE p.parameter WHEN 'seconds.local' THEN ln(s.local_mean / b.local_mean) ELSE ln(s.cloud_mean / b.cloud_mean) END
+    FROM parameter AS p
+    JOIN base AS b USING (dataset, dataset_version)
+    JOIN seconds AS s USING (place_set)
+    WHERE starts_with(p.parameter, 'seconds.')
+),
+moved AS (
+    SELECT d.part, w.draw, exp(sum(d.driver.exponent * w.log_factor)) AS factor
+    FROM (SELECT part, unnest(drivers) AS driver FROM part) AS d
+    JOIN drawn AS w ON w.number = d.driver.number
+    GROUP BY d.part, w.draw
+),
+certain AS (
+    SELECT
+        dataset, dataset_version, coalesce(sum(cost) FILTER (drivers IS NULL), 0) AS cost, bool_or(simulated) AS simulated
+    FROM part
+    GROUP BY dataset, dataset_version
+    HAVING count(DISTINCT arm) = 2
+),
+outcome AS (
+    SELECT p.dataset, p.dataset_version, m.draw, sum(p.cost * m.factor) AS moved
+    FROM moved AS m
+    JOIN part AS p USING (part)
+    GROUP BY p.dataset, p.dataset_version, m.draw
+)
+SELECT
+    c.dataset, c.dataset_version, count(o.draw) AS draws_count,
+    quantile_cont(coalesce(o.moved, 0) + c.cost, 0.1) AS difference_p10,
+    quantile_cont(coalesce(o.moved, 0) + c.cost, 0.5) AS difference_p50,
+    quantile_cont(coalesce(o.moved, 0) + c.cost, 0.9) AS difference_p90,
+    avg((coalesce(o.moved, 0) + c.cost < 0)::INT) AS cloud_cheaper_probability,
+    avg((coalesce(o.moved, 0) + c.cost < 0)::INT) NOT BETWEEN 0.100001 AND 0.899999 AS robust,
+    any_value(p.currency) AS currency, any_value(p.price_book) AS price_book, any_value(p.price_version) AS price_version,
+    bool_or(c.simulated) AS simulated
+FROM certain AS c
+LEFT JOIN outcome AS o USING (dataset, dataset_version)  -- without anything uncertain there is nothing to draw
+CROSS JOIN v_price AS p
+GROUP BY c.dataset, c.dataset_version;
