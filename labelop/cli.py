@@ -30,6 +30,7 @@ from labelop.cli_common import (
     running,
     show_query,
 )
+from labelop.cli_cost import cost_app
 from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
 from labelop.cli_obtain import obtain_app
@@ -59,7 +60,7 @@ models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
-for unnamed in (ask_app, release_app, retention_app, runs_app, site_app, unpack_app, upkeep_app):
+for unnamed in (ask_app, cost_app, release_app, retention_app, runs_app, site_app, unpack_app, upkeep_app):
     app.add_typer(unnamed)
 
 

@@ -85,6 +85,7 @@ TAKEN_BY = {
     # plans, models of the premises, what is written for people, what a site hands over
     **dict.fromkeys(("engine", "engine_precision", "engine_device", "engine_compile"), PREMISES),
     **dict.fromkeys(("shard_seconds", "shard_workers", "gpu_slots", "gpu_slots_folder"), PREMISES),
+    "operators_waiting": PREMISES,
     **dict.fromkeys(("report", "openlineage", "store_retention_hours"), PREMISES),
     **dict.fromkeys(("site", "site_folder", "head_store", "head_keys", "outbox_items", "outbox_bytes"), PREMISES),
     # the gate and its one way out
