@@ -25,9 +25,10 @@ Row = dict[str, Any]
 
 def labelop(config: Path, *words: str) -> str:
     """Run a command with a configuration of its own."""
+    command = [sys.executable, "-c", "from labelop.cli import main; main()", *words]
+    placed = {**os.environ, "LABELOP_CONFIG": str(config)}
     done = subprocess.run(
-        [sys.executable, "-c", "from labelop.cli import main; main()", *words],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=400, env={**os.environ, "LABELOP_CONFIG": str(config)},
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400, env=placed
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -148,7 +148,7 @@ def test_the_sample_book_is_complete() -> None:
 
 def test_a_changed_price_is_another_book(tmp_path: Path) -> None:
     """Every amount takes part in the digest."""
-    path = written(tmp_path, lambda c: c["items"]["cloud"]["gpu"].update(amount="2.5"))
+    path = written(tmp_path, lambda c: c["items"]["cloud"]["gpu"].update(amount="1.5"))
     assert load_prices(path).digest != load_prices(SAMPLE).digest
 
 
@@ -217,7 +217,7 @@ GPU = {"amount": 1, "unit": "money/hour", "source": "t"}
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([GPU, GPU], r"items\.cloud\.gpu has two prices for"),
+        ([GPU, {**GPU}], r"items\.cloud\.gpu has two prices for"),
         ([{**GPU, "until": "2026-06-30"}, {**GPU, "since": "2026-06-30"}], r"has two prices for 2026-06-30"),
         ([{**GPU, "since": "2026-12-01"}], r"begins on 2026-12-01; the book is of 2026-11-20"),
         ([{**GPU, "until": "2026-06-30"}], r"has no price on 2026-11-20"),
