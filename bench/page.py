@@ -70,9 +70,10 @@ def _taken(table: Table) -> str:
     host = table.taken["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
     gpu = f" GPU: {host['gpu']}, CUDA {host['cuda']}." if "gpu" in host else ""
+    words = ", ".join(host["instructions"])
     return (
-        f"Command: `{table.taken['command']}`.{gpu} Machine: {host['processor']}, {host['cores']} cores "
-        f"({', '.join(host['instructions'])}), load average at the start {host['load_at_start'][0]}. "
+        f"Command: `{table.taken['command']}`, code of {table.taken.get('commit') or 'no checkout'}.{gpu} Machine: "
+        f"{host['processor']}, {host['cores']} cores ({words}), load average at the start {host['load_at_start'][0]}. "
         f"Python {host['python']}, {versions}."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from labelop.catalog.cards import ModelCard, load_catalog
+from labelop.catalog.checkpoint import CardWishes
 from labelop.catalog.choice import EngineChoice
+from labelop.catalog.export import export_folder
 from labelop.engines.base import ModelInputs, RawOutputs, features_of, load_engine
 from labelop.engines.parity import EXACT, TOLERANCE, combined, difference
 from labelop.engines.samples import load_samples
@@ -83,6 +86,34 @@ def test_masks_do_not_depend_on_the_images_of_a_pass(way: str) -> None:
                 masks = engine.prompt(features_of(features, index), boxes)["masks"]
                 np.testing.assert_allclose(masks, alone[start + index], atol=0.05 if "bf16" in way else 1e-4)
     engine.close()
+
+
+def found_by(card: ModelCard, way: EngineChoice) -> list[RawOutputs]:
+    """Ask a way for four pictures."""
+    engine = load_engine(card, 1, way)
+    answers = [engine.forward(ModelInputs(engine.preprocess(picture(seed))[None])) for seed in range(4)]
+    engine.close()
+    return answers
+
+
+@pytest.mark.parametrize("family", ["resnet", "detr"])
+def test_a_folder_on_torch_agrees_with_its_export(family: str, tmp_path: Path) -> None:
+    """One set of weights as a folder and as a graph finds the same; torch was only ever compared with itself."""
+    pytest.importorskip("openvino")
+    card = checkpoint(tmp_path, family)
+    assert card.folder is not None
+    wishes = CardWishes(width_px=card.width_px, height_px=card.height_px)
+    made, _ = export_folder(card.folder, tmp_path / "made", wishes)
+    if card.postprocess is not None:
+        # weights of noise are sure of nothing: every object is compared, not only those a reviewer would see
+        card = replace(
+            card, postprocess=replace(card.postprocess, min_score=0.0, draft_score=dict.fromkeys(card.classes, 0.0))
+        )
+    torch = found_by(card, EngineChoice("torch"))
+    for name, way in GRAPH_WAYS.items():
+        value, count = apart(card, torch, found_by(made, way))
+        assert count >= len(torch)
+        assert value <= (TOLERANCE[card.task] if "bf16" in name else EXACT), name
 
 
 def test_bf16_of_a_folder_agrees(tmp_path: Path) -> None:
