@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from labelop.cli_output import OutputFormat, failing_in_one_line, progress_bar, show_parquet, show_rows
+from labelop.egress.environment import check_environment
 from labelop.ingest.sources import SourceFormat
 from labelop.jobs import DATASET_NAME, LevelText
 from labelop.landing.store import Store, open_store
-from labelop.settings import Settings, load_settings
+from labelop.settings import Settings, load_settings, process_environment
 
 StoreOption = Annotated[
     str | None,
@@ -54,9 +55,15 @@ BatchOption = Annotated[int, typer.Option("--batch-images", min=1, help="Images 
 
 @contextmanager
 def running(store: str | None, *, quiet: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """Open settings and store for a command, with progress shown and errors in one line."""
+    """Open settings and store for a command, with progress shown and errors in one line.
+
+    Raises:
+        SettingsError: It is a command on premises, and a cloud credential is at hand: nothing was opened.
+    """
     with failing_in_one_line():
         settings = load_settings(store=store)
+        if settings.placement is not None:
+            check_environment(settings.placement, process_environment())
         with progress_bar(quiet=quiet):
             yield settings, open_store(settings)
 

@@ -74,6 +74,7 @@ OF_PLACEMENT: dict[str, tuple[str, ...]] = {
         *("LABELOP_OUTBOX_ITEMS", "LABELOP_OUTBOX_BYTES"),
         *("LABELOP_LABEL_STUDIO_URL", "LABELOP_LABEL_STUDIO_TOKEN_FILE"),
         *("LABELOP_LABEL_STUDIO_ROOT", "LABELOP_LABEL_STUDIO_ONPREM"),
+        "LABELOP_APPROVALS",
     ),
     # the gate and its one way out
     CLOUD: (
@@ -85,7 +86,7 @@ OF_PLACEMENT: dict[str, tuple[str, ...]] = {
 """What a placement may take beside that. Never the store, the keys and what it is: whoever starts a child says them."""
 
 _CREDENTIAL = re.compile(
-    r"AWS_(?!(DEFAULT_)?REGION$).*"
+    r"AWS_(?!((DEFAULT_)?REGION|CA_BUNDLE)$).*"
     r"|(AZURE|ARM|GOOGLE|GCP|GCLOUD|CLOUDSDK|OCI|OS|DO|HF|HUGGING_?FACE|WANDB|OPENAI|LABELOP_CLOUD)_.*"
     r"(KEY|SECRET|TOKEN|CREDENTIAL|PASSWORD|CONNECTION_STRING|URL).*"
     r"|(HTTPS?|ALL|FTP)_PROXY",

@@ -14,7 +14,7 @@ from tests.canary.world import World, make_world
 
 ATTEMPTS = 10_000
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.canary.test_nights import LABELOP, elsewhere, run
 from tests.canary.world import World, make_world
 from tests.faults.proxy import BUCKET, s3_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SOURCES = "sources"
 """Bucket of the originals; that of the tables is `BUCKET`."""

@@ -10,7 +10,7 @@ from tests.canary.layers import LAYERS, LEAKING, combinations, hits_without
 from tests.canary.results import keep
 from tests.canary.world import make_world
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_no_single_layer_is_needed_and_the_pairs_that_leak_are_known(tmp_path: Path) -> None:

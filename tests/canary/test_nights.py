@@ -25,7 +25,7 @@ from tests.canary.capture import inference_server, sink
 from tests.canary.world import RESTRICTED, World, make_world
 from tests.small_sample import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LABELOP = [sys.executable, "-c", "from labelop.cli import main; main()"]
 QUERIES = ("arm_cost", "arm_summary", "arm_effort", "arm_speed", "cost_lines", "decisions", "model_quality", "outcomes")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from labelop.cli import app
 from labelop.egress.environment import CLOUD, FAR_END, ONPREM, check_environment, child_environment
 from labelop.errors import SettingsError
 from labelop.settings import Settings
@@ -65,6 +69,21 @@ def test_shared_credentials_elsewhere_are_refused() -> None:
         check_environment(ONPREM, {"AWS_SHARED_CREDENTIALS_FILE": "/somewhere/credentials"})
 
 
+def test_where_certificates_lie_is_no_credential() -> None:
+    """A bundle of certificates or a region reaches no cloud."""
+    check_environment(ONPREM, {"AWS_CA_BUNDLE": "/etc/bundle.crt", "AWS_DEFAULT_REGION": "eu-central-1"})
+
+
+def test_a_command_on_premises_with_a_credential_opens_nothing(tmp_path: Path) -> None:
+    """It ends before the store is made; it ingested and classified until the first shard was opened."""
+    store = tmp_path / "store"
+    env = {"LABELOP_PLACEMENT": ONPREM, "AWS_SECRET_ACCESS_KEY": "canary-9"}
+    done = CliRunner().invoke(app, ["ingest", str(tmp_path), "--dataset", "cells", "--store", str(store)], env=env)
+    assert (done.exit_code, store.exists()) == (1, False)
+    assert "AWS_SECRET_ACCESS_KEY" in done.output
+    assert "canary-9" not in done.output
+
+
 def test_nobody_can_hand_a_credential_on_by_hand() -> None:
     """What a caller adds is checked like the rest, and a placement must be known."""
     with pytest.raises(SettingsError, match="AWS_SECRET_ACCESS_KEY"):
@@ -88,11 +107,15 @@ TAKEN_BY = {
     "operators_waiting": PREMISES,
     **dict.fromkeys(("report", "openlineage", "store_retention_hours"), PREMISES),
     **dict.fromkeys(("site", "site_folder", "head_store", "head_keys", "outbox_items", "outbox_bytes"), PREMISES),
+    # reviews come back to the premises, and are sealed and counted there
+    **dict.fromkeys(("label_studio_url", "label_studio_token_file", "label_studio_root"), PREMISES),
+    **dict.fromkeys(("label_studio_onprem", "approvals"), PREMISES),
     # the gate and its one way out
     **dict.fromkeys(("cloud_url", "cloud_requests", "cloud_timeout_seconds", "cloud_compress"), GATE),
     "release_seconds": GATE,
-    # said by whoever starts a child, and never ambient: the store, the two halves of the keys, what the child is
-    **dict.fromkeys(("store", "keys", "public_keys", "placement"), NOBODY),
+    # said by whoever starts a child, and never ambient: the store, the two halves of the keys, what the child is; and
+    # a worker is no person who gives commands
+    **dict.fromkeys(("store", "keys", "public_keys", "placement", "user"), NOBODY),
 }
 """Which placements take a setting from the process that starts them; a new setting has to be put here."""
 
