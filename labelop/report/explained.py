@@ -56,6 +56,24 @@ EXPLAINED = (
         "(machine cost + review cost) / accepted labels; images that still wait for review are left out on both sides",
         "arm_cost",
     ),
+    Explained(
+        "Probability that cloud is cheaper",
+        "share of 10,000 seeded draws in which cloud costs less per accepted label; prices triangular with their P10 "
+        "and P90, review seconds by bootstrap over images",
+        "odds",
+    ),
+    Explained(
+        "Break-even images",
+        "(fixed cost local - fixed cost cloud) / (cost per image cloud - cost per image local); not defined where one "
+        "arm is cheaper at every volume",
+        "break_even",
+    ),
+    Explained(
+        "Switching price of an escaped error",
+        "(cost per label local - cost per label cloud) / (escaped errors per label cloud - local), escaped errors by "
+        "seeded ones that were caught",
+        "break_even",
+    ),
     Explained("Machine and setup share", "machine cost / (machine cost + review cost)", "arm_cost"),
     Explained(
         "Local against cloud",

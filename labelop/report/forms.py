@@ -40,6 +40,7 @@ _DATASET = Column("dataset", "Dataset")
 _ARM = Column("arm", "Arm")
 _MODEL = Column("model_id", "Model")
 _SIMULATED = Column("simulated", "Simulated", "flag")
+_PRICED = (Column("price_version", "Prices"), _SIMULATED)
 
 FORMS: tuple[Form, ...] = (
     Form(
@@ -97,6 +98,51 @@ FORMS: tuple[Form, ...] = (
             Column("amount", "Amount ({currency})", "money"),
             Column("measured", "Measured", "flag"),
             _SIMULATED,
+        ),
+    ),
+    Form(
+        "odds",
+        "Which arm is cheaper, and how sure that is",
+        "Cloud less local per accepted label, over draws of every uncertain price and of the images.",
+        (
+            _DATASET,
+            Column("cloud_cheaper_probability", "Probability that cloud is cheaper", "share"),
+            Column("difference_p10", "Cloud less local, P10 ({currency})", "money"),
+            Column("difference_p50", "Median ({currency})", "money"),
+            Column("difference_p90", "P90 ({currency})", "money"),
+            Column("robust", "Robust", "flag"),
+            *_PRICED,
+        ),
+    ),
+    Form(
+        "break_even",
+        "Where the arms change places",
+        "By volume, and by the price of an error that escapes review.",
+        (
+            _DATASET,
+            Column("break_even_images", "Images", "number"),
+            Column("break_even_reason", "What that means"),
+            Column("switching_escape_cost", "Price of an escaped error ({currency})", "money"),
+            Column("switching_reason", "What that price means"),
+            Column("machine_gap_review_seconds", "Machines' gap in review s per image", "seconds"),
+            *_PRICED,
+        ),
+    ),
+    Form(
+        "sensitivity",
+        "What moves the difference",
+        "Cloud less local per accepted label. Flips: another arm is cheaper at one end.",
+        (
+            _DATASET,
+            Column("parameter", "Parameter", "code"),
+            Column("low", "P10", "number"),
+            Column("value", "In use", "number"),
+            Column("high", "P90", "number"),
+            Column("low_difference", "Difference at P10 ({currency})", "money"),
+            Column("difference", "As it is ({currency})", "money"),
+            Column("high_difference", "Difference at P90 ({currency})", "money"),
+            Column("flips", "Flips", "flag"),
+            *_PRICED,
         ),
     ),
     Form(

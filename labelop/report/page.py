@@ -30,6 +30,7 @@ from labelop.report.pictures import LIMIT, Gallery, choose, picture
 from labelop.report.results import FINDINGS, Results, Row, gather, plain_rows
 from labelop.report.styles import STYLES
 from labelop.report.tables import build, comparison_table, operations_table
+from labelop.report.tornado import tornado
 from labelop.report.values import plain, shown
 from labelop.report.verdict import verdicts
 from labelop.runs import current_version, source_root
@@ -171,6 +172,7 @@ def _content(results: Results, gallery: Gallery, dataset: str | None) -> dict[st
         "tables": tables,
         "comparisons": [lay_out(comparison_table(item)) for item in comparisons(results)],
         "cost_plot": _inert(plots.cost_stack(results)),
+        "tornado_plot": _inert(tornado(results)),
         "effort_plots": [(item, _inert(svg)) for item, svg in effort if svg],
         "quality_plot": _inert(plots.quality(results)),
         "gallery": gallery,

@@ -10,6 +10,7 @@ from defusedxml.ElementTree import fromstring
 
 from labelop.report import plots
 from labelop.report.results import Results
+from labelop.report.tornado import tornado
 
 HOSTILE = '<script>alert(1)</script>"]]><a href="javascript:alert(1)">{{7*7}}'
 
@@ -79,3 +80,14 @@ def test_nothing_to_draw_is_none() -> None:
     assert plots.cost_stack(empty) is None
     assert plots.effort_by_class(empty, "bccd", 1) is None
     assert plots.quality(empty) is None
+
+
+def test_the_widest_parameter_is_on_top() -> None:
+    """The tornado has one bar per parameter and names the widest; without a range there is nothing to draw."""
+    row = {"dataset": "d", "low_difference": -0.2, "difference": -0.1, "high_difference": 0.3, "currency": "USD"}
+    rows = [{**row, "parameter": "cloud.gpu", "rank": 1}, {**row, "parameter": "seconds.local", "rank": 2}]
+    drawn = tornado(Results({"sensitivity": rows}))
+    assert drawn is not None
+    assert "Widest: d: cloud.gpu" in drawn
+    assert "seconds.local" in drawn
+    assert tornado(Results({"sensitivity": []})) is None
