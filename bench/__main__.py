@@ -21,6 +21,7 @@ from typing import NoReturn
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothing is ever looked up
 
+from bench.cost_views import cost_table
 from bench.gpu import IMAGES, facts, gpu_table
 from bench.growth import commits_table, growth_table
 from bench.landing import landing_table
@@ -145,6 +146,7 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
     yield "landing", partial(landing_table, pace.rounds)
     yield "matching", partial(matching_table, pace.rounds, pace.seconds)
     yield "growth", partial(growth_table, (1_000, 5_000) if quick else (1_000, 10_000, 100_000))
+    yield "cost_views", partial(cost_table, (100_000,) if quick else (1_000_000, 10_000_000))
     yield "commits", partial(commits_table, (10, 100, 500) if quick else (10, 100, 1_000, 3_000))
     for name in SHIPPED[:1] if quick else SHIPPED:
         for size in SIZES:
