@@ -85,7 +85,7 @@ def test_nothing_to_draw_is_none() -> None:
 def test_the_widest_parameter_is_on_top() -> None:
     """The tornado has one bar per parameter and names the widest; without a range there is nothing to draw."""
     row = {"dataset": "d", "low_difference": -0.2, "difference": -0.1, "high_difference": 0.3, "currency": "USD"}
-    rows = [{**row, "parameter": "cloud.gpu", "rank": 1}, {**row, "parameter": "seconds.local", "rank": 2}]
+    rows: list[Any] = [{**row, "parameter": "cloud.gpu", "rank": 1}, {**row, "parameter": "seconds.local", "rank": 2}]
     drawn = tornado(Results({"sensitivity": rows}))
     assert drawn is not None
     assert "Widest: d: cloud.gpu" in drawn
