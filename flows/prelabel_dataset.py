@@ -16,6 +16,8 @@ from labelop.errors import RunFailedError
 from labelop.ingest.register import ontology_of
 from labelop.landing.probe import require_safe
 from labelop.landing.store import Store, open_store
+from labelop.pilot.capacity import load_team
+from labelop.prelabel.admit import admit
 from labelop.prelabel.pace import Pace, paces
 from labelop.prelabel.plan import Plan, PlannedBatch, load_plan, pending
 from labelop.prelabel.ranges import split_shards
@@ -101,6 +103,9 @@ def prelabel_dataset(
             waiting,
             {"batch_images": batch_images, "shard_batches": shard_batches},
         )
+        todo, held, said = admit(tables, load_team(settings.config / "capacity.yaml"), todo, in_force.decision_set)
+        if held:
+            _log.warning("%s: %s", dataset, said)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)
         outcomes: list[ChildOutcome] = []
         sized_by: dict[str, int] = {}
@@ -134,18 +139,19 @@ def prelabel_dataset(
             todo = [b for b in pending(tables, todo) if not any(shard.holds(b) for shard in hopeless)]
             if not todo or is_cancelled(tables, run):
                 break
-        waiting = [batch for batch in pending(tables, waiting) if batch not in kept]
+        waiting = [batch for batch in pending(tables, waiting) if batch not in kept and batch not in held]
     reached = RunEvent(
         run,
         dataset,
         version,
         PRELABELLED,
-        "partial" if waiting or kept else "complete",
+        "partial" if waiting or kept or held else "complete",
         summary={
             "batches_count": planned,
             "landed_before_count": skipped,
             "missing_count": len(waiting),
             "deferred_count": len(kept),
+            **({"held_count": len(held), "held_from_position": held[0].position, "held_because": said} if held else {}),
             "shards_sized_by": sized_by,
             "beside_runs": beside,
         },

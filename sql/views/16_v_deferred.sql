@@ -1,22 +1,24 @@
--- Images that wait at a site for the network: chosen for another placement, in a batch of the plan in force that has not
--- landed, after a run that said it keeps such batches. They are neither lost nor done.
+-- Images that wait: in a batch of the plan in force that has not landed, after a run that said it keeps such batches. At a
+-- site those for another placement wait for the network; those from a position on wait for reviewers. Neither lost nor done.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
 CREATE VIEW v_deferred AS
 WITH kept AS (
-    SELECT dataset, dataset_version
+    SELECT
+        dataset, dataset_version,
+        coalesce((summary ->> 'deferred_count')::BIGINT, 0) > 0 AS keeps_cloud,
+        (summary ->> 'held_from_position')::BIGINT AS held_from
     FROM runs
     WHERE event = 'prelabelled'
     QUALIFY row_number() OVER (PARTITION BY dataset, dataset_version ORDER BY landed_at DESC, run_id DESC) = 1
-        AND coalesce((summary ->> 'deferred_count')::BIGINT, 0) > 0
 ),
 planned AS (
     SELECT b.dataset, b.dataset_version, unnest(b.image_ids) AS image_id
     FROM batches AS b
     SEMI JOIN v_in_force AS f
         ON f.dataset = b.dataset AND f.dataset_version = b.dataset_version AND f.plan_id = b.plan_id
-    SEMI JOIN kept AS k ON k.dataset = b.dataset AND k.dataset_version = b.dataset_version
-    WHERE b.role = 'chosen' AND b.placement <> 'onprem'
+    JOIN kept AS k ON k.dataset = b.dataset AND k.dataset_version = b.dataset_version
+    WHERE b.role = 'chosen' AND ((k.keeps_cloud AND b.placement <> 'onprem') OR b.position >= k.held_from)
 )
 SELECT DISTINCT dataset, dataset_version, image_id
 FROM planned
