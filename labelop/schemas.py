@@ -169,10 +169,11 @@ _ALL = (
     ),
     _table(
         "overrides",
-        1,
+        2,
         ("override_id",),
         ("override_id", _TEXT),
         ("image_id", _TEXT),
+        ("position", _COUNT),  # 1 for the first word about this image; order does not rest on the clock
         ("level", _TEXT),  # what a named person declared it to be; withdrawn where the word before is taken back
         ("by", _TEXT),
         ("reason", _TEXT),

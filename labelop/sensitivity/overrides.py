@@ -27,6 +27,8 @@ MOST_DAYS = 366
 WITHDRAWN = "withdrawn"
 """What stands for the level where a word is taken back."""
 
+_STRICTNESS = {name: rank for rank, name in enumerate(("public", "internal", "confidential", WITHDRAWN))}
+"""Which of two words said at the same moment counts: restricted and what is no level before all others."""
 _MOST_CHARACTERS = 1000  # of a name and of a reason; a line of the log has at most 64 KiB
 
 
@@ -113,26 +115,36 @@ def _say(  # noqa: PLR0917 - as above
     store: Store, log: AuditLog, event: str, image_id: str, level: str, by: str, reason: str, until: date, run_id: str
 ) -> str:
     for what, given in (("the name of a person", by), ("a reason", reason)):
-        if not given.strip() or len(given) > _MOST_CHARACTERS:
+        if len(given) > _MOST_CHARACTERS:
             raise ManifestError(
-                f"An override needs {what}, expected 1 to {_MOST_CHARACTERS} characters, got {len(given.strip())}."
+                f"An override needs {what}, expected 1 to {_MOST_CHARACTERS} characters, got {len(given)}."
             )
+        # signs of no width name nobody, and what is no text would be in the log and never land
+        if not any(sign.isalnum() for sign in given) or any("\ud800" <= sign <= "\udfff" for sign in given):
+            raise ManifestError(f"An override needs {what}, expected letters or digits in UTF-8, got {given[:40]!r}.")
     rows = run_query(store, "image_findings", {"image_id": image_id}).to_pylist()
     digests = sorted({str(row["findings_digest"]) for row in rows})
     if not digests:
         raise ManifestError(f"Image {image_id[:12]} has not been classified.", hint="Run `labelop classify` first.")
     last = _last(store, image_id)
+    position = 1 if last is None else _position(last) + 1
     # named after the word before it: what was said, taken back and said again counts again
     before = None if last is None else last["override_id"]
     override_id = row_id("o", before, image_id, level, by, reason, until.isoformat(), digests)
     word = {"image_id": image_id, "level": level, "by": by, "reason": reason, "until": until.isoformat()}
     datasets = sorted({str(row["dataset"]) for row in rows})
     log.append({"event": event, **word, "datasets": datasets, "override_id": override_id, "run_id": run_id})
-    row = {"override_id": override_id, **word, "findings_digests": digests, "run_id": run_id, "landed_at": utc_now()}
+    row = {"override_id": override_id, **word, "position": position, "findings_digests": digests}
+    row |= {"run_id": run_id, "landed_at": utc_now()}
     land(store, "overrides", [row], override_id)
     return override_id
 
 
 def _last(store: Store, image_id: str) -> dict[str, Any] | None:
+    """Give the word that `v_override` takes for the newest."""
     rows = read_rows(store, "overrides", filters=pc.field("image_id") == image_id)
-    return max(rows, key=lambda row: row["landed_at"], default=None)
+    return max(rows, key=lambda row: (_position(row), _STRICTNESS.get(row["level"], len(_STRICTNESS))), default=None)
+
+
+def _position(row: dict[str, Any]) -> int:
+    return int(row["position"] or 0)

@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 from labelop.cli import app
 from labelop.egress.audit import AuditLog, entries, verify
 from labelop.errors import ManifestError, SettingsError
-from labelop.landing.store import Store, read_rows
+from labelop.landing.store import Store, land, read_rows
 from labelop.schemas import utc_now
+from labelop.sensitivity import overrides
 from labelop.sensitivity.effective import effective_levels
 from labelop.sensitivity.keys import token_key
 from labelop.sensitivity.levels import Level
-from labelop.sensitivity.overrides import MOST_DAYS, record_override
+from labelop.sensitivity.overrides import MOST_DAYS, record_override, withdraw_override
 from labelop.settings import Settings
 
 PICTURE = Path("data/sample/sensitivity/images/gps_00.jpg")
@@ -75,6 +76,9 @@ def test_an_override_says_nothing_for_another_owner(tmp_path: Path) -> None:
     ("by", "reason", "until", "words"),
     [
         (" ", "r", LATER, "name of a person"),
+        ("\u200b\u2060", "r", LATER, "name of a person"),
+        ("n", "\u200b", LATER, "a reason"),
+        ("n\udcff", "r", LATER, "name of a person"),
         ("n", "", LATER, "a reason"),
         ("n", "r" * 1001, LATER, "expected 1 to 1000"),
         ("n", "r", date(2020, 1, 1), "expired already"),
@@ -129,6 +133,36 @@ def test_a_word_can_be_taken_back_and_said_again(tmp_path: Path) -> None:
     assert told[1:] == [set_, (back, "withdrawn", "B. Jones", "harbour", TODAY.isoformat(), ["d"]), set_]
     shown = run(store, "audit", "show", "--image", image, "--format", "json")
     assert all(word in shown for word in ("A. Miller", "B. Jones", "harbour", back, LATER.isoformat()))
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_words_count_in_the_order_they_were_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """A word said while the clock is wrong counts as the newest: ordered by time, one taken back stayed in force."""
+    store, image = classified(tmp_path)
+    tables, log = Store(str(store)), AuditLog(tmp_path / "egress.jsonl")
+    record_override(tables, log, image, Level.PUBLIC, "A. Miller", "open sea", LATER, "run-1")
+    now = utc_now()
+    with monkeypatch.context() as clock:
+        clock.setattr(overrides, "utc_now", lambda: now + timedelta(hours=hours))
+        withdraw_override(tables, log, image, "B. Jones", "harbour", "run-2")
+    assert level_of(store, image) is Level.RESTRICTED
+    record_override(tables, log, image, Level.INTERNAL, "A. Miller", "open sea", LATER, "run-3")
+    assert level_of(store, image) is Level.INTERNAL
+
+
+@pytest.mark.parametrize("level", ["public", "confidential"])
+def test_of_two_words_at_one_moment_the_stricter_counts(tmp_path: Path, level: str) -> None:
+    """Two people who speak at once have the same position: what takes back wins over what leaves open."""
+    store, image = classified(tmp_path)
+    tables, log = Store(str(store)), AuditLog(tmp_path / "egress.jsonl")
+    record_override(tables, log, image, Level.from_text(level), "A. Miller", "open sea", LATER, "run-1")
+    [row] = read_rows(tables, "overrides")
+    for name, said in (("o-0", "withdrawn"), ("o-z", "public")):
+        other = row | {"override_id": name, "level": said, "landed_at": row["landed_at"] - timedelta(hours=1)}
+        land(tables, "overrides", [other], name)
+    assert level_of(store, image) is Level.RESTRICTED
+    with pytest.raises(ManifestError, match="No override counts"):
+        withdraw_override(tables, log, image, "B. Jones", "harbour", "run-2")
 
 
 def test_only_a_word_that_counts_can_be_taken_back(tmp_path: Path) -> None:
