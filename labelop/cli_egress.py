@@ -10,10 +10,10 @@ import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, StoreOption
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
-from labelop.egress.audit import entries, verify
+from labelop.egress.audit import AuditLog, entries, verify
 from labelop.egress.heads import heads_file
 from labelop.egress.heads_check import read_heads
-from labelop.egress.keys import GRACE_SECONDS, export_public, init_keys, load_key, open_keyring
+from labelop.egress.keys import GRACE_SECONDS, MOST_GRACE_SECONDS, export_public, init_keys, load_key, open_keyring
 from labelop.egress.public_keys import PublicKey
 from labelop.egress.set_up import replace_key, verify_log
 from labelop.egress.vault import Vault
@@ -90,7 +90,13 @@ def init(store: StoreOption = None) -> None:
 @keys_app.command()
 def rotate(
     grace_seconds: Annotated[
-        float, typer.Option("--grace-seconds", min=0, help="How long running work may use the old key; 0 after a leak.")
+        int,
+        typer.Option(
+            "--grace-seconds",
+            min=0,
+            max=MOST_GRACE_SECONDS,
+            help="How long running work may use the old key; 0 after a leak.",
+        ),
     ] = GRACE_SECONDS,
     store: StoreOption = None,
 ) -> None:
@@ -146,7 +152,10 @@ def shred(
     with failing_in_one_line():
         if not yes:
             typer.confirm(f"Everything sealed under {dataset} will be lost for good. Go on?", abort=True)
-        gone = Vault(load_settings(store=store).keys_path).shred(dataset)
+        settings = load_settings(store=store)
+        gone = Vault(settings.keys_path).shred(dataset)
+        if gone:
+            AuditLog(settings.audit_path).append({"event": "key_shredded", "datasets": [dataset]})
         typer.echo(f"the key of {dataset} is gone" if gone else f"{dataset} has no key")
 
 
@@ -160,4 +169,7 @@ def _row(key: PublicKey) -> dict[str, object]:
 
 
 def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms, which is no date"  # any whole number may stand in a file

@@ -55,7 +55,7 @@ def read_form(
 
     Raises:
         ConfigurationError: As `error`: the file is missing, too large, not plain YAML, or breaks the form; names file,
-            key, value found and what is allowed, for the first fault.
+            and key, value found and what is allowed for each fault.
     """
     try:
         with path.open("rb") as stream:
@@ -88,16 +88,16 @@ def check_form(
         hint: What to do about a fault.
 
     Raises:
-        ConfigurationError: As `error`: the values break the form; names key, value found and what is allowed, for the
-            first fault. The first faults of all are in its context as `faults`.
+        ConfigurationError: As `error`: the values break the form; names key, value found and what is allowed for each
+            of the first faults, which are in its context as `faults`, and counts the others.
     """
     try:
         return form.model_validate(content)
     except ValidationError as reason:
         items = reason.errors(include_url=False)
         faults = [_fault(form, item) for item in items[:_KEPT_FAULTS]]
-        more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-        raise error(f"{name}: {faults[0]}{more}.", hint=hint, faults=faults) from reason
+        more = f" (and {len(items) - len(faults)} more)" if len(items) > len(faults) else ""
+        raise error(f"{name}: {'; and '.join(faults)}{more}.", hint=hint, faults=faults) from reason
 
 
 def _fault(form: type[BaseModel], item: Mapping[str, Any]) -> str:

@@ -133,7 +133,7 @@ class Gate:
                 line: dict[str, Any] = {
                     "event": "release",
                     "answer": "allow" if isinstance(reason, _Ready) else "deny",
-                    "image_id": request.image_id,
+                    "image_id": _shown(request.image_id),
                     "level": _shown(request.level),
                     "placement": self.placement,
                     "policy_digest": digest,
@@ -206,11 +206,9 @@ class Gate:
 
     def _judge(self, request: ReleaseRequest) -> _Ready | str:
         """Give the bytes that may leave, or the reason why none may."""
-        text: object = request.level
-        if not isinstance(text, str) or text not in LEVEL_TEXTS:
-            # not merely restricted: text that is no level is a fault upstream, whatever restricted may do
-            return "UNKNOWN_LEVEL"
-        level = Level.from_text(text)
+        if strange := _strange(request):
+            return strange
+        level = Level.from_text(request.level)
         may_leave = not _stays(level, self.placement)
         try:
             allowed: object = self.policy.allowed_placements(level)
@@ -253,10 +251,10 @@ class Gate:
 
     def _refusal(self, request: ReleaseRequest, reason: str) -> PlacementForbiddenError:
         return PlacementForbiddenError(
-            f"Image {request.image_id} is {_shown(request.level)}; "
+            f"Image {_shown(request.image_id)} is {_shown(request.level)}; "
             f"placement {self.placement} is not allowed ({reason}).",
             hint=_HINTS.get(reason, "The policy file says which level may run where."),
-            image_id=request.image_id,
+            image_id=_shown(request.image_id),
             level=_shown(request.level),
             placement=self.placement,
             code=reason,
@@ -266,8 +264,19 @@ class Gate:
 _HINTS = {
     "CLOCK_SET_BACK": "The clock is behind the last line of the audit log; nothing leaves until it is ahead again.",
     "FORM_FAILED": "The pixels could not be brought into the form that may leave.",
+    "NO_IMAGE_ID": "An image is named by the SHA-256 of its original bytes, 64 hex digits.",
     "UNKNOWN_LEVEL": "`labelop classify` gives every image a level.",
 }
+
+
+def _strange(request: ReleaseRequest) -> str:
+    """Say what is wrong with how a request names its image and level; empty when nothing is."""
+    name: object = request.image_id
+    if not isinstance(name, str) or not name.isascii() or not 0 < len(name) <= _SHOWN_CHARACTERS:
+        return "NO_IMAGE_ID"  # the log could not say what left
+    text: object = request.level
+    # not merely restricted: text that is no level is a fault upstream, whatever restricted may do
+    return "" if isinstance(text, str) and text in LEVEL_TEXTS else "UNKNOWN_LEVEL"
 
 
 def _stays(level: Level, placement: str) -> bool:
@@ -275,8 +284,8 @@ def _stays(level: Level, placement: str) -> bool:
     return level is Level.RESTRICTED and placement != ONPREM
 
 
-def _shown(level: object) -> str:
-    return (level if isinstance(level, str) else repr(level))[:_SHOWN_CHARACTERS]
+def _shown(value: object) -> str:
+    return (value if isinstance(value, str) else repr(value))[:_SHOWN_CHARACTERS]
 
 
 def encode_payload(pixels: NDArray[np.uint8]) -> bytes:

@@ -24,6 +24,8 @@ from labelop.errors import KeysError
 
 GRACE_SECONDS = 24 * 3600
 """How long after a rotation work that began before it may still sign with the old key."""
+MOST_GRACE_SECONDS = 30 * 24 * 3600
+"""The longest such time: a key that never retires was not rotated."""
 
 _PRIVATE = "release.key.pem"
 _PUBLIC = "public"
@@ -132,15 +134,21 @@ def ensure_key(folder: Path) -> SigningKey:
 
 
 def rotate_key(folder: Path, *, grace_seconds: float = GRACE_SECONDS) -> SigningKey:
-    """Replace the private key; the old public key stays, with a date after which it is good for nothing new.
+    """Replace the private key; old public keys stay, with a date after which they are good for nothing new.
 
     Args:
         folder: The key folder.
-        grace_seconds: How long running work may still sign with the old key; 0 after a leak.
+        grace_seconds: How long running work may still sign with an old key, 0 to `MOST_GRACE_SECONDS`; 0 after a leak.
+            A key that a rotation before gave a longer time retires with the others.
 
     Raises:
-        KeysError: The folder is not safe.
+        KeysError: The folder is not safe, or that is no such time; nothing was replaced then.
     """
+    if not 0 <= grace_seconds <= MOST_GRACE_SECONDS:  # not a number fails it as well
+        raise KeysError(
+            f"An old key cannot be good for {grace_seconds} more seconds, expected 0 to {MOST_GRACE_SECONDS}.",
+            hint="0 after a leak; else as long as a run lasts.",
+        )
     with _locked(folder):
         return _install(folder, retired_ms=_now_ms() + int(grace_seconds * 1000))
 
@@ -251,9 +259,10 @@ def _install(folder: Path, *, retired_ms: int | None) -> SigningKey:
     write_durably(private, key._pem(), mode=0o600)  # noqa: SLF001 - nobody else may ask for it
     if old.exists():
         overwrite(old)
+    until_ms = retired_ms or _now_ms()
     for one in others:
-        if one.retired_ms is None:
-            retired = PublicKey(one.raw, one.created_ms, retired_ms or _now_ms())
+        if one.retired_ms is None or one.retired_ms > until_ms:
+            retired = PublicKey(one.raw, one.created_ms, until_ms)
             write_durably(public / f"{one.key_id}{SUFFIX}", retired.as_text().encode(), mode=0o644)
     return key
 

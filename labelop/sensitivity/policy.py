@@ -6,7 +6,7 @@ no policy can be written under which a higher level may go further than a lower 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -111,31 +111,32 @@ class _PolicyForm(_Form):
     retention_days: dict[_LevelText, Annotated[int, Field(ge=1, le=36_500)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _check_retention(self) -> _PolicyForm:
+    def _check_between_keys(self) -> _PolicyForm:
+        faults = [*self._retention_faults(), *self._id_faults(), *self._release_faults()]
+        if faults:
+            raise ValueError("; and ".join(faults))
+        return self
+
+    def _retention_faults(self) -> Iterator[str]:
         # the highest evidence goes first: what is left never explains more than there was, so it can open nothing
         days = {Level.from_text(text): count for text, count in self.retention_days.items()}
         kept = [days.get(level, _FOR_GOOD) for level in sorted(Level)]
         if kept != sorted(kept, reverse=True):
-            raise ValueError("retention_days may not keep evidence of a level longer than that of the level below it")
-        return self
+            yield "retention_days may not keep evidence of a level longer than that of the level below it"
 
-    @model_validator(mode="after")
-    def _check_ids(self) -> _PolicyForm:
+    def _id_faults(self) -> Iterator[str]:
         for name, rules in (("path_rules", self.path_rules), ("release", self.release)):
             ids = [rule.id for rule in rules]
             if len(set(ids)) != len(ids):
-                raise ValueError(f"{name} have ids that are used twice: {sorted({i for i in ids if ids.count(i) > 1})}")
-        return self
+                yield f"{name} have ids that are used twice: {sorted({i for i in ids if ids.count(i) > 1})}"
 
-    @model_validator(mode="after")
-    def _check_release(self) -> _PolicyForm:
+    def _release_faults(self) -> Iterator[str]:
         dead = [rule.id for rule in self.release if not self._opens_something(rule)]
         if dead:
-            raise ValueError(
+            yield (
                 f"release rules {dead} can never let anything out: each needs a category under redact or strip whose "
                 "level is at most its up_to and may not go to one of its placements as it is"
             )
-        return self
 
     def _opens_something(self, rule: _ReleaseForm) -> bool:
         taken = {Level.from_text(self.categories[one]) for one in (*rule.redact, *rule.strip) if one in self.categories}

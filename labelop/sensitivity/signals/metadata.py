@@ -1,14 +1,13 @@
 """What notes inside the file say: position, names, serial numbers, free text, and pictures in the picture.
 
-EXIF, XMP, IPTC and comments. A thumbnail that shows something else than its image is a finding of its own: it often
-shows what was cropped away. Knows no policy and no table.
+EXIF, XMP, IPTC and comments; what is none of them and not known to be harmless is told as well. A thumbnail that shows
+something else than its image is a finding of its own: it often shows what was cropped away. Knows no policy, no table.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,10 +17,11 @@ from PIL.ExifTags import IFD
 from labelop.errors import UnreadableImageError
 from labelop.ingest.decode import DEFAULT_LIMITS, FORMATS, quiet
 from labelop.sensitivity.signals.base import Observation, keyed_token
+from labelop.sensitivity.signals.containers import unread_parts
 
 NAME = "metadata"
-VERSION = "3"
-CATEGORIES = ("gps", "owner", "serial", "thumbnail", "thumbnail_differs", "comment", "maker_note")
+VERSION = "4"
+CATEGORIES = ("gps", "owner", "serial", "thumbnail", "thumbnail_differs", "comment", "maker_note", "notes_unknown")
 
 _PAGED = ("TIFF", "MPO")  # formats whose later frames have notes of their own
 _OWNER_TAGS = (0x013B, 0x8298, 0x9C9D, 0xA430)  # artist, copyright, XPAuthor, camera owner
@@ -39,12 +39,15 @@ _XMP = {
 _XMP_SIGNS = (b"<x:xmpmeta", b"<rdf:RDF")
 _WIDE_SIGNS = tuple(sign.decode().encode("utf-16-le")[:-1] for sign in _XMP_SIGNS)
 """The same in UTF-16 of either byte order, without the byte that tells them apart."""
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
-_PNG_PLAIN = (b"Software", b"Creation Time", b"date:create", b"date:modify", b"date:timestamp", b"XML:com.adobe.xmp")
-"""Keywords that tools write about themselves; XMP is looked at as such."""
+_XMP_VALUE, _XMP_TAG = re.compile(rb"\"[^\"]*\"|'[^']*'"), re.compile(rb"<([^<>/][^<>]*)>")
+_XMP_PLAIN = frozenset(
+    b"xmpmeta xmptk RDF Description about lang Alt Bag Seq li parseType resource format Orientation CreateDate "
+    b"ModifyDate MetadataDate DateCreated DateTimeOriginal CreatorTool Rating ColorMode ICCProfile ColorSpace "
+    b"XResolution YResolution ResolutionUnit ImageWidth ImageLength Make Model Software".split()
+)
+"""Local names of XMP that tools write about themselves, and those that hold the others."""
 _IPTC_OWNER = ((2, 80), (2, 85), (2, 110), (2, 116), (2, 118))  # by-line, its title, credit, copyright, contact
-_IPTC_TEXT = ((2, 105), (2, 120))  # headline, caption
+_IPTC_PLAIN = ((1, 0), (1, 90), (2, 0))  # versions and character set; whatever else is in it somebody wrote
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
 _SIDE = 32
 _DIFFERS = 24.0  # mean difference of grey values; a thumbnail of the same picture stays below 8
@@ -77,7 +80,8 @@ def observe(data: bytes, key: str = "") -> list[Observation]:  # noqa: C901 - on
             first = _turned(image, 0)
             for category, text in _iptc(image):
                 saw(category, "IPTC", text)
-            notes = [note for note in first.info.values() if isinstance(note, str | bytes)]
+            notes = [_bytes_of(note) for note in first.info.values() if isinstance(note, str | bytes)]
+            claimed = [_bytes_of(first.info[name]) for name in ("xmp", "XML:com.adobe.xmp") if first.info.get(name)]
             if any(first.info.get(name) for name in ("comment", "Comment", "Description", "Author", "Copyright")):
                 saw("comment", "comment")
             found = [Observation(category, evidence) for category, evidence in _thumbnail(first, data)]
@@ -86,13 +90,14 @@ def observe(data: bytes, key: str = "") -> list[Observation]:  # noqa: C901 - on
         raise UnreadableImageError(
             f"Notes inside the image cannot be read: {type(error).__name__}.", code="CORRUPT"
         ) from error
-    if any(keyword not in _PNG_PLAIN for keyword in _png_keywords(data)):
-        saw("comment", "PNG text")
-    blocks = [data, *(note.encode("utf-8", "replace") if isinstance(note, str) else note for note in notes)]
-    packets = [packet for block in blocks for packet in _xmp(block)]
+    for category, part in unread_parts(data):
+        saw(category, part)
+    packets = [packet for block in (data, *notes) for packet in _xmp(block)]
     for category, sign in _XMP.items():
         if any(sign.search(packet) for packet in packets):
             saw(category, "XMP")
+    if any(_says_more(packet) for packet in packets) or not all(any(_xmp(block)) for block in claimed):
+        saw("notes_unknown", "XMP")
     for category, kinds in sorted(seen.items()):
         what = "position" if category == "gps" else category.replace("_", " ")
         token = keyed_token(key, category, " ".join(sorted(texts[category]))) if category in texts else None
@@ -109,14 +114,13 @@ def _xmp(block: bytes) -> Iterator[bytes]:
         yield block[min(found) :]
 
 
-def _png_keywords(data: bytes) -> Iterator[bytes]:
-    """Give the keywords of a PNG's texts, also of those behind the pixels, which are not decoded for it."""
-    at = len(_PNG_START) if data.startswith(_PNG_START) else len(data)
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind in _PNG_TEXT:
-            yield data[at + 8 : at + 8 + size].partition(b"\0")[0]
-        at += size + 12
+def _says_more(packet: bytes) -> bool:
+    """Say whether XMP has names that are neither looked for nor known to be harmless, or has no end."""
+    end = max(packet.rfind(b"xmpmeta>"), packet.rfind(b"RDF>"))
+    tags = _XMP_TAG.findall(_XMP_VALUE.sub(b" ", packet[: end + len(b"xmpmeta>")]))
+    words = {word for tag in tags for word in tag.replace(b"=", b" ").strip(b"/").split()}
+    names = {word.rpartition(b":")[2] for word in words if not word.startswith(b"xmlns")} - _XMP_PLAIN
+    return end < 0 or any(not any(sign.search(b":" + name + b" ") for sign in _XMP.values()) for name in names)
 
 
 def _exif(image: Image.Image) -> Iterator[tuple[str, object]]:
@@ -128,8 +132,8 @@ def _exif(image: Image.Image) -> Iterator[tuple[str, object]]:
         for tag in tags:
             # a blank in one place hides nothing in the other
             for value in (exif.get(tag), inner.get(tag)):
-                text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-                if isinstance(text, str) and text.strip("\0 "):
+                text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+                if text.strip("\0 "):  # a number names a camera as well as letters do
                     yield category, text
     if _MAKER_NOTE in inner:
         yield "maker_note", ""
@@ -137,10 +141,8 @@ def _exif(image: Image.Image) -> Iterator[tuple[str, object]]:
 
 def _iptc(image: ImageFile.ImageFile) -> Iterator[tuple[str, object]]:
     notes = IptcImagePlugin.getiptcinfo(image) or {}
-    for category, fields in (("owner", _IPTC_OWNER), ("comment", _IPTC_TEXT)):
-        for field in fields:
-            if field in notes:
-                yield category, notes[field]
+    for field in sorted(notes.keys() - set(_IPTC_PLAIN)):
+        yield "owner" if field in _IPTC_OWNER else "comment", notes[field]
 
 
 def _thumbnail(image: Image.Image, data: bytes) -> Iterator[tuple[str, str]]:
@@ -163,6 +165,10 @@ def _thumbnail(image: Image.Image, data: bytes) -> Iterator[tuple[str, str]]:
         return
     if differs:
         yield "thumbnail_differs", "the thumbnail shows something else than the image"
+
+
+def _bytes_of(note: str | bytes) -> bytes:
+    return note.encode("utf-8", "replace") if isinstance(note, str) else note
 
 
 def _grey(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

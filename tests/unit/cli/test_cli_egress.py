@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from labelop.cli import app
+from labelop.egress.audit import entries
 from labelop.egress.set_up import open_gate
 from labelop.egress.vault import Vault
 from labelop.settings import load_settings
@@ -90,6 +91,30 @@ def test_keys_are_made_listed_replaced_and_exported(tmp_path: Path) -> None:
     assert (wide.exit_code, "chmod 700" in wide.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e300", "-1", "99999999999"])
+def test_a_grace_that_is_no_time_is_a_wrong_call(tmp_path: Path, seconds: str) -> None:
+    """It is refused with exit code 2 and no traceback, and no key is made."""
+    store = str(tmp_path / "store")
+    run(store, "keys", "init")
+    assert run(store, "keys", "rotate", "--grace-seconds", seconds).exit_code == 2
+    assert len(list((tmp_path / "store-keys/public").iterdir())) == 1
+
+
+def test_keys_with_a_date_that_is_none_are_listed_and_replaced(tmp_path: Path) -> None:
+    """A file may hold any number: the list ended in a traceback, and the key was good for ever."""
+    store, public = str(tmp_path / "store"), tmp_path / "store-keys/public"
+    run(store, "keys", "init")
+    run(store, "keys", "rotate")
+    for file in public.iterdir():
+        facts = json.loads(file.read_text())
+        if facts["retired_ms"] is not None:
+            file.write_text(json.dumps(facts | {"retired_ms": 10**303}))
+    listed = run(store, "keys", "list", "--format", "json")
+    assert (listed.exit_code, "no date" in listed.output) == (0, True)
+    run(store, "keys", "rotate", "--grace-seconds", "0")
+    assert "no date" not in run(store, "keys", "list", "--format", "json").output
+
+
 def test_a_rotation_that_was_cut_off_is_told(tmp_path: Path) -> None:
     """Two public keys in use at once are a fault with a way out."""
     store = str(tmp_path / "store")
@@ -104,7 +129,7 @@ def test_a_rotation_that_was_cut_off_is_told(tmp_path: Path) -> None:
 
 
 def test_shredding_asks_first(tmp_path: Path) -> None:
-    """Without --yes and an answer nothing is lost; with it the key is gone."""
+    """Without --yes and an answer nothing is lost; with it the key is gone, and the log says so once."""
     store = str(tmp_path / "store")
     run(store, "keys", "init")
     Vault(tmp_path / "store-keys").seal("night", b"pixels", purpose="spool")
@@ -112,3 +137,5 @@ def test_shredding_asks_first(tmp_path: Path) -> None:
     assert "1 data keys" in run(store, "keys", "check").output
     assert "is gone" in run(store, "keys", "shred", "--dataset", "night", "--yes").output
     assert "has no key" in run(store, "keys", "shred", "--dataset", "night", "--yes").output
+    (line,) = entries(tmp_path / "store/audit/egress.jsonl")
+    assert (line["event"], line["datasets"]) == ("key_shredded", ["night"])

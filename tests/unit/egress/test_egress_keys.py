@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labelop.egress.keys import (
+    MOST_GRACE_SECONDS,
     SigningKey,
     ensure_key,
     export_public,
@@ -125,6 +126,25 @@ def test_a_rotation_keeps_the_old_public_key_until_its_date(tmp_path: Path) -> N
     assert [key.key_id for key in keyring.all() if key.retired_ms is None] == [new.key_id]
     rotate_key(folder, grace_seconds=0)
     assert keyring.find(new.key_id, now) is None
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e300, -1, MOST_GRACE_SECONDS + 1])
+def test_a_time_that_is_none_replaces_nothing(tmp_path: Path, seconds: float) -> None:
+    """A grace without an end, or in the past, is refused before a key is touched; it was a traceback, or for good."""
+    folder = tmp_path / "keys"
+    old = init_keys(folder)
+    with pytest.raises(KeysError, match="expected 0 to"):
+        rotate_key(folder, grace_seconds=seconds)
+    assert load_key(folder).key_id == old.key_id
+
+
+def test_a_rotation_shortens_the_time_of_keys_before_it(tmp_path: Path) -> None:
+    """After a leak no key is good any more, also not one whose own grace was still running."""
+    folder = tmp_path / "keys"
+    old = init_keys(folder)
+    rotate_key(folder, grace_seconds=3600)
+    rotate_key(folder, grace_seconds=0)
+    assert open_keyring(folder).find(old.key_id, later()) is None
 
 
 def test_a_rotation_leaves_no_private_key_behind(tmp_path: Path) -> None:

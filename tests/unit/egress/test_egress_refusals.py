@@ -27,9 +27,9 @@ from tests.unit.engines.models import picture
 CANARY = b"CANARY-7f3a"
 
 
-def asked(pixels: Any = None, level: Any = "internal", **more: Any) -> ReleaseRequest:
+def asked(pixels: Any = None, level: Any = "internal", *, image_id: Any = "i" * 64, **more: Any) -> ReleaseRequest:
     """Ask for one picture."""
-    return ReleaseRequest(picture() if pixels is None else pixels, "i" * 64, level, **more)
+    return ReleaseRequest(picture() if pixels is None else pixels, image_id, level, **more)
 
 
 def answer(folder: Path, request: ReleaseRequest, **options: Any) -> Released | PlacementForbiddenError:
@@ -81,6 +81,11 @@ class Nameless:
         ("UNKNOWN_LEVEL", asked(level=np.zeros(3)), {}),
         ("UNKNOWN_LEVEL", asked(level="x" * 100_000), {}),
         ("UNKNOWN_LEVEL", asked(level="\ud800"), {}),
+        ("NO_IMAGE_ID", asked(image_id=None), {}),
+        ("NO_IMAGE_ID", asked(image_id=""), {}),
+        ("NO_IMAGE_ID", asked(image_id=b"i" * 64), {}),
+        ("NO_IMAGE_ID", asked(image_id="i" * 100_000), {}),
+        ("NO_IMAGE_ID", asked(image_id="\ud800"), {}),
         ("NOT_ALLOWED", asked(), {"policy": Broken(frozenset())}),
         ("NOT_ALLOWED", asked(), {"policy": Broken("cloud")}),
         ("NOT_ALLOWED", asked(), {"policy": Broken(None)}),
@@ -107,8 +112,9 @@ def test_a_fault_is_a_refusal_with_its_reason(
 def test_one_bad_image_does_not_stop_its_neighbours(tmp_path: Path) -> None:
     """Refusals are values among the releases, in order."""
     gate = Gate(Policy(internal={"cloud"}), AuditLog(tmp_path / "audit.jsonl"), "cloud")
-    answers = gate.release_many([asked(), asked(level=None), asked("x"), asked()], "run-1")
-    assert [isinstance(one, Released) for one in answers] == [True, False, False, True]
+    strange = asked(image_id=b"\xff" * 100_000)  # neither JSON nor short enough for a line: it ended the whole batch
+    answers = gate.release_many([asked(), asked(level=None), asked("x"), strange, asked()], "run-1")
+    assert [isinstance(one, Released) for one in answers] == [True, False, False, False, True]
 
 
 def test_a_clock_set_back_releases_nothing_until_it_is_ahead(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labelop.errors import PolicyError
 from labelop.sensitivity.policy import Level, PathRule, SensitivityPolicy, load_policy
@@ -78,6 +81,15 @@ def test_the_sample_policy_keeps_sensitive_levels_at_home() -> None:
         ({"release": [rule(redact=["text"])]}, ["release rules ['out']", "as it is"]),
         ({"release": [rule(redact=["iban"])]}, ["release rules ['out']", "at most its up_to"]),
         ({"release": [rule(placements=["onprem"])]}, ["release rules ['out']"]),
+        # several faults, each with its words: they were "(and 2 more)"
+        ({"unknown": "public", "schema": 1, "treshold": 3}, ["'restricted'", "key schema has", "treshold is unknown"]),
+        (
+            {
+                "release": [rule(placements=["onprem"]), rule(placements=["onprem"])],
+                "retention_days": {"restricted": 2, "public": 1},
+            },
+            ["release rules ['out', 'out']", "ids that are used twice: ['out']", "retention_days may not keep"],
+        ),
     ],
 )
 def test_a_fault_is_named(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
@@ -133,3 +145,21 @@ def test_digest_follows_meaning(tmp_path: Path) -> None:
 def test_globs(glob: str, path: str, expected: bool) -> None:
     """`**` crosses folders, `*` does not; capitals and composed letters make no difference."""
     assert PathRule("r", glob, Level.PUBLIC).matches(path) is expected
+
+
+@pytest.mark.parametrize("glob", ["**/" * 30 + "x", "*a" * 30 + "b", "**a*" * 30 + "/b", "?*" * 60 + "b"])
+def test_a_glob_of_many_wildcards_comes_to_an_end(glob: str) -> None:
+    """It takes time that grows with the path; a regular expression tried every way to share it, for years."""
+    path = "a/a" * 30
+    assert not PathRule("r", glob, Level.PUBLIC).matches(path + "c")
+
+
+@given(
+    st.lists(st.sampled_from(["**/", "**", "*", "?", "a", "b", "/"]), max_size=6).map("".join),
+    st.text("ab/", max_size=10),
+)
+def test_globs_mean_what_their_expression_means(glob: str, path: str) -> None:
+    """Following all places at once says the same as the regular expression of the glob."""
+    pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = "".join(pieces.get(one, re.escape(one)) for one in re.split(r"(\*\*/|\*\*|\*|\?)", glob))
+    assert PathRule("r", glob, Level.PUBLIC).matches(path) is bool(re.fullmatch(expression, path))
