@@ -31,12 +31,14 @@ def review_export(
     store: StoreOption = None,
 ) -> None:
     """Write drafts as Label Studio tasks, with the labelling configuration beside them."""
+    from labelop.egress.audit import AuditLog  # noqa: PLC0415
     from labelop.review.label_studio import export_review  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         policy = load_policy(settings.config / "policy.yaml")
-        result = export_review(tables, dataset, target, prefix=prefix, policy=policy, limit=limit)
+        log = AuditLog(settings.audit_path)
+        result = export_review(tables, dataset, target, prefix=prefix, policy=policy, log=log, limit=limit)
         typer.echo(f"{result.tasks_count} tasks in {result.tasks_path}, configuration in {result.config_path}")
         if result.withheld_count:
             warn(f"{result.withheld_count} tasks are left out: {prefix} is elsewhere and may not learn their names")

@@ -29,22 +29,25 @@ def classify(
     declared: Annotated[
         LevelText | None, typer.Option("--declared", help="Level to take as declared where a file is explained.")
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", help="Folder that would be ingested; when empty the one whose rules are strictest."),
+    ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Decide how sensitive each image is; unknown counts as restricted."""
     if context.invoked_subcommand is not None:
         return
-    if (dataset is None) == (explained is None):
-        raise typer.BadParameter("give either --dataset or --explain")
     if explained is not None:
-        _explain(explained, declared, store, output)
+        _explain(explained, declared, dataset, source, store, output)
         return
+    if dataset is None:
+        raise typer.BadParameter("give --dataset or --explain")
     from labelop.runs import CLASSIFIED, RunEvent, current_version, new_run_id, record  # noqa: PLC0415
     from labelop.sensitivity.classify import classify_dataset  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
-    assert dataset is not None
     with running(store) as (settings, tables):
         policy = load_policy(settings.config / "policy.yaml")
         version = current_version(tables, dataset)
@@ -54,16 +57,26 @@ def classify(
         show_query(tables, "levels_summary", {"dataset": dataset}, output)
 
 
-def _explain(image: str, declared: str | None, store: str | None, output: OutputFormat) -> None:
+def _explain(
+    image: str,
+    declared: str | None,
+    dataset: str | None,
+    source: Path | None,
+    store: str | None,
+    output: OutputFormat,
+) -> None:
     from labelop.sensitivity.explain import explain_file, explain_known  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         policy = load_policy(settings.config / "policy.yaml")
         path = Path(image)
-        found = (
-            explain_file(path, policy, settings, declared) if path.is_file() else explain_known(tables, image, policy)
-        )
+        if path.is_file():
+            found = explain_file(path, policy, settings, declared, dataset=dataset, source=source)
+        elif dataset or source or declared:
+            raise typer.BadParameter("--dataset, --source and --declared are for files; an id has what was ingested")
+        else:
+            found = explain_known(tables, image, policy)
         if output is OutputFormat.TABLE:
             show_sections(found, output)
         else:

@@ -62,7 +62,7 @@ def note_denials(
     """
     lines: list[Mapping[str, Any]] = []
     for one in denials:
-        shared = {
+        shared: dict[str, Any] = {
             "event": event,
             "answer": "deny",
             "reason": one.reason,
@@ -71,13 +71,22 @@ def note_denials(
             "placement": one.placement,
             "policy_digest": policy_digest,
             "run_id": run_id,
-            "images_count": len(one.image_ids),
-            "images_digest": digest_of(list(one.image_ids)),
             **about,
         }
-        lines += [
-            {**shared, "image_ids": list(one.image_ids[first : first + _LINE_IMAGES])}
-            for first in range(0, len(one.image_ids), _LINE_IMAGES)
-        ]
+        lines += group_lines(shared, one.image_ids)
     if lines:
         AuditLog(settings.audit_path).append_many(lines)
+
+
+def group_lines(about: Mapping[str, Any], image_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Give the lines of one group of images, in as few as their ids fit in; none for no image.
+
+    Args:
+        about: What all of them share; of bounded size.
+        image_ids: The images, in order.
+    """
+    counted = {**about, "images_count": len(image_ids), "images_digest": digest_of(list(image_ids))}
+    return [
+        {**counted, "image_ids": list(image_ids[first : first + _LINE_IMAGES])}
+        for first in range(0, len(image_ids), _LINE_IMAGES)
+    ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelop import progress
+from labelop.egress.audit import AuditLog
 from labelop.errors import ReviewServerError
 from labelop.ids import digest_of
 from labelop.landing.filters import equal
@@ -82,11 +83,13 @@ def push_reviews(
         ReviewError: The server cannot get to see the images.
         ReviewServerError: The server does not answer; what arrived is there, and a push later does the rest.
         ReviewServerRefusedError: The server does not take a task or a configuration.
+        OSError: The egress log could not be written; nothing was pushed.
     """
     version = dataset_version or current_version(store, dataset)
     place = image_place(_source_uri(store, dataset, version), settings)
-    kept, withheld = select_tasks(store, dataset, version, place.prefix, policy)
-    wanted = {task.task_uid: task for task in kept[:limit]}
+    log = AuditLog(settings.audit_path)
+    kept, withheld = select_tasks(store, dataset, version, place.prefix, policy=policy, log=log, limit=limit)
+    wanted = {task.task_uid: task for task in kept}
     if not wanted:
         return PushResult(None, 0, 0, 0, withheld)
     # words that came with a source stay with its files

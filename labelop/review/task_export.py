@@ -13,13 +13,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from labelop.egress.address import shown
+from labelop.egress.audit import AuditLog
 from labelop.errors import ReviewError
 from labelop.landing.store import Store
+from labelop.review.naming import answer_names
 from labelop.review.queue import in_queue_order
 from labelop.review.task_forms import LOCAL_FILES_PREFIX, labelling_config, task_form
 from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
 from labelop.runs import current_version
-from labelop.sensitivity.clearance import CLOUD, Clearance, NamedPolicy, clear, standings
+from labelop.sensitivity.clearance import NamedPolicy
 
 _AWAY = ("https", "http", "s3", "gs", "azure-blob")
 """Schemes that Label Studio opens."""
@@ -48,6 +50,7 @@ def export_tasks(
     dataset_version: str | None = None,
     prefix: str = LOCAL_FILES_PREFIX,
     policy: NamedPolicy | None = None,
+    log: AuditLog | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Write the review tasks of a dataset as Label Studio tasks.
@@ -59,6 +62,7 @@ def export_tasks(
         prefix: Goes before each relative path; never the root of the originals. One that names a host or bucket tells
             it the names of files, so only images that may be at the cloud as they are are exported then.
         policy: The sensitivity policy in force; without one no image may be named elsewhere.
+        log: The egress log, which has each answer before a task is written; without one no image may be named either.
         limit: Most tasks to export, from the front of the queue; all when None.
 
     Returns:
@@ -69,7 +73,8 @@ def export_tasks(
         ReviewError: The prefix is no address that browsers and labelop read alike.
     """
     version = dataset_version or current_version(store, dataset)
-    return [task_form(task, prefix) for task in select_tasks(store, dataset, version, prefix, policy)[0][:limit]]
+    kept, _ = select_tasks(store, dataset, version, prefix, policy=policy, log=log, limit=limit)
+    return [task_form(task, prefix) for task in kept]
 
 
 def export_review(
@@ -80,6 +85,7 @@ def export_review(
     dataset_version: str | None = None,
     prefix: str = LOCAL_FILES_PREFIX,
     policy: NamedPolicy | None = None,
+    log: AuditLog | None = None,
     limit: int | None = None,
 ) -> ExportResult:
     """Write `tasks.json` and `labelling-config.xml` into a folder, ready for a Label Studio project.
@@ -91,8 +97,8 @@ def export_review(
         ReviewError: The prefix is no address that browsers and labelop read alike, or the folder cannot be written.
     """
     version = dataset_version or current_version(store, dataset)
-    kept, withheld = select_tasks(store, dataset, version, prefix, policy)
-    tasks = [task_form(task, prefix) for task in kept[:limit]]
+    kept, withheld = select_tasks(store, dataset, version, prefix, policy=policy, log=log, limit=limit)
+    tasks = [task_form(task, prefix) for task in kept]
     # words that came with a source stay with its files
     config = labelling_config(load_ontology(store, dataset, version, with_source=not is_elsewhere(prefix)))
     result = ExportResult(folder / "tasks.json", folder / "labelling-config.xml", len(tasks), withheld)
@@ -109,23 +115,25 @@ def export_review(
 
 
 def select_tasks(
-    store: Store, dataset: str, version: str, prefix: str, policy: NamedPolicy | None
+    store: Store,
+    dataset: str,
+    version: str,
+    prefix: str,
+    *,
+    policy: NamedPolicy | None,
+    log: AuditLog | None,
+    limit: int | None,
 ) -> tuple[list[ReviewTask], int]:
     """Give the tasks that may be exported under a prefix, in the order of the queue, and how many are left out.
 
     Raises:
         ReviewError: The prefix is no address that browsers and labelop read alike.
+        OSError: The egress log could not be written; no task may go out then.
     """
     is_away = is_elsewhere(prefix)
     tasks = in_force(store, dataset, version, load_tasks(store, dataset, version))
     tasks = in_queue_order(store, dataset, version, tasks)
-    if not is_away:
-        return tasks, 0
-    known = {} if policy is None else standings(store, dataset, version, policy)
-    # as it is: a rule that releases a changed picture says nothing about the name of its file
-    may_be_named = {key for key, one in known.items() if policy and clear(policy, one, CLOUD) == Clearance()}
-    kept = [task for task in tasks if task.image_id in may_be_named]
-    return kept, len(tasks) - len(kept)
+    return answer_names(store, tasks, prefix, policy, log, limit=limit) if is_away else (tasks[:limit], 0)
 
 
 def is_elsewhere(prefix: str) -> bool:

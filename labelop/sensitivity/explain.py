@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from labelop.errors import ManifestError
 from labelop.explain import find_image
+from labelop.ingest.names import encode, readable
 from labelop.landing.store import Store
 from labelop.queries import run_query
 from labelop.sensitivity.cascade import classify_image
@@ -17,31 +19,73 @@ from labelop.sensitivity.policy import SensitivityPolicy
 from labelop.sensitivity.release import release_forms
 from labelop.sensitivity.results import finding_rows, region_of
 from labelop.sensitivity.signals.base import Finding
+from labelop.sensitivity.signals.paths import path_findings
 from labelop.settings import Settings
 
 Sections = dict[str, list[dict[str, Any]]]
 """Rows by heading."""
 
 
-def explain_file(path: Path, policy: SensitivityPolicy, settings: Settings, declared: str | None) -> Sections:
-    """Classify one file as if it were a dataset of its own; nothing lands.
+def explain_file(
+    path: Path,
+    policy: SensitivityPolicy,
+    settings: Settings,
+    declared: str | None,
+    *,
+    dataset: str | None = None,
+    source: Path | None = None,
+) -> Sections:
+    """Classify one file as an ingest would; nothing lands.
+
+    Rules of paths and owners depend on where a dataset begins and whose it is. What is not said is taken to be what
+    these rules are strictest about, so no ingest of the file where it lies gives it a higher level.
 
     Args:
         path: Any file, also one that is no image to take in, such as DICOM.
         policy: The rules.
         settings: Where models and keys are.
         declared: Level to take as declared, or None.
+        dataset: Dataset it would be of; None for any.
+        source: Folder that would be ingested; None for any above the file.
+
+    Raises:
+        ManifestError: The file does not lie below that folder.
     """
+    file = path.parent.resolve() / path.name
+    roots = list(file.parents) if source is None else [source.resolve()]
+    if not set(roots) <= set(file.parents):
+        raise ManifestError(f"{path} does not lie below {source}.", hint="`--source` names the folder to be ingested.")
+    names = ["", *policy.owners] if dataset is None else [dataset]
+    asked = [(name, *_below(root, file)) for name in names for root in roots]
+    name, root_uri, below = max(asked, key=lambda one: _level_of_place(policy, declared, *one))
     with open_looker(policy, settings, 1) as looker:
         findings, level, reason = classify_image(
             declared=[declared],
-            paths=[path.name],
+            paths=[below],
             read=path.read_bytes,
             policy=policy,
-            source=str(path.parent),
+            dataset=name,
+            source=root_uri,
             look=looker.look,
         )
-    return _sections(findings, level, reason, policy, Standing(level, tuple(findings)))
+    taken = {"path": readable(below), "below": readable(root_uri), "dataset": name or "any without an owner's rule"}
+    assumed = [what for what, said in (("source", source), ("dataset", dataset)) if said is None]
+    taken["not said, the strictest taken"] = ", ".join(assumed)
+    return {"taken for": [taken], **_sections(findings, level, reason, policy, Standing(level, tuple(findings)))}
+
+
+def _below(root: Path, file: Path) -> tuple[str, str]:
+    """Give the address of a root and the path below it, as a manifest names them."""
+    return "file://" + encode(os.fsencode(root)), encode(os.fsencode(file.relative_to(root)))
+
+
+def _level_of_place(policy: SensitivityPolicy, declared: str | None, dataset: str, root_uri: str, below: str) -> Level:
+    """Give the level that owner and place alone come to; restricted where nobody says anything."""
+    findings = path_findings([below], root_uri, policy.path_rules)
+    owner = policy.owners.get(dataset)
+    levels = [found.level for found in findings] + ([owner.level] if owner else [])
+    is_spoken = bool(levels) or (declared is not None and policy.declared != "ignore")
+    return max(levels, default=Level.PUBLIC) if is_spoken else Level.RESTRICTED
 
 
 def explain_known(store: Store, image_id: str, policy: SensitivityPolicy) -> Sections:

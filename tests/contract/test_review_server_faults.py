@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from labelop.egress.audit import entries
 from labelop.errors import ReviewError, ReviewServerError, ReviewServerRefusedError
 from labelop.landing.store import Store, land, read_rows
 from labelop.review import label_server, push
@@ -183,6 +184,8 @@ def test_a_bucket_is_told_of_no_image_that_may_not_leave(tmp_path: Path) -> None
     """Images in a bucket are named only where the policy lets them go; without one none is, and no project is made."""
     store, fake = _store(tmp_path, source="s3://photos/night"), FakeServer()
     assert _pushed(tmp_path, store, fake) == PushResult(None, 0, 0, 0, 7)
+    (line,) = entries(_settings(tmp_path).audit_path)
+    assert (line["event"], line["answer"], line["to"], line["images_count"]) == ("named_elsewhere", "deny", "photos", 7)
     assert fake.calls == {}
 
 
