@@ -110,7 +110,7 @@ def test_positions_in_later_pages_are_found(policy: SensitivityPolicy) -> None:
 
 def test_positions_in_packed_xmp_are_found(policy: SensitivityPolicy) -> None:
     """A position in a compressed XMP block counts like one in EXIF."""
-    data = picture("PNG", xmp=b"<x:xmpmeta exif:GPSLatitude='48,51.5N'/>")
+    data = picture("PNG", xmp=b"<x:xmpmeta exif:GPSLatitude='48,51.5N'></x:xmpmeta>")
 
     assert classify(policy, ["public"], data=data) == ("restricted", "metadata:gps")
 
