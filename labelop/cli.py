@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from labelop.cli_ask import ask_app, models_app
+from labelop.cli_bias import bias_app
 from labelop.cli_common import (
     BatchOption,
     DatasetOption,
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 app.add_typer(classify_app, name="classify")
 app.add_typer(review_app, name="review")
+app.add_typer(bias_app, name="bias")
 models_app.add_typer(obtain_app)
 app.add_typer(models_app, name="models")
 app.add_typer(audit_app, name="audit")

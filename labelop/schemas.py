@@ -352,6 +352,41 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "bias_tasks",
+        1,
+        ("task_uid",),
+        ("task_uid", _TEXT),
+        *_DATASET,
+        ("image_id", _TEXT),
+        ("batch_id", _TEXT),  # of the tasks of one purpose that were planned together
+        ("purpose", _TEXT),  # blind | double | seeded
+        ("source_batch_id", _TEXT),  # batch of the prelabel it goes out before
+        ("source_arm", _TEXT),
+        ("model_id", _TEXT),  # of the drafts it shows; null without
+        ("model_digest", _TEXT),
+        ("width_px", _COUNT),
+        ("height_px", _COUNT),
+        ("predictions", pa.list_(PREDICTION)),  # as they are shown
+        *_LANDED,
+    ),
+    _table(
+        "bias_figures",
+        1,
+        ("figure_set", "measure", "slice", "name"),
+        ("figure_set", _TEXT),  # names the figures that were computed together
+        *_DATASET,
+        ("measure", _TEXT),  # catch_rate | anchoring_excess | residual_errors | residual_rate | agreement_*
+        ("slice", _TEXT),  # all | kind | reviewer | pairs
+        ("name", _TEXT),  # of the slice; empty for all
+        ("value", _REAL),  # null where it is not defined
+        ("value_low", _REAL),  # ends of the 95 % interval
+        ("value_high", _REAL),
+        ("units_count", _COUNT),  # what it rests on
+        ("verdict", _TEXT),  # pass | fail | inconclusive; null where nothing was asked for
+        ("simulated", _BOOL),
+        *_LANDED,
+    ),
+    _table(
         "edits",
         2,
         ("review_id", "edit_id"),

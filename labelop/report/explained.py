@@ -39,6 +39,17 @@ EXPLAINED = (
     Explained("From scratch", "base seconds per image + accepted labels x seconds to add one", "arm_effort"),
     Explained("Saving", "1 - sum of modelled seconds / sum of seconds from scratch", "arm_effort"),
     Explained(
+        "Catch rate",
+        "seeded errors that were corrected / seeded errors that were reviewed, with Wilson's interval",
+        "bias_figures",
+    ),
+    Explained(
+        "Anchoring excess",
+        "share of wrong drafts kept by who saw them - share that blind reviewers of the same images came to",
+        "bias_figures",
+    ),
+    Explained("Errors left", "errors corrected x (1 / catch rate - 1)", "bias_figures"),
+    Explained(
         "Machine cost, local",
         "busy hours x (price - resale) / (life x busy hours a year) + busy hours x kW x PUE x price per kWh + "
         "people's hours lost or spent on setup x loaded hourly rate",

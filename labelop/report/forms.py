@@ -184,6 +184,25 @@ FORMS: tuple[Form, ...] = (
         ),
     ),
     Form(
+        "bias_figures",
+        "Do reviewers see what is wrong",
+        "Low effort alone proves nothing. Catch rate: errors made on purpose that were corrected. Anchoring: how much "
+        "more often a wrong draft is followed by who saw it. Agreement is of people who did not see the same draft. "
+        "Intervals are 95 %; the verdict says whether all of one lies on one side of its target.",
+        (
+            _DATASET,
+            Column("measure", "Measure"),
+            Column("slice", "Of"),
+            Column("name", "Which"),
+            Column("value", "Value", "ratio"),
+            Column("value_low", "From", "ratio"),
+            Column("value_high", "To", "ratio"),
+            Column("units_count", "Rests on", "count"),
+            Column("verdict", "Verdict"),
+            _SIMULATED,
+        ),
+    ),
+    Form(
         "model_quality",
         "Model quality and speed",
         "AP50 against imported or drawn truth on the named split. Images per second of the detector alone, measured "

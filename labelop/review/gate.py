@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 
 from labelop.review.approvals import Trust
 from labelop.review.content import COLUMNS, content_digests
-from labelop.review.states import StateRow, refusal_of
+from labelop.review.states import SEEDED, StateRow, refusal_of
 
 APPROVALS = pa.schema(
     [
@@ -78,7 +78,7 @@ def approvals(tables: Mapping[str, Rows], trust: Trust) -> pa.Table:
     reviews = _rows(tables["reviews"], [*COLUMNS])
     reviews = reviews.filter(pc.not_equal(reviews.column("arm"), _IMPORT_ARM))
     digests = content_digests(reviews)
-    rows = reviews.select(["review_id", "decision", "dataset_version", "image_id", "batch_id"]).to_pylist()
+    rows = reviews.select(["review_id", "arm", "decision", "dataset_version", "image_id", "batch_id"]).to_pylist()
     copies = Counter(row["review_id"] for row in rows)
     seeded = {
         _task(row) for row in _rows(tables["bias_seeds"], ["dataset_version", "image_id", "batch_id"]).to_pylist()
@@ -92,7 +92,7 @@ def approvals(tables: Mapping[str, Rows], trust: Trust) -> pa.Table:
             refusal = "DOUBLED"
         elif row["decision"] != "approved":
             refusal = "REJECTED"
-        elif _task(row) in seeded:
+        elif row["arm"] == SEEDED or _task(row) in seeded:
             refusal = "SEEDED"
         else:
             refusal = refusal_of(trust.key, digest, chain, trust.withdrawn.get(review_id, -1))

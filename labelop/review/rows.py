@@ -31,6 +31,21 @@ def prediction_of(value: Mapping[str, Any]) -> Prediction:
     )
 
 
+def prediction_values(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Write predictions as tables nest them, in their order."""
+    return [
+        {
+            "prediction_id": one.prediction_id,
+            "label": one.label,
+            "score": one.score,
+            "draft": one.draft,
+            **_box_values(one.box),
+            "mask_rle": one.mask_rle,
+        }
+        for one in predictions
+    ]
+
+
 def label_of(value: Mapping[str, Any]) -> AcceptedLabel:
     """Read one accepted label as `reviews` nests it."""
     return AcceptedLabel(

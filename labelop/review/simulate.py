@@ -146,7 +146,8 @@ def _record(
     task: ReviewTask, truth: Sequence[AcceptedLabel], reviewer: str, position: int, seed: int
 ) -> dict[str, Any]:
     """Write one task as the tool would export it after this reviewer's work."""
-    seed_digest = digest_of([seed, task.dataset_version, task.image_id, task.arm])
+    measuring = [task.batch_id] if task.source_batch_id else []  # two of one arm are not alike
+    seed_digest = digest_of([seed, task.dataset_version, task.image_id, task.arm, *measuring])
     slips = _Slips(np.random.default_rng(int(seed_digest[:16], 16)))
     script = edit_script(task.drafts, truth, params=replace(DEFAULTS, tau_same=SAME_ENOUGH_IOU))
     result = [region for edit in script for region in _regions(task, edit, slips)]

@@ -32,6 +32,9 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 APPROVERS = frozenset({"reviewer", "lead"})
 """Roles whose approval can make a label accepted."""
 
+SEEDED = "seeded"
+"""Arm of tasks that show a wrong draft on purpose: a review of one is never accepted, whatever other rows say."""
+
 _DOMAIN = "labelop/review-state/1"
 
 

@@ -16,6 +16,7 @@ from labelop.egress.address import shown
 from labelop.egress.audit import AuditLog
 from labelop.errors import ReviewError
 from labelop.landing.store import Store
+from labelop.meter.plan import one_at_a_time
 from labelop.review.naming import answer_names
 from labelop.review.queue import in_queue_order
 from labelop.review.task_forms import LOCAL_FILES_PREFIX, labelling_config, task_form
@@ -131,7 +132,7 @@ def select_tasks(
         OSError: The egress log could not be written; no task may go out then.
     """
     is_away = is_elsewhere(prefix)
-    tasks = in_force(store, dataset, version, load_tasks(store, dataset, version))
+    tasks = one_at_a_time(store, in_force(store, dataset, version, load_tasks(store, dataset, version)))
     tasks = in_queue_order(store, dataset, version, tasks)
     return answer_names(store, tasks, prefix, policy, log, limit=limit) if is_away else (tasks[:limit], 0)
 

@@ -16,6 +16,7 @@ from labelop.labels import Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read, read_rows
 from labelop.review.rows import prediction_of
+from labelop.review.states import SEEDED
 from labelop.runs import plan_in_force
 
 _REVIEWED_ROLES = frozenset({"chosen", "compare", "pilot"})
@@ -40,7 +41,7 @@ class ReviewTask:
     batch_id: str
     """Batch of the prelabel; the pilot where nothing is drafted."""
     arm: str
-    """local | cloud | blind; never shown to a reviewer."""
+    """local | cloud | blind | seeded; never shown to a reviewer."""
     model_id: str
     """Detector that drafted, empty where nothing is; never shown to a reviewer."""
     model_digest: str
@@ -51,6 +52,8 @@ class ReviewTask:
     """Height of the upright image."""
     drafts: tuple[Prediction, ...]
     """Predictions a reviewer is shown, by id."""
+    source_batch_id: str = ""
+    """Batch whose draft of the image goes out after this task, which measures reviewers; empty for drafts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewT
                 drafts=tuple(sorted(drafts, key=lambda p: p.prediction_id)),
             )
         )
-    return sorted([*tasks, *_blind_tasks(store, where, paths)], key=lambda task: task.task_uid)
+    tasks += [*_blind_tasks(store, where, paths), *_bias_tasks(store, where, paths)]
+    return sorted(tasks, key=lambda task: task.task_uid)
 
 
 def _blind_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) -> list[ReviewTask]:
@@ -128,6 +132,28 @@ def _blind_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) -
     ]
 
 
+def _bias_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) -> list[ReviewTask]:
+    """List what measures reviewers; its seeds are landed before it, so none goes out unknown (`labelop.meter`)."""
+    return [
+        ReviewTask(
+            task_uid=row["task_uid"],
+            dataset=row["dataset"],
+            dataset_version=row["dataset_version"],
+            image_id=row["image_id"],
+            path=paths.get(row["image_id"], ""),
+            batch_id=row["batch_id"],
+            arm=SEEDED if row["purpose"] == SEEDED else _BLIND,
+            model_id=row["model_id"] or "",
+            model_digest=row["model_digest"] or "",
+            width_px=row["width_px"],
+            height_px=row["height_px"],
+            drafts=tuple(prediction_of(value) for value in row["predictions"]),
+            source_batch_id=row["source_batch_id"],
+        )
+        for row in read_rows(store, "bias_tasks", filters=where)
+    ]
+
+
 def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
     """Keep the tasks of the plan that counts now: nobody should correct drafts that a later plan replaced.
 
@@ -138,7 +164,7 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
         return list(tasks)
     batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))["batch_id"].to_pylist()
     wanted = set(batches)
-    return [task for task in tasks if task.batch_id in wanted]
+    return [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
 
 
 def load_ontology(store: Store, dataset: str, dataset_version: str, *, with_source: bool = True) -> Ontology:

@@ -54,7 +54,7 @@ def test_the_grain_is_made_of_columns(name: str) -> None:
 def test_column_names_carry_their_units() -> None:
     """Reals that are not shares or scores end in a unit, and money always has its currency beside it."""
     unitless = {"score", "iou", "biou", "oks", "value", "difference", "tolerance", "margin", "her", "reference_her"}
-    unitless |= {f"{name}{end}" for name in ("ratio", "mean_ratio", "saving") for end in ("", "_low", "_high")}
+    unitless |= {f"{name}{end}" for name in ("ratio", "mean_ratio", "saving", "value") for end in ("", "_low", "_high")}
     unitless |= {"p_value", "p_permutation", "p_holm", "p_equal"}
     for table in TABLES.values():
         for field in table.schema:

@@ -1,0 +1,182 @@
+"""The silent-bias meter from plan to label set: planned, exported, reviewed, imported, measured, and never released."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from labelop.cli import app
+from labelop.effort.ledger import land_edits
+from labelop.errors import ReviewError
+from labelop.landing.compare import content_digest
+from labelop.landing.store import Store, land, read, read_rows
+from labelop.meter.figures import Figure, land_figures
+from labelop.meter.plan import Shares, plan_bias
+from labelop.queries import run_query
+from labelop.review.approvals import NO_TRUST
+from labelop.review.gate import approvals
+from labelop.review.label_studio import export_tasks, import_reviews
+from labelop.review.simulate import REVIEWERS, simulate_reviews
+from labelop.review.tasks import load_tasks
+from tests.unit.review_rows import VERSION, annotated, filled_store, image_id, prelabel_row, truth_row, written
+
+SHARES = Shares(blind=0.5, double=0.25, seeded=0.5)
+FIRST = 10
+
+
+def planned(root: Path, images: int = 30, shares: Shares = SHARES) -> Store:
+    """Make a store in which ten images were reviewed before the meter was planned."""
+    store = filled_store(root / "store", images, truth=True)
+    before = [task.task_uid for task in load_tasks(store, "cells", VERSION)][:FIRST]
+    simulate_reviews(store, "cells", VERSION, 1, "run", assigned=dict.fromkeys(before, "sim-a"))
+    land_edits(store, "run")
+    plan_bias(store, "cells", "run", shares=shares)
+    return store
+
+
+def reviewed(store: Store) -> list[list[dict[str, Any]]]:
+    """Let simulated reviewers do what each export holds until nothing is left; give the exports."""
+    exports, names = [], sorted(REVIEWERS)
+    for number in range(6):
+        done = {(row["batch_id"], row["image_id"]) for row in read_rows(store, "reviews")}
+        open_uids = {
+            task.task_uid for task in load_tasks(store, "cells", VERSION) if (task.batch_id, task.image_id) not in done
+        }
+        fresh = [task for task in export_tasks(store, "cells") if task["data"]["task_uid"] in open_uids]
+        if not fresh:
+            break
+        exports.append(fresh)
+        who = dict.fromkeys((task["data"]["task_uid"] for task in fresh), names[number % len(names)])
+        simulate_reviews(store, "cells", VERSION, 1, "run", assigned=who)
+        land_edits(store, "run")
+    return exports
+
+
+def figure(figures: list[Figure], measure: str, name: str = "") -> Figure:
+    """Find one figure."""
+    [found] = [one for one in figures if (one.measure, one.name) == (measure, name)]
+    return found
+
+
+def test_a_whole_round(tmp_path: Path) -> None:
+    """Nobody meets an image twice in one export, every error is found again, and no seeded review is accepted."""
+    store = planned(tmp_path)
+    purposes = Counter(row["purpose"] for row in read_rows(store, "bias_tasks"))
+    assert purposes == {"blind": 10, "double": 5, "seeded": 10}
+    exports = reviewed(store)
+    assert len(exports) == 4
+    assert sum(map(len, exports)) == 20 + 25
+    for some in exports:
+        assert max(Counter(task["data"]["image_id"] for task in some).values()) == 1
+    figures = land_figures(store, "cells", "run")
+    caught = figure(figures, "catch_rate").found
+    assert caught.count == 10
+    assert caught.value is not None
+    assert caught.value >= 0.8
+    assert figure(figures, "agreement_alpha", "blind").found.value is not None
+    assert figure(figures, "agreement_alpha", "cross-arm").found.count > 20
+    assert figure(figures, "anchoring_excess").found.count > 10
+    accepted = run_query(store, "accepted_reviews", {"dataset": "cells"}).to_pylist()
+    seeded = {row["review_id"] for row in read_rows(store, "reviews") if row["arm"] == "seeded"}
+    assert len(seeded) == 10
+    assert not seeded & {row["review_id"] for row in accepted}
+    assert {row["image_id"] for row in accepted} == {image_id(n) for n in range(30)}
+
+
+def test_careless_reviewers_are_found_out(tmp_path: Path) -> None:
+    """Who submits what is shown catches nothing: the verdict is fail, and what they followed is not followed blind."""
+    store = planned(tmp_path, images=50, shares=Shares(0.5, 0.0, 0.5))
+    for number in range(3):
+        tasks = export_tasks(store, "cells")
+        records = [annotated(task, completed_by=number) for task in tasks]
+        import_reviews(store, written(tmp_path / f"{number}.json", records), "cells", "run")
+    figures = land_figures(store, "cells", "run")
+    catch = figure(figures, "catch_rate")
+    assert (catch.found.value, catch.found.count > 15, catch.verdict) == (0.0, True, "fail")
+    assert figure(figures, "residual_errors").found.value is None
+    excess = figure(figures, "anchoring_excess", "seeded").found
+    assert excess.value is not None
+    assert excess.value > 0.4
+
+
+def test_reviewers_cannot_tell(tmp_path: Path) -> None:
+    """A seeded task has the form, the model and ids of the same look as others, and differs from the draft once."""
+    store = planned(tmp_path)
+    tasks = {task.task_uid: task for task in load_tasks(store, "cells", VERSION)}
+    plain = {task.image_id: task for task in tasks.values() if task.arm == "local"}
+    seeds = {row["task_uid"]: row for row in read_rows(store, "bias_seeds")}
+    assert len(seeds) == 10
+    for uid, seed in seeds.items():
+        shown, usual = tasks[uid], plain[tasks[uid].image_id]
+        assert (shown.model_digest, shown.width_px, shown.path) == (usual.model_digest, usual.width_px, usual.path)
+        changed = {draft.prediction_id for draft in {*shown.drafts} ^ {*usual.drafts}}
+        assert changed == {seed["prediction_id"]}
+    first = [task for task in export_tasks(store, "cells") if task["predictions"][0]["result"]]
+    assert len({json.dumps(sorted(task["data"])) for task in first}) == 1
+    assert len({task["predictions"][0]["model_version"] for task in first}) == 1
+    words = json.dumps(export_tasks(store, "cells"))
+    assert "seeded" not in words
+    assert "bias" not in words
+
+
+def test_the_same_plan_is_made_once(tmp_path: Path) -> None:
+    """Equal tables and seed give equal tasks, a second plan lands nothing, and seeds follow what was corrected."""
+    one, other = (planned(tmp_path / name) for name in "ab")
+    again = plan_bias(one, "cells", "again", shares=SHARES)
+    assert (again.blind_count, again.double_count, again.seeded_count) == (10, 5, 10)
+    for table in ("bias_tasks", "bias_seeds"):
+        assert content_digest(one, table) == content_digest(other, table)
+    # a simulated reviewer moves the second box, adds the third and changes the label of the image
+    assert {row["kind"] for row in read_rows(one, "bias_seeds")} <= {"wrong_class", "shifted_box", "missing_object"}
+
+
+def test_seeds_need_corrections(tmp_path: Path) -> None:
+    """Without corrections nothing says how drafts are wrong: only a plan without seeds is made."""
+    store = filled_store(tmp_path / "store", truth=True)
+    with pytest.raises(ReviewError, match="how its drafts are wrong"):
+        plan_bias(store, "cells", "run")
+    assert plan_bias(store, "cells", "run", shares=replace(SHARES, seeded=0.0)).seeded_count == 0
+    with pytest.raises(ReviewError, match=r"expected 0\.\.1"):
+        plan_bias(store, "cells", "run", shares=Shares(blind=2))
+
+
+def test_a_forgotten_seed_opens_no_door(tmp_path: Path) -> None:
+    """With the rows of `bias_seeds` gone a review of a seeded task is still refused as such."""
+    store = planned(tmp_path)
+    reviewed(store)
+    tables = {name: read(store, name) for name in ("reviews", "review_states", "bias_seeds")}
+    found = approvals(tables | {"bias_seeds": tables["bias_seeds"].slice(0, 0)}, NO_TRUST).to_pylist()
+    seeded = {row["review_id"] for row in read_rows(store, "reviews") if row["arm"] == "seeded"}
+    assert {row["refusal"] for row in found if row["review_id"] in seeded} == {"SEEDED"}
+
+
+def test_new_images_get_a_plan_of_their_own(tmp_path: Path) -> None:
+    """Another seed draws from what nobody reviewed and no plan holds."""
+    store = planned(tmp_path)
+    land(store, "prelabels", [prelabel_row(n, batch_id="b-more") for n in range(40, 44)], key="more")
+    land(store, "reviews", [truth_row(n) for n in range(40, 44)], key="more truth")
+    before = {row["image_id"] for row in read_rows(store, "bias_tasks")}
+    made = plan_bias(store, "cells", "run", shares=Shares(1, 0, 0), seed=2)
+    assert made.blind_count == made.images_count == 24 - len(before)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """`bias plan` tells counts only; `bias report` lands figures and shows reviewers where asked."""
+    store = planned(tmp_path)
+    reviewed(store)
+    calls = [["plan"], ["report"], ["report", "--reviewers"]]
+    done = [
+        CliRunner().invoke(app, ["bias", *call, "--dataset", "cells", "--store", store.root, "--format", "json"])
+        for call in calls
+    ]
+    assert [one.exit_code for one in done] == [0, 0, 0], [one.output for one in done]
+    assert "image_id" not in done[0].stdout
+    assert "sim-" not in done[1].stdout
+    assert "sim-" in done[2].stdout
+    assert len({row["figure_set"] for row in read_rows(store, "bias_figures")}) == 1
