@@ -176,6 +176,20 @@ def reviewed(
         share = (wrong or {"local": 0.45, "cloud": 0.18})[arm]
         _Arm(world, version, source_uri, arm, share, rng, simulated, rename or {}).draft(photos)
     _decide(world, version, level or "restricted", len(photos))
+    world.put(
+        "bias_figures",
+        **version,
+        figure_set="bf-1",
+        measure="catch_rate",
+        slice="all",
+        name="",
+        value=0.9,
+        value_low=0.85,
+        value_high=0.94,
+        units_count=80,
+        verdict="pass",
+        simulated=simulated,
+    )
     return world
 
 

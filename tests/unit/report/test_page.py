@@ -115,6 +115,7 @@ def test_every_table_of_results_marks_its_rows(shared: Shared) -> None:
         "break_even",
         "arm_effort",
         "effort_by_operation",
+        "bias_figures",
         "model_quality",
     }
     assert set(marked["local_vs_cloud"]) == set(marked["effort_by_operation"]) == {True}
