@@ -25,17 +25,30 @@ review_app.command()(backend)
 @review_app.command("export")
 def review_export(
     dataset: DatasetOption,
-    target: Annotated[Path, typer.Option("--output", help="Folder for tasks.json and labelling-config.xml.")],
+    target: Annotated[Path, typer.Option("--output", help="Folder for the files.")],
+    form: Annotated[
+        Tool, typer.Option("--format", help="label-studio: drafts to review; the others: labels that are accepted.")
+    ] = "label-studio",
     prefix: Annotated[str, typer.Option("--prefix", help="What stands before an image path.")] = LOCAL_FILES_PREFIX,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Export at most this many tasks.")] = None,
+    with_simulated: Annotated[
+        bool, typer.Option("--with-simulated", help="Take accepted labels that no person made.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Write drafts as Label Studio tasks, with the labelling configuration beside them."""
+    """Write drafts as Label Studio tasks, or accepted labels as COCO, CVAT, VOC or YOLO files."""
     from labelop.egress.audit import AuditLog  # noqa: PLC0415
+    from labelop.review.accepted_export import export_accepted  # noqa: PLC0415
     from labelop.review.label_studio import export_review  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables):
+        if form != "label-studio":
+            roles = load_roles(settings.config / "roles.yaml")
+            count = export_accepted(tables, dataset, target, form, roles=roles, with_simulated=with_simulated)
+            typer.echo(f"accepted labels of {count} images in {target}")
+            return
         policy = load_policy(settings.config / "policy.yaml")
         log = AuditLog(settings.audit_path)
         result = export_review(tables, dataset, target, prefix=prefix, policy=policy, log=log, limit=limit)
@@ -72,6 +85,9 @@ def review_import(
 def review_push(
     dataset: DatasetOption,
     masks: Annotated[bool, typer.Option("--masks", help="Show masks for the brush where drafts have them.")] = False,
+    smart: Annotated[
+        bool, typer.Option("--smart", help="With --masks: a click or box asks `labelop review backend` for a mask.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Push at most this many tasks.")] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
@@ -83,7 +99,7 @@ def review_push(
 
     with running(store) as (settings, tables), connect(settings) as server:
         policy = load_policy(settings.config / "policy.yaml")
-        result = push_reviews(tables, server, dataset, settings, policy=policy, masks=masks, limit=limit)
+        result = push_reviews(tables, server, dataset, settings, policy=policy, masks=masks, smart=smart, limit=limit)
         show_rows([asdict(result)], output, title=f"Push of {dataset}")
         if result.withheld:
             warn(f"{result.withheld} tasks are left out: their images may not be named elsewhere")

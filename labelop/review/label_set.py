@@ -92,13 +92,13 @@ def write_label_set(
     """
     roles.require(by, "release")
     version = current_version(store, dataset)
-    rows, left_out = _chosen(store, dataset, version, roles, with_simulated=with_simulated)
+    rows, left_out = chosen_reviews(store, dataset, version, roles, with_simulated=with_simulated)
     if not rows:
         raise ReviewError(
             f"Nothing of {dataset} {version} may be released: {canonical_json(left_out)} images are left out.",
             hint="`labelop review state` says where reviews stand.",
         )
-    labels = _labels(store, rows)
+    labels = accepted_labels(store, rows)
     files = {
         COCO_FILE: coco_document(dataset, version, rows, labels),
         IMAGES_FILE: _parquet([{name: row[name] for name in _IMAGES.names} for row in rows], _IMAGES),
@@ -122,7 +122,7 @@ def write_label_set(
     return result
 
 
-def _chosen(
+def chosen_reviews(
     store: Store, dataset: str, version: str, roles: Roles, *, with_simulated: bool
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Give what may be released, one row per image in order of its id, and why other images are left out."""
@@ -146,7 +146,7 @@ def _chosen(
     return chosen, dict(left_out) | ({"not_accepted": unreviewed} if unreviewed else {})
 
 
-def _labels(store: Store, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def accepted_labels(store: Store, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Read the labels of reviews, and check that they are the ones that were approved."""
     wanted = {row["review_id"]: row["content_digest"] for row in rows}
     where = pc.field("review_id").isin(pa.array(wanted, pa.string()))

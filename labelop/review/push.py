@@ -63,6 +63,7 @@ def push_reviews(
     dataset_version: str | None = None,
     policy: NamedPolicy | None = None,
     masks: bool = False,
+    smart: bool = False,
     limit: int | None = None,
 ) -> PushResult:
     """Put the review tasks of a dataset on a server; what is there already is left alone.
@@ -76,6 +77,7 @@ def push_reviews(
         policy: The sensitivity policy in force; without one nothing may be named elsewhere.
         masks: Whether drafts that have a mask are shown as masks for the brush; else as boxes. Each has a project of
             its own.
+        smart: Whether clicks and boxes ask an ML backend for masks; needs `masks`.
         limit: Most tasks, from the front of the fixed order; all when None.
 
     Raises:
@@ -94,7 +96,7 @@ def push_reviews(
         return PushResult(None, 0, 0, 0, withheld)
     # words that came with a source stay with its files
     ontology = load_ontology(store, dataset, version, with_source=is_onprem(settings))
-    project = _project(server, dataset, version, labelling_config(ontology, masks=masks))
+    project = _project(server, dataset, version, labelling_config(ontology, masks=masks, smart=smart))
     if place.folder:
         server.serve_folder(project.id, place.folder)
     if place.bucket:

@@ -23,6 +23,10 @@ LOCAL_FILES_PREFIX = "/data/local-files/?d="
 BOX_CONTROL, MASK_CONTROL, CHOICE_CONTROL, IMAGE_OBJECT = "box", "mask", "image_label", "image"
 """Names of the controls in the labelling configuration; results refer to them."""
 
+CLICK_CONTROL, PROMPT_CONTROL = "click", "prompt"
+"""Names of the controls whose regions are asked about and then dropped."""
+_PROMPT = {"smart": "true", "smartOnly": "true"}
+
 _DIGEST_DIGITS = 12
 _BUCKETS = ("s3://", "gs://", "azure-blob://")
 """Addresses in which a name stands as it is."""
@@ -84,21 +88,31 @@ def draft_region(draft: Prediction, width_px: int, height_px: int, *, masks: boo
     }
 
 
-def labelling_config(ontology: Ontology, *, masks: bool = False) -> str:
-    """Write the labelling configuration: boxes for objects, a brush where masks are wanted, a choice for the image."""
+def labelling_config(ontology: Ontology, *, masks: bool = False, smart: bool = False) -> str:
+    """Write the labelling configuration: boxes for objects, a brush where masks are wanted, a choice for the image.
+
+    Args:
+        ontology: Classes to choose from.
+        masks: Whether there is a brush.
+        smart: Whether clicks and boxes of their own ask an ML backend for a mask; they leave no region, and need the
+            brush.
+    """
     view = ET.Element("View")
     ET.SubElement(view, "Image", name=IMAGE_OBJECT, value="$image", zoom="true", rotateControl="false")
     _control(view, "RectangleLabels", BOX_CONTROL, "Label", ontology.box_classes)
     if masks:
         _control(view, "BrushLabels", MASK_CONTROL, "Label", ontology.box_classes)
+    if masks and smart:
+        _control(view, "KeyPointLabels", CLICK_CONTROL, "Label", ontology.box_classes, **_PROMPT)
+        _control(view, "RectangleLabels", PROMPT_CONTROL, "Label", ontology.box_classes, **_PROMPT)
     _control(view, "Choices", CHOICE_CONTROL, "Choice", ontology.image_classes)
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
-def _control(view: ET.Element, kind: str, name: str, item: str, classes: Sequence[str]) -> None:
+def _control(view: ET.Element, kind: str, name: str, item: str, classes: Sequence[str], **more: str) -> None:
     if not classes:
         return
-    control = ET.SubElement(view, kind, name=name, toName=IMAGE_OBJECT)
+    control = ET.SubElement(view, kind, name=name, toName=IMAGE_OBJECT, **more)
     for label in classes:
         ET.SubElement(control, item, value=label)

@@ -1,0 +1,68 @@
+"""Accepted labels leave in the forms of other tools, and only what is accepted does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from labelop.cli import app
+from labelop.errors import ReviewError
+from labelop.landing.store import read_rows
+from labelop.review.accepted import AcceptedFormat, import_accepted
+from labelop.review.accepted_export import export_accepted
+from labelop.review.task_forms import labelling_config
+from labelop.review.tasks import Ontology
+from tests.unit.review.test_label_set import store_with
+from tests.unit.review.test_transitions import ROLES, STRICT
+from tests.unit.review_rows import VERSION, filled_store, image_id
+
+FORMS: list[AcceptedFormat] = ["coco", "cvat", "voc", "yolo"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_accepted_labels_go_out_and_come_back(form: AcceptedFormat, tmp_path: Path) -> None:
+    """Of an accepted, an empty, a simulated and a seeded review two are written; boxes come back within a pixel."""
+    folder = tmp_path / "out"
+    assert export_accepted(store_with(tmp_path, images=6), "cells", folder, form, roles=ROLES) == 2
+    other = filled_store(tmp_path / "other", images=6)
+    place = {"coco": "annotations.json", "cvat": "annotations.xml", "voc": "annotations", "yolo": "."}[form]
+    import_accepted(other, folder / place, "cells", "run", source_format=form, dataset_version=VERSION)
+    back = {row["image_id"]: row["labels"] for row in read_rows(other, "reviews") if row["labels"]}
+    assert set(back) == {image_id(0)}
+    boxes = {v["label"]: (v["x0_px"], v["y0_px"], v["x1_px"], v["y1_px"]) for v in back[image_id(0)] if v["x0_px"]}
+    assert boxes["WBC"] == pytest.approx((10.5, 20, 60, 70.25), abs=1)
+    assert boxes["RBC"] == pytest.approx((1, 2, 3, 4), abs=1)
+
+
+def test_nothing_goes_out_that_needs_a_lead_or_over_other_files(tmp_path: Path) -> None:
+    """A dataset that needs a lead gives nothing on a reviewer's word, and a folder in use is left alone."""
+    store = store_with(tmp_path)
+    with pytest.raises(ReviewError, match="accepted"):
+        export_accepted(store, "cells", tmp_path / "out", "coco", roles=STRICT)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used/mine.txt").touch()
+    with pytest.raises(ReviewError, match="something else"):
+        export_accepted(store, "cells", tmp_path / "used", "coco", roles=ROLES)
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["mine.txt"]
+
+
+def test_the_command_takes_the_format(tmp_path: Path) -> None:
+    """`review export --format` writes accepted labels and says of how many images."""
+    store = store_with(tmp_path)
+    call = ["review", "export", "--dataset", "cells", "--format", "voc", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*call, "--store", store.root])
+    assert (done.exit_code, "2 images" in done.output) == (0, True), done.output
+    assert len(list((tmp_path / "out/annotations").glob("*.xml"))) == 2
+
+
+def test_prompts_are_smart_and_leave_nothing() -> None:
+    """Clicks and boxes that ask for masks are in the configuration where the brush is, and only when wanted."""
+    classes = Ontology(("RBC",), ())
+    smart = labelling_config(classes, masks=True, smart=True)
+    assert smart.count('smart="true" smartOnly="true"') == 2
+    assert 'KeyPointLabels name="click"' in smart
+    assert 'RectangleLabels name="prompt"' in smart
+    assert "smart" not in labelling_config(classes, masks=True)
+    assert "smart" not in labelling_config(classes, smart=True)
