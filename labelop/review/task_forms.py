@@ -113,6 +113,6 @@ def labelling_config(ontology: Ontology, *, masks: bool = False, smart: bool = F
 def _control(view: ET.Element, kind: str, name: str, item: str, classes: Sequence[str], **more: str) -> None:
     if not classes:
         return
-    control = ET.SubElement(view, kind, name=name, toName=IMAGE_OBJECT, **more)
+    control = ET.SubElement(view, kind, {"name": name, "toName": IMAGE_OBJECT} | more)
     for label in classes:
         ET.SubElement(control, item, value=label)
