@@ -5,36 +5,7 @@ Data only: the numbers come from the queries in `sql/queries`, and how they look
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from labelop.report.values import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table."""
-
-    field: str
-    """Name of the column in the query's result."""
-    heading: str
-    """What the reader sees; `{currency}` is replaced by the currency of the rows."""
-    kind: Kind = "text"
-    """Alignment, digits and unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One table of the report."""
-
-    query: str
-    """Name of the query; also the table's key. Empty where the rows come from no query."""
-    title: str
-    """Heading above the table."""
-    note: str
-    """One or two sentences on how to read it."""
-    columns: tuple[Column, ...]
-    """Columns in reading order."""
-
+from labelop.report.form import Column, Form
 
 _DATASET = Column("dataset", "Dataset")
 _ARM = Column("arm", "Arm")
@@ -186,8 +157,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         "bias_figures",
         "Do reviewers see what is wrong",
-        "Low effort alone proves nothing. Catch rate: errors made on purpose that were corrected. Anchoring: how much "
-        "more often a wrong draft is followed by who saw it. Agreement is of people who did not see the same draft. "
+        "Catch rate is of errors made on purpose, anchoring how much more often a wrong draft is followed by who saw it. "
         "Intervals are 95 %; the verdict says whether all of one lies on one side of its target.",
         (
             _DATASET,
@@ -195,8 +165,7 @@ FORMS: tuple[Form, ...] = (
             Column("slice", "Of"),
             Column("name", "Which"),
             Column("value", "Value", "ratio"),
-            Column("value_low", "From", "ratio"),
-            Column("value_high", "To", "ratio"),
+            *(Column(f"value_{end}", head, "ratio") for end, head in (("low", "From"), ("high", "To"))),
             Column("units_count", "Rests on", "count"),
             Column("verdict", "Verdict"),
             _SIMULATED,
