@@ -157,7 +157,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         "bias_figures",
         "Do reviewers see what is wrong",
-        "Catch rate is of errors made on purpose, anchoring how much more often a wrong draft is followed by who saw it. "
+        "Catch rate is of errors made on purpose, anchoring how much oftener a wrong draft is followed by who saw it. "
         "Intervals are 95 %; the verdict says whether all of one lies on one side of its target.",
         (
             _DATASET,
