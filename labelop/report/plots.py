@@ -6,7 +6,7 @@ whatever a label contains, no script, link or outside reference can come out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, register_namespace, tostring
 
@@ -198,7 +198,7 @@ def render(spec: dict[str, Any], prefix: str, title: str, description: str) -> s
     import vl_convert  # noqa: PLC0415 - loads a JavaScript engine, needed only while a report is written
 
     full = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "config": _CONFIG, "background": None, **spec}
-    svg = fromstring(vl_convert.vegalite_to_svg(full, allowed_base_urls=[]))
+    svg = fromstring(vl_convert.vegalite_to_svg(_rounded(full), allowed_base_urls=[]))
     _clean(svg, prefix)
     svg.set("role", "img")
     svg.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
@@ -208,6 +208,15 @@ def render(spec: dict[str, Any], prefix: str, title: str, description: str) -> s
         svg.insert(position, part)
     register_namespace("", _SVG)
     return str(tostring(svg, encoding="unicode"))
+
+
+def _rounded(value: Any) -> Any:
+    """Cut numbers to nine digits: a sum over threads has another last digit each time, and no picture shows it."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _clean(element: Element, prefix: str) -> None:

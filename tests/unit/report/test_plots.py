@@ -66,6 +66,17 @@ def test_same_rows_give_the_same_plot() -> None:
     assert drawn("bccd") == drawn("bccd")
 
 
+def test_the_last_digit_of_a_sum_does_not_show() -> None:
+    """0.1 + 0.2 and 0.3 are drawn as one bar: threads add in another order each time."""
+
+    def drawn(value: float) -> str:
+        spec = {"data": {"values": [{"x": value * 1e3, "y": "a"}]}, "mark": "bar"}
+        spec["encoding"] = {"x": {"field": "x", "type": "quantitative"}, "y": {"field": "y"}}
+        return plots.render(spec, "p", "Bars", "One bar.")
+
+    assert drawn(0.1 + 0.2) == drawn(0.3)
+
+
 def test_seconds_are_per_image_of_the_whole_arm() -> None:
     """An arm that used two models divides by the images of both: 16 seconds over 4 images reach the 4 of the axis."""
     svg = plots.effort_by_class(results(), "bccd", 1)
