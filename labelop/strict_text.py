@@ -28,17 +28,26 @@ def read_json(data: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """Read one JSON document.
 
     Raises:
-        ValueError: Too large, too deep, not UTF-8, NaN or infinity, or no JSON; says what and where.
+        ValueError: Too large, too deep, a doubled key, not UTF-8, NaN or infinity, or no JSON; says what and where.
     """
     _check_bytes(data, max_bytes)
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_no_key_twice)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"is no JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # whoever takes the last one loses what the others say
+        twice = next(name for position, (name, _) in enumerate(pairs) if name in dict(pairs[:position]))
+        raise ValueError(f"has the key {twice[:80]!a} twice in one object")
+    return found
 
 
 def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:

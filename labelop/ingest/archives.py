@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from labelop.children import Child
 from labelop.errors import ChildError, ManifestError
@@ -115,6 +115,24 @@ class _Stopped(Exception):  # noqa: N818 - no error: it ends here
     """Nothing more is written; the code."""
 
 
+class _WholeTar(tarfile.TarInfo):
+    """A header, or an error: the library takes a broken or missing one for the end, and all behind it would be lost."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """Read the next header.
+
+        Raises:
+            tarfile.ReadError: It is broken or cut off; only blocks of zeros are the end.
+        """
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # blocks of zeros: the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"a header is broken: {error}") from error
+
+
 class _Work:
     """Writes the members of one archive and keeps count."""
 
@@ -195,7 +213,7 @@ class _Work:
                 yield info.filename.encode("utf-8", "surrogateescape"), code, partial(archive.open, info)
 
     def _tar(self) -> Iterator[tuple[bytes, str | None, Callable[[], IO[bytes] | None]]]:
-        with tarfile.open(self._archive, "r|*", errors="surrogateescape") as archive:
+        with tarfile.open(self._archive, "r|*", errors="surrogateescape", tarinfo=_WholeTar) as archive:
             for info in archive:
                 if info.isdir():
                     continue

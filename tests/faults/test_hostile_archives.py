@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import tarfile
@@ -130,3 +131,19 @@ def test_what_is_no_archive_is_one_error(tmp_path: Path) -> None:
     found = unpack(whole, tmp_path / "b")
     assert below(tmp_path / "b") == {"one": bytes(40_000)}
     assert (found.stopped, found.refused) == ("CORRUPT", (("two", "CORRUPT"),))
+
+
+@pytest.mark.parametrize("fault", ["a flipped byte", "cut in a header", "cut between members"])
+def test_a_tar_that_breaks_off_says_so(tmp_path: Path, fault: str) -> None:
+    """A broken or missing header is no end: three of five files are there, and the rest is not lost in silence."""
+    packed = tarred(tmp_path / "whole.tar.gz", [(f"{n}.txt", b"text") for n in range(5)])
+    whole = gzip.decompress(packed.read_bytes())
+    fourth = 3 * 1024  # a header and a block of data each
+    broken = {
+        "a flipped byte": whole[:fourth] + bytes([whole[fourth] ^ 0xFF]) + whole[fourth + 1 :],
+        "cut in a header": whole[: fourth + 100],
+        "cut between members": whole[:fourth],
+    }[fault]
+    (tmp_path / "broken.tar").write_bytes(broken)
+    found = unpack(tmp_path / "broken.tar", tmp_path / "out")
+    assert (found.files_count, found.stopped) == (3, "CORRUPT")

@@ -22,6 +22,12 @@ def test_hostile_json_is_refused(data: bytes) -> None:
         read_json(data, max_bytes=100 if data.isspace() else 1_000_000)
 
 
+def test_a_key_said_twice_is_refused() -> None:
+    """A reader that takes the last one would lose the labels of the first, without a word."""
+    with pytest.raises(ValueError, match="'annotations' twice"):
+        read_json(b'[{"annotations": [1], "images": [], "annotations": []}]')
+
+
 @pytest.mark.parametrize(
     ("data", "word"),
     [
