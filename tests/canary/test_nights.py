@@ -101,6 +101,7 @@ def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -
         assert {(line["event"], line["answer"]) for line in lines} == {
             ("kept_by_routing", "deny"),
             ("kept_at_the_door", "deny"),
+            ("named_elsewhere", "deny"),
         }
 
 
