@@ -1,6 +1,6 @@
-"""The last looks at an image before its bytes leave: is it a release, and is it good for these bytes, here and now?
+"""The last looks at an image before its bytes leave: is it a release, is it good here and now, is it pixels alone?
 
-Two independent looks, so that a fault in one lets nothing out. Knows no transport and no policy.
+Independent looks, so that a fault in one lets nothing out. Knows no transport and no policy.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from labelop.egress.gate import Released
 from labelop.errors import ModelInputError, PlacementForbiddenError, ReleaseRefusedError
+from labelop.jpeg import is_bare
 
 
 def hold_to_type(one: object, placement: str) -> None:
@@ -30,5 +31,19 @@ def look_again(check: Callable[[Released], object], released: Released) -> None:
     try:
         check(released)
     except ReleaseRefusedError as error:
-        facts = {"code": f"RELEASE_{error.code}", "release_code": error.code, "refused": "refused_before_send"}
-        raise ModelInputError(f"An image was not sent: {error.message}", **facts) from error
+        raise _not_sent(error.code, error.message) from error
+
+
+def hold_to_pixels(released: Released) -> None:
+    """See that the bytes are a picture without notes, whoever made and signed them.
+
+    Raises:
+        ModelInputError: They are more than that, or no JPEG; `code` is RELEASE_HAS_NOTES.
+    """
+    if not is_bare(released.payload):
+        raise _not_sent("HAS_NOTES", "its bytes are no bare JPEG")
+
+
+def _not_sent(code: str, why: str) -> ModelInputError:
+    facts = {"code": f"RELEASE_{code}", "release_code": code, "refused": "refused_before_send"}
+    return ModelInputError(f"An image was not sent: {why}", **facts)

@@ -144,6 +144,7 @@ class RemoteEngine:
             leaving.hold_to_type(one, self.placement)
             if self._check is not None:
                 leaving.look_again(self._check, one)
+            leaving.hold_to_pixels(one)
         images = [one.payload for one in released]
         prompts = None if boxes is None else np.ascontiguousarray(boxes[None], dtype=np.float32)
 

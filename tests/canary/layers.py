@@ -9,17 +9,22 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from labelop.egress import gate
 from labelop.egress.far_end import FarEnd
 from labelop.engines import leaving
+from labelop.ids import sha256_hex
+from labelop.ingest.decode import decode
 from labelop.prelabel import shard
 from labelop.prelabel.context import BatchContext
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import SensitivityPolicy
 from tests.canary import attempts
 from tests.canary.attempts import Battery
+from tests.canary.canaries import Tagged
 from tests.canary.capture import inference_server
 from tests.canary.search import Hit
 from tests.canary.world import World
@@ -31,9 +36,10 @@ LAYERS: Mapping[int, str] = {
     4: "check at the far end",
     5: "separation by placement",
     6: "network",
+    7: "byte hygiene",
 }
 
-LEAKING = frozenset({(1, 3), (2, 3), (5, 6)})
+LEAKING = frozenset({(1, 3), (2, 3), (3, 7), (5, 6)})
 """Pairs without which something leaves, as decision 0018 says and why."""
 
 
@@ -45,7 +51,7 @@ def _anywhere(*_: Any) -> frozenset[str]:
     return frozenset({"onprem", "cloud"})
 
 
-def switch_off(layers: Iterable[int], patch: pytest.MonkeyPatch) -> None:
+def switch_off(layers: Iterable[int], patch: pytest.MonkeyPatch, pictures: Iterable[Tagged]) -> None:
     """Take layers away in this process; the network is taken care of by `pair_leaks`."""
     off = set(layers)
     if 1 in off:
@@ -56,12 +62,23 @@ def switch_off(layers: Iterable[int], patch: pytest.MonkeyPatch) -> None:
     if 3 in off:
         patch.setattr(gate, "_stays", lambda *_: False)
         patch.setattr(gate.Gate, "check", _nothing)
+        patch.setattr(leaving, "hold_to_pixels", _nothing)
     if 4 in off:
         patch.setattr(FarEnd, "check_all", _nothing)
         patch.setattr(BatchContext, "may_be_at", lambda *_: True)
     if 5 in off:
         patch.setattr(shard, "_check_place", _nothing)
         patch.setattr(attempts, "child_environment", lambda _, parent: dict(parent))
+    if 7 in off:
+        # pixels know no file: the originals, all notes in them, stand for a gate that hands files on
+        files = {
+            digest: one.encoded for one in pictures for digest in (_digest(one.pixels), _digest(decode(one.encoded)))
+        }
+        patch.setattr(gate, "encode_payload", lambda pixels: files[_digest(pixels)])
+
+
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    return sha256_hex(pixels.tobytes())
 
 
 def _open_text(levels: type[Level], text: str | None) -> Level:
@@ -70,13 +87,14 @@ def _open_text(levels: type[Level], text: str | None) -> Level:
 
 
 def hits_without(world: World, layers: tuple[int, ...]) -> set[Hit]:
-    """Try every way once with some layers taken away; give the restricted canaries that arrived."""
+    """Try every way once with some layers taken away; give what arrived of restricted pictures and of public notes."""
     with (
         inference_server(world.catalog, world.settings, world.far_end()) as (url, kept),
         pytest.MonkeyPatch.context() as patch,
     ):
         battery = Battery(world, url, seed=sum(layers))
-        switch_off(layers, patch)
+        battery.control()  # with every layer in place: what is seen of it are pixels alone
+        switch_off(layers, patch, [*battery.secret, *battery.open])
         for way in (battery.unknown, battery.other_placement, battery.borrowed, battery.stray, battery.other_run):
             way(6)
         battery.forged_batches("cloud")

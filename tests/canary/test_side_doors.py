@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from labelop.egress import gate as gate_module
 from labelop.egress.audit import AuditLog, entries
 from labelop.egress.far_end import FarEnd
 from labelop.egress.gate import USES, Gate
@@ -37,6 +38,7 @@ from labelop.settings import be_quiet
 from tasks import ingest, prelabel, report, review
 from tasks.binding import Step
 from tasks.told import UnexpectedError, safe, safely
+from tests.canary.canaries import tagged
 from tests.canary.capture import inference_server
 from tests.small_sample import ROOT
 from tests.unit.egress.egress_values import Policy
@@ -270,3 +272,21 @@ def test_the_report_has_no_table_of_names() -> None:
     fields = {column.field for form in FORMS for column in form.columns}
     assert fields.isdisjoint({"path", "source_uri", "detail", "pointer", "image_id"})
     assert json.dumps(sorted(fields))
+
+
+def test_notes_in_a_release_stay_whoever_signed_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate that hands on a file with its notes signs it like any other: the sender sees what it is and keeps it."""
+    public = tagged("public")
+    monkeypatch.setattr(gate_module, "encode_payload", lambda _: public.encoded)
+    gate = Gate(Policy(public={"cloud"}), AuditLog(tmp_path / "audit.jsonl"), "cloud")
+    lane = CloudLane(
+        RemoteEngine("http://127.0.0.1:9", check=lambda one: gate.check(one, "run-1")), gate, "run-1", simulated=True
+    )
+    (ready,) = lane.prepare([ImageItem("a" * 64, public.pixels, "public")])
+    assert isinstance(ready, Ready)
+    with pytest.raises(ModelInputError, match="bare") as caught:
+        lane.run(detector(tmp_path), [ready], Travelled())
+    assert caught.value.context["code"] == "RELEASE_HAS_NOTES"
+    (line,) = [one for one in entries(gate.audit.path) if one["event"] == "refused_before_send"]
+    assert line["reason"] == "HAS_NOTES"
+    lane.close()

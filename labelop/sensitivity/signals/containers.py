@@ -10,22 +10,19 @@ import re
 import struct
 from collections.abc import Iterator
 
+from labelop import jpeg
+
 COMMENT, UNKNOWN = "comment", "notes_unknown"
 
-_JPEG_PLAIN = frozenset({*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8})
-"""Frames, tables, scans, number of lines and restart interval (ITU T.81, table B.1)."""
-_JPEG_END, _JPEG_COMMENT = 0xD9, 0xFE
-_JPEG_SCAN, _JPEG_PHOTOSHOP, _FILL = 0xDA, 0xED, 0xFF
+_COMMENT, _PHOTOSHOP = 0xFE, 0xED
 _JPEG_READ = {
-    0xE0: re.compile(rb"JFIF\0.{7}\0\0", re.DOTALL),  # a thumbnail has a width and a height
+    jpeg.JFIF: jpeg.JFIF_PLAIN,
     0xE1: re.compile(rb"(?:Exif\0\0|http://ns\.adobe\.com/xap/1\.0/\0).*", re.DOTALL),
     0xE2: re.compile(rb"ICC_PROFILE\0.*", re.DOTALL),
-    _JPEG_PHOTOSHOP: re.compile(rb"Photoshop 3\.0\0(?P<rest>.*)", re.DOTALL),
+    _PHOTOSHOP: re.compile(rb"Photoshop 3\.0\0(?P<rest>.*)", re.DOTALL),
     0xEE: re.compile(rb"Adobe.{7}", re.DOTALL),
 }
 """Segments of applications that are harmless or read elsewhere, by marker."""
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""A marker; inside a scan 0xFF stands before a zero, a restart number or another 0xFF otherwise."""
 _IPTC_RESOURCE = 0x0404
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -47,7 +44,7 @@ def unread_parts(data: bytes) -> Iterator[tuple[str, str]]:
     Args:
         data: The original file; of a format that is not known here nothing is given.
     """
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(jpeg.START):
         yield from _jpeg(data)
     elif data.startswith(_PNG_START):
         yield from _png(data)
@@ -56,39 +53,28 @@ def unread_parts(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _jpeg(data: bytes) -> Iterator[tuple[str, str]]:
-    at, is_scanned, seen = 2, False, set[bytes]()
-    while at + 4 <= len(data) and data[at] == _FILL:
-        marker = data[at + 1]
-        if marker == _FILL:
-            at += 1
-            continue
-        if marker == _JPEG_END:
-            break
-        size = struct.unpack_from(">H", data, at + 2)[0]
-        part = data[at + 4 : at + 2 + size]
-        at += 2 + size
-        if marker == _JPEG_COMMENT:
+    marker, is_scanned, seen = 0, False, set[bytes]()
+    for marker, part in jpeg.segments(data):
+        if marker == jpeg.END:
+            if part.strip(b"\0"):
+                yield UNKNOWN, "bytes behind the end of the JPEG"
+        elif marker == _COMMENT:
             yield COMMENT, "comment"
-        elif marker not in _JPEG_PLAIN:
+        elif marker not in jpeg.PLAIN:
             kind = part.partition(b"\0")[0]
             # what comes twice or behind the pixels is not where others look for it
             if is_scanned or (kind in seen and kind != b"ICC_PROFILE") or not _is_read(marker, part):
                 yield UNKNOWN, f"JPEG segment {marker:02X}"
             seen.add(kind)
-        if marker == _JPEG_SCAN:
-            is_scanned = True
-            found = _AFTER_SCAN.search(data, at)
-            at = found.start() if found else len(data)
-    if not data.startswith(b"\xff\xd9", at):
+        is_scanned = is_scanned or marker == jpeg.SCAN
+    if marker != jpeg.END:
         yield UNKNOWN, "no end of the JPEG"
-    elif data[at + 2 :].strip(b"\0"):
-        yield UNKNOWN, "bytes behind the end of the JPEG"
 
 
 def _is_read(marker: int, part: bytes) -> bool:
     pattern = _JPEG_READ.get(marker)
     found = pattern.fullmatch(part) if pattern else None
-    return found is not None and (marker != _JPEG_PHOTOSHOP or _holds_iptc_only(found["rest"]))
+    return found is not None and (marker != _PHOTOSHOP or _holds_iptc_only(found["rest"]))
 
 
 def _holds_iptc_only(resources: bytes) -> bool:

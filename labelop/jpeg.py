@@ -1,0 +1,52 @@
+"""Walks the segments of a JPEG, for whoever has to know what lies in the file beside its pixels.
+
+Knows the container only (ITU T.81): no pixel, no note and no rule about either.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+
+START, END, SCAN = b"\xff\xd8", 0xD9, 0xDA
+"""What a file begins with; the markers of its end and of pixels."""
+PLAIN = frozenset({*range(0xC0, 0xD0), SCAN, 0xDB, 0xDC, 0xDD} - {0xC8})
+"""Frames, tables, scans, number of lines and restart interval (table B.1)."""
+JFIF, JFIF_PLAIN = 0xE0, re.compile(rb"JFIF\0.{7}\0\0", re.DOTALL)
+"""Marker of the segment with the size of a pixel, and that segment without the thumbnail it could hold."""
+
+_FILL = 0xFF
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker; inside a scan 0xFF stands before a zero, a restart number or another 0xFF otherwise."""
+
+
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give marker and content of each segment; the last is `END` with what lies behind it, where there is an end.
+
+    Args:
+        data: A file that begins with `START`.
+    """
+    at = len(START)
+    while at + 4 <= len(data) and data[at] == _FILL and data[at + 1] != END:
+        marker = data[at + 1]
+        if marker == _FILL:
+            at += 1
+            continue
+        size = struct.unpack_from(">H", data, at + 2)[0]
+        yield marker, data[at + 4 : at + 2 + size]
+        at += 2 + size
+        if marker == SCAN:
+            found = _AFTER_SCAN.search(data, at)
+            at = found.start() if found else len(data)
+    if data.startswith(b"\xff\xd9", at):
+        yield END, data[at + 2 :]
+
+
+def is_bare(data: bytes) -> bool:
+    """Say whether a file is a whole JPEG of pixels alone: no note, no thumbnail, nothing behind its end."""
+    if not data.startswith(START):
+        return False
+    *parts, last = [*segments(data)] or [(0, b"")]
+    plain = all(marker in PLAIN or (marker == JFIF and JFIF_PLAIN.fullmatch(part)) for marker, part in parts)
+    return plain and last == (END, b"")
