@@ -13,7 +13,7 @@ queued AS (
     GROUP BY u.attempt_id
 )
 SELECT
-    u.dataset, u.arm, u.role, u.placement, u.run_id, u.batch_id, u.attempt_id, u.outcome, u.device, u.images_count,
+    u.dataset, u.dataset_version, u.arm, u.role, u.placement, u.run_id, u.batch_id, u.attempt_id, u.started_at, u.outcome, u.device, u.images_count,
     greatest(epoch(u.started_at - q.planned_at) - coalesce(u.cold_start_seconds, 0), 0) AS queue_seconds,
     u.cold_start_seconds, u.wall_seconds - u.busy_seconds AS input_seconds, u.busy_seconds, u.infer_seconds,
     u.detector_seconds, u.wall_seconds, u.operator_waiting_seconds, u.energy_joules,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import math
 import subprocess
 import sys
-from collections import defaultdict
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from typer.testing import CliRunner
 
+from labelop.cli import app
 from labelop.landing.store import Store, read_rows
 from labelop.queries import open_session, run_checks, run_query
 from labelop.review.tasks import load_ontology
-from tests.small_sample import ROOT, SAMPLE, make_night
+from tests.flows.by_hand import QUERIES, figures
+from tests.small_sample import ROOT, make_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -95,74 +98,40 @@ def test_simulated_rows_and_pages_say_so(night: Night) -> None:
     assert "simulated" in (Path(night.store.root) / "report.html").read_text().lower()
 
 
-def test_the_summary_is_recomputed_by_hand_from_the_tables(night: Night) -> None:
-    """HER, saving, review, machine and total cost follow measures.md section 7, computed here without any SQL."""
-    prices = yaml.safe_load((SAMPLE / "config" / "prices.yaml").read_text())["items"]
-    price = {(place, item): float(p["amount"]) for place, items in prices.items() for item, p in items.items()}
-    reviews: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in read_rows(night.store, "reviews"):
-        if row["arm"] in {"local", "cloud"}:
-            reviews[row["dataset"], row["arm"]].append(row)
-    edits: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in read_rows(night.store, "edits"):
-        edits[row["dataset"], row["arm"]].append(row)
-    usage: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in read_rows(night.store, "usage"):
-        if row["role"] in {"chosen", "compare"}:
-            usage[row["dataset"], row["arm"]].append(row)
-    shown = {(r["dataset"], r["arm"]): r for r in night.said["Local and cloud: correction effort and cost"]}
-    compared = 0
-    for key, row in shown.items():
-        machine = _machine_cost(usage[key], row["arm"], price)
-        assert row["machine_cost"] == pytest.approx(machine, abs=1e-5)
-        if not reviews[key]:
-            continue
-        compared += 1
-        labels = sum(len(r["labels"]) for r in reviews[key])
-        edited = sum({"accept": 0, "adjust_relabel": 2}.get(e["op"], 1) for e in edits[key])
-        assert row["her"] == pytest.approx(edited / max(1, labels))
-        scratch = sum(_scratch_seconds(r) for r in reviews[key])
-        model = 7.8 * len(reviews[key]) + sum(e["model_seconds"] for e in edits[key])
-        assert row["saving"] == pytest.approx(1 - model / scratch)
-        active = math.fsum(r["active_seconds"] for r in reviews[key])
-        assert row["active_seconds_mean"] == pytest.approx(active / len(reviews[key]))
-        hours = active / 3600 / price["review", "productive_fraction"]
-        review = hours * price["review", "loaded_rate"]
-        assert row["review_cost"] == pytest.approx(review, abs=1e-5)
-        assert row["total_cost"] == pytest.approx(machine + review, abs=1e-5)
-        share = machine * row["reviewed_count"] / row["images_count"]
-        assert row["cost_per_label"] == pytest.approx((share + review) / labels, abs=1e-5)
-    assert compared >= 3
+def _exported(store: Store, query: str) -> list[dict[str, str]]:
+    words = ["query", query, "--format", "csv", "--store", str(store.root)]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
-def _scratch_seconds(review: Row) -> float:
-    """T_scratch = t_base + n_final * t_add: 7.8 s an image, 12.5 s a box with class, 5.1 s an image class."""
-    return 7.8 + math.fsum(12.5 if label["x0_px"] is not None else 5.1 for label in review["labels"])
+def test_the_tables_are_recomputed_by_hand_from_exported_csv(night: Night) -> None:
+    """Cost, TCO, cost per accepted label, HER and saving come out of exported CSV by measures.md section 7 alone."""
+    made = figures({query: _exported(night.store, query) for query in QUERIES})
+    costs = {(row["dataset"], row["arm"]): row for row in _exported(night.store, "arm_cost")}
+    summary = {(row["dataset"], row["arm"]): row for row in _exported(night.store, "arm_summary")}
+    assert costs.keys() == made.keys() == summary.keys()
+    for key, mine in made.items():
+        row = costs[key]
+        counts = (mine.drafted, mine.reviewed, mine.labels)
+        assert tuple(int(row[name]) for name in ("images_count", "reviewed_count", "accepted_count")) == counts
+        assert (Decimal(row["machine_cost"]), Decimal(row["review_cost"])) == (mine.machine, mine.review)
+        assert Decimal(row["total_cost"]) == mine.total
+        for name, value in (("cost_per_image", mine.per_image), ("cost_per_label", mine.per_label)):
+            assert (row[name] == "") == (value is None)
+            assert value is None or abs(Decimal(row[name]) - value) <= Decimal("1e-6")
+        for name, rate in (("her", mine.her), ("saving", mine.saving)):
+            assert rate is None or float(summary[key][name]) == pytest.approx(rate)
+    assert sum(one.per_label is not None for one in made.values()) >= 3
 
 
-def _machine_cost(usage: list[Row], arm: str, price: dict[tuple[str, str], float]) -> float:
-    """C_loc or C_cld of measures.md section 7 over real attempts, so without the planning share for retries."""
-    busy = math.fsum(r["wall_seconds"] + (r["cold_start_seconds"] or 0) for r in usage) / 3600
-    rate = price["review", "loaded_rate"]
-    if arm == "local":
-        p: dict[str, float] = {item: amount for (place, item), amount in price.items() if place == "onprem"}
-        hardware = (p["machine_price"] - p["machine_salvage"]) / (p["machine_life"] * p["machine_busy"])
-        energy = p["machine_power"] * p["pue"] * p["electricity"]
-        return busy * (hardware + energy) + (p["blocked"] + busy * p["slowdown"] + p["setup"]) * rate
-    p = {item: amount for (place, item), amount in price.items() if place == "cloud"}
-    sessions: dict[str, float] = defaultdict(float)
-    for row in usage:
-        sessions[row["run_id"]] += row["wall_seconds"]
-    billed = sum(
-        math.ceil(max(p["minimum"], s + p["cold_start"] + p["keep_warm"]) / p["increment"]) * p["increment"]
-        for s in sessions.values()
-    )
-    calls = sum(r["images_count"] for r in usage) / 1000
-    stored = sum(r["sent_bytes"] for r in usage) / 1e9 * p["storage_time"] * p["storage"]
-    answers = sum(r["received_bytes"] for r in usage) / 1e9 * p["egress"]
-    asked = sum(r["requests_count"] for r in usage) / 1000
-    requests = calls * p["api"] + asked * (p["put"] + p["get"])
-    return float(billed / 3600 * p["gpu"] + requests + stored + answers + (p["setup"] + p["governance"]) * rate)
+def test_the_command_shows_what_the_tables_say(night: Night) -> None:
+    """The summary that the night ends with has the rows of the query that is exported."""
+    shown = night.said["Local and cloud: correction effort and cost"]
+    rows = _exported(night.store, "arm_summary")
+    assert [(one["dataset"], one["arm"], one["total_cost"]) for one in shown] == [
+        (row["dataset"], row["arm"], float(row["total_cost"])) for row in rows
+    ]
 
 
 def test_a_second_night_redoes_no_inference(night: Night) -> None:
