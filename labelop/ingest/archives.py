@@ -7,37 +7,21 @@ Knows files and bytes; must not know images.
 from __future__ import annotations
 
 import errno
-import lzma
 import os
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+import tempfile
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from labelop.children import Child
 from labelop.errors import ChildError, ManifestError
 from labelop.ingest import names
+from labelop.ingest.archive_readers import BROKEN, Member, is_of_the_disk, members
 
 _BLOCK_BYTES = 1 << 20
 _MEMORY_BYTES = 2 << 30
 _WALL_SECONDS = 24 * 3600.0
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_ENCRYPTED = 0x1
-_LINK_OR_DEVICE, _REGULAR = 0o170000, 0o100000
 _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ})
-_BROKEN = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -69,7 +53,7 @@ class Unpacked:
 
 
 def unpack(archive: Path, folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Unpacked:
-    """Unpack an archive into a folder that is made for it.
+    """Unpack an archive into a folder that is made for it, and is there only once all of it is.
 
     Args:
         archive: A zip file, or a tar file, also packed with gzip, bzip2 or xz; told by its content.
@@ -77,33 +61,58 @@ def unpack(archive: Path, folder: Path, limits: ArchiveLimits = ArchiveLimits())
         limits: What it may unpack to.
 
     Raises:
-        ManifestError: The folder is there, or the archive cannot be opened or ended its reader.
+        ManifestError: The folder is there, or the archive cannot be opened or ended its reader, or the disk did not do
+            it.
     """
+    if os.path.lexists(folder):
+        raise ManifestError(f"Folder {folder} is there already.", hint="Unpack into a new one.")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise ManifestError(f"Folder {folder} is there already.", hint="Unpack into a new one.") from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # a neighbour, so that a try that failed is in nobody's way and the last step is one rename
+        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as beside:
+            found = _called(archive, Path(beside).resolve() / "files", limits)
+            (Path(beside) / "files").rename(folder)
+    except OSError as error:
+        raise ManifestError(f"Archive {archive.name} cannot be unpacked to {folder}: {error.strerror}.") from error
+    return Unpacked(found["files_count"], tuple((name, code) for name, code in found["refused"]), found["stopped"])
+
+
+def _called(archive: Path, folder: Path, limits: ArchiveLimits) -> dict[str, Any]:
+    """Let the child unpack into a new folder.
+
+    Raises:
+        ManifestError: The archive cannot be opened or ended its reader.
+        OSError: The disk did not do it.
+    """
+    folder.mkdir()
     try:
         with Child(_MEMORY_BYTES) as child:
-            found = child.call(
+            found: dict[str, Any] = child.call(
                 f"{__name__}:unpack_in_child",
                 timeout_seconds=_WALL_SECONDS,
                 archive=os.fspath(archive.resolve()),
-                folder=os.fspath(folder.resolve()),
+                folder=os.fspath(folder),
                 limits=asdict(limits),
             )
     except ChildError as error:
         raise ManifestError(
             f"Archive {archive.name} cannot be unpacked: {error.message}", hint="Give a zip or tar file that is whole."
         ) from error
-    return Unpacked(found["files_count"], tuple((name, code) for name, code in found["refused"]), found["stopped"])
+    if number := found.get("errno"):
+        raise OSError(number, os.strerror(number))
+    return found
 
 
 def unpack_in_child(data: bytes, archive: str, folder: str, limits: dict[str, int]) -> dict[str, Any]:
     """Unpack; runs in the child."""
     del data
     work = _Work(Path(archive), folder, ArchiveLimits(**limits))
-    work.run()
+    try:
+        work.run()
+    except OSError as error:
+        if not is_of_the_disk(error):
+            raise
+        return {"errno": error.errno}
     return {"files_count": work.files_count, "refused": work.refused, "stopped": work.stopped}
 
 
@@ -113,24 +122,6 @@ class _Refused(Exception):  # noqa: N818 - no error: it ends here
 
 class _Stopped(Exception):  # noqa: N818 - no error: it ends here
     """Nothing more is written; the code."""
-
-
-class _WholeTar(tarfile.TarInfo):
-    """A header, or an error: the library takes a broken or missing one for the end, and all behind it would be lost."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        """Read the next header.
-
-        Raises:
-            tarfile.ReadError: It is broken or cut off; only blocks of zeros are the end.
-        """
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # blocks of zeros: the end
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"a header is broken: {error}") from error
 
 
 class _Work:
@@ -147,31 +138,28 @@ class _Work:
         self._members = limits.max_members
 
     def run(self) -> None:
-        with self._archive.open("rb") as file:
-            is_zip = file.read(4) in _ZIP
         try:
-            for name, code, opened in self._zip() if is_zip else self._tar():
+            for member in members(self._archive, self._count):
                 try:
-                    self._write(name, code, opened)
+                    self._write(member)
                 except _Refused as error:
-                    self.refused.append((names.encode(name), str(error)))
+                    self.refused.append((names.encode(member.name), str(error)))
         except _Stopped as error:
             self.stopped = str(error)
-        except (*_BROKEN, OSError) as error:
-            is_of_the_disk = isinstance(error, OSError) and error.errno is not None
-            if is_of_the_disk or not self.files_count:
+        except BROKEN as error:
+            if is_of_the_disk(error) or not (self.files_count or self.refused):
                 raise
             self.stopped = "CORRUPT"  # what came before the break is whole
 
-    def _write(self, name: bytes, code: str | None, opened: Callable[[], IO[bytes] | None]) -> None:
+    def _write(self, member: Member) -> None:
         self._members -= 1
         if self._members < 0:
             raise _Stopped("TOO_LARGE")
-        path = names.encode(name.removeprefix(b"./"))
+        path = names.encode(member.name.removeprefix(b"./"))
         if not names.is_safe(path):
             raise _Refused("BAD_PATH")
-        if code is not None:
-            raise _Refused(code)
+        if member.code is not None:
+            raise _Refused(member.code)
         target = os.path.join(os.fsencode(self._folder), *names.components(path))  # noqa: PTH118 - raw bytes
         try:
             # only folders made here lie below, and no links: nothing can lead out
@@ -185,37 +173,24 @@ class _Work:
             raise _Refused("BAD_PATH") from None
         try:
             with os.fdopen(descriptor, "wb") as out:
-                self._copy(opened, out)
+                _copy(member, out)
         except BaseException:
             os.unlink(target)  # noqa: PTH108 - raw bytes
             raise
         self.files_count += 1
 
-    def _copy(self, opened: Callable[[], IO[bytes] | None], out: IO[bytes]) -> None:
-        try:
-            source = opened()
-            while source is not None and (block := source.read(_BLOCK_BYTES)):
-                self._left -= len(block)  # what is written counts, not what a header says
-                if self._left < 0:
-                    raise _Stopped("TOO_LARGE")
-                out.write(block)
-        except _BROKEN as error:
-            raise _Refused("CORRUPT") from error
+    def _count(self, size: int) -> None:
+        self._left -= size  # what is unpacked counts, not what a header says
+        if self._left < 0:
+            raise _Stopped("TOO_LARGE")
 
-    def _zip(self) -> Iterator[tuple[bytes, str | None, Callable[[], IO[bytes] | None]]]:
-        with zipfile.ZipFile(self._archive) as archive:
-            for info in archive.infolist():
-                if info.is_dir():
-                    continue
-                kind = (info.external_attr >> 16) & _LINK_OR_DEVICE
-                code = "ENCRYPTED" if info.flag_bits & _ENCRYPTED else None
-                code = "NOT_REGULAR" if kind not in (0, _REGULAR) else code
-                yield info.filename.encode("utf-8", "surrogateescape"), code, partial(archive.open, info)
 
-    def _tar(self) -> Iterator[tuple[bytes, str | None, Callable[[], IO[bytes] | None]]]:
-        with tarfile.open(self._archive, "r|*", errors="surrogateescape", tarinfo=_WholeTar) as archive:
-            for info in archive:
-                if info.isdir():
-                    continue
-                code = None if info.isreg() and not info.issparse() else "NOT_REGULAR"
-                yield info.name.encode("utf-8", "surrogateescape"), code, partial(archive.extractfile, info)
+def _copy(member: Member, out: IO[bytes]) -> None:
+    try:
+        source = member.opened()
+        while block := source.read(_BLOCK_BYTES):
+            out.write(block)
+    except BROKEN as error:
+        if is_of_the_disk(error):
+            raise
+        raise _Refused("CORRUPT") from error

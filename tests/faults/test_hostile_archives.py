@@ -8,6 +8,7 @@ import struct
 import tarfile
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from labelop.errors import ManifestError
 from labelop.ingest.archives import ArchiveLimits, unpack
+from tests.faults.full_disk import small_disk
 
 LONG = "x" * 300
 CLIMBING = ["../out.txt", "/out.txt", "a/../../out.txt", LONG, "good.txt/below.txt"]
@@ -147,3 +149,117 @@ def test_a_tar_that_breaks_off_says_so(tmp_path: Path, fault: str) -> None:
     (tmp_path / "broken.tar").write_bytes(broken)
     found = unpack(tmp_path / "broken.tar", tmp_path / "out")
     assert (found.files_count, found.stopped) == (3, "CORRUPT")
+
+
+def _behind(data: bytearray, number: int, mark: bytes) -> int:
+    """Find a place in a zip file: the header of that number with that mark."""
+    at = -1
+    for _ in range(number):
+        at = data.index(mark, at + 1)
+    return at
+
+
+def _spoil_bytes(data: bytearray) -> None:
+    at = _behind(data, 1, b"PK\x03\x04") + 30 + len("0.txt")
+    data[at + 4 : at + 12] = b"\xff" * 8
+
+
+def _spoil_name(data: bytearray) -> None:
+    at = _behind(data, 1, b"PK\x01\x02")
+    struct.pack_into("<H", data, at + 8, 0x800)
+    data[at + 46] = 0xFF
+
+
+def _spoil_version(data: bytearray) -> None:
+    data[_behind(data, 1, b"PK\x01\x02") + 6] = 99
+
+
+def _prepend(data: bytearray) -> None:
+    data[:0] = b"#!/bin/sh\nexit 1\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "spoil", "refused"),
+    [
+        (zipfile.ZIP_BZIP2, _spoil_bytes, 1),
+        (zipfile.ZIP_DEFLATED, _spoil_bytes, 1),
+        (zipfile.ZIP_LZMA, _spoil_bytes, 1),
+        (zipfile.ZIP_STORED, _spoil_name, 1),
+        (zipfile.ZIP_STORED, _spoil_version, 0),
+        (zipfile.ZIP_STORED, _prepend, 0),
+    ],
+)
+def test_one_bad_member_of_a_zip_costs_itself(
+    tmp_path: Path, method: int, spoil: Callable[[bytearray], None], refused: int
+) -> None:
+    """Damaged bytes, a name that is no UTF-8 or a program before it refused the whole file, or the members behind."""
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", method) as made:
+        for number in range(4):
+            made.writestr(f"{number}.txt", f"text {number} " * 20)
+    data = bytearray(archive.read_bytes())
+    spoil(data)
+    archive.write_bytes(data)
+
+    found = unpack(archive, tmp_path / "out")
+
+    assert [code for _, code in found.refused] == ["CORRUPT"] * refused
+    assert found.stopped is None
+    assert {f"{n}.txt": f"text {n} ".encode() * 20 for n in range(refused, 4)}.items() <= below(
+        tmp_path / "out"
+    ).items()
+
+
+def test_members_that_a_directory_has_lost_are_told(tmp_path: Path) -> None:
+    """An entry whose comment swallows the next one hid it without a word; the end of the file counts them."""
+    archive = zipped(tmp_path / "archive.zip", [(f"{n}.txt", b"text") for n in range(4)])
+    data = bytearray(archive.read_bytes())
+    entry = _behind(data, 1, b"PK\x01\x02")
+    struct.pack_into("<H", data, entry + 32, _behind(data, 3, b"PK\x01\x02") - _behind(data, 2, b"PK\x01\x02"))
+    archive.write_bytes(data)
+    found = unpack(archive, tmp_path / "out")
+    assert (found.files_count, found.stopped) == (3, "CORRUPT")
+
+
+def test_what_lies_behind_the_end_of_a_tar_is_read(tmp_path: Path) -> None:
+    """Two tar files that were joined are both unpacked, packed one by one or together; other bytes there are told."""
+    parts = [tarred(tmp_path / f"{n}.tar.gz", [(f"{n}.txt", b"text")]).read_bytes() for n in range(2)]
+    plain = b"".join(map(gzip.decompress, parts))
+    for number, (data, stopped) in enumerate(
+        [(b"".join(parts), None), (plain, None), (gzip.compress(plain), None), (plain + b"more" * 300, "CORRUPT")]
+    ):
+        (tmp_path / "joined").write_bytes(data)
+        found = unpack(tmp_path / "joined", tmp_path / f"out{number}")
+        assert (found.files_count, found.stopped) == (2, stopped)
+
+
+def test_a_wrong_checksum_at_the_end_of_a_packed_tar_is_told(tmp_path: Path) -> None:
+    """Nobody looked at it; what was unpacked is kept, since a decoder will say which file is meant."""
+    archive = tarred(tmp_path / "a.tar.gz", [("a.txt", b"text")])
+    archive.write_bytes(archive.read_bytes()[:-8] + bytes(8))
+    found = unpack(archive, tmp_path / "out")
+    assert (found.files_count, found.stopped) == (1, "CORRUPT")
+
+
+def test_a_try_that_failed_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The empty folder of a file that is no archive made the next try, with the right file, fail."""
+    archive = tmp_path / "archive"
+    archive.write_bytes(b"only words")
+    with pytest.raises(ManifestError, match="cannot be unpacked"):
+        unpack(archive, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [archive]
+    zipped(archive, [("a.txt", b"text")])
+    assert unpack(archive, tmp_path / "out").files_count == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"archive", "out"}
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    """It is not the archive that is at fault, and half a folder would pass for all of it."""
+    archive = zipped(tmp_path / "archive.zip", [("first", b"1"), ("large", bytes(8 << 20))])
+    try:
+        with small_disk(tmp_path / "disk") as disk:
+            with pytest.raises(ManifestError, match="No space left"):
+                unpack(archive, disk / "out")
+            assert not list(disk.iterdir())
+    except PermissionError as error:
+        pytest.skip(str(error))
