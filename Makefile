@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 STORE ?= build/demo/store
 STACK ?= build/stack
-TRITON := build/triton-venv
+TRITON := build/inference-venv
 LABELSTUDIO := build/labelstudio-venv
 LABELSTUDIO_PORT ?= 8085
 LABELSTUDIO_ROOT ?= data
@@ -70,16 +70,16 @@ up: setup  ## start the stack on loopback: Prefect server, two pools with worker
 down:  ## stop the stack
 	$(BIN)/python deployments/stack.py down --folder $(STACK)
 
-# PyTriton needs an older NumPy than the rest, so it has an environment of its own; the library is read from the checkout
-$(TRITON)/.ok: deployments/inference-requirements.txt
+# environments of their own: PyTriton needs an older NumPy than the rest, Label Studio pins what Prefect excludes
+build/%-venv/.ok: deployments/%-requirements.txt
 ifneq ($(UV),)
-	@test -x $(TRITON)/bin/python || $(UV) venv -q $(TRITON) --python $(PY)
-	@echo "installing PyTriton with uv"
-	@$(UV) pip install -q --compile-bytecode --python $(TRITON)/bin/python -r $<
+	@test -x $(@D)/bin/python || $(UV) venv -q $(@D) --python $(PY)
+	@echo "installing $< with uv"
+	@$(UV) pip install -q --compile-bytecode --python $(@D)/bin/python -r $<
 else
-	@test -x $(TRITON)/bin/python || $(PY) -m venv $(TRITON)
-	@echo "installing PyTriton with pip"
-	@$(TRITON)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@test -x $(@D)/bin/python || $(PY) -m venv $(@D)
+	@echo "installing $< with pip"
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
 endif
 	@touch $@
 
@@ -88,19 +88,6 @@ inference-env: $(TRITON)/.ok  ## install the Triton inference server into an env
 inference-server: $(TRITON)/.ok  ## serve the catalog by a real Triton core, on loopback, until stopped
 	LD_LIBRARY_PATH=$$($(TRITON)/bin/python -c "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))") \
 	PYTHONPATH=. $(TRITON)/bin/python deployments/inference_server.py --port $(MODEL_PORT)
-
-# Label Studio pins what Prefect excludes, so it has an environment of its own
-$(LABELSTUDIO)/.ok: deployments/labelstudio-requirements.txt
-ifneq ($(UV),)
-	@test -x $(LABELSTUDIO)/bin/python || $(UV) venv -q $(LABELSTUDIO) --python $(PY)
-	@echo "installing Label Studio with uv"
-	@$(UV) pip install -q --compile-bytecode --python $(LABELSTUDIO)/bin/python -r $<
-else
-	@test -x $(LABELSTUDIO)/bin/python || $(PY) -m venv $(LABELSTUDIO)
-	@echo "installing Label Studio with pip"
-	@$(LABELSTUDIO)/bin/python -m pip install -q --disable-pip-version-check -r $<
-endif
-	@touch $@
 
 labelstudio-env: $(LABELSTUDIO)/.ok  ## install Label Studio into an environment of its own
 

@@ -137,7 +137,7 @@ def model_command(model_server: str) -> tuple[list[str], dict[str, str]]:
     """Give the command of an inference server and what its environment needs beside the rest."""
     if model_server == "builtin":
         return [sys.executable, "-m", "labelop.engines.serve"], {}
-    python = HOME / "build/triton-venv/bin/python"
+    python = HOME / "build/inference-venv/bin/python"
     if not python.exists():
         sys.exit("error: the environment of PyTriton is not there. Hint: `make inference-env`.")
     ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"]

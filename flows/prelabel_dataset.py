@@ -28,7 +28,7 @@ from labelop.settings import Settings, load_settings
 from labelop.site.place import find_site
 from labelop.site.work import keep_for_sync
 from tasks.artifacts import progress_shown, publish_table
-from tasks.dispatch import Child, ChildOutcome, run_children
+from tasks.dispatch import ChildOutcome, run_children, shard_children
 from tasks.naming import cancel_its_run, run_name
 from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
 from tasks.told import telling_safely
@@ -124,15 +124,7 @@ def prelabel_dataset(
             about = f"Shards of {dataset}, attempt {attempt}; batches by what sized them: {sized_by}"
             publish_table(f"shards-{dataset}", [asdict(s) for s in shards], about)
             ended = run_children(
-                [
-                    Child(
-                        "prelabel-batches",
-                        shard.placement,
-                        {**asdict(shard), "ontology": ontology, "store": settings.store, "run_id": run},
-                        f"{run}:{shard.plan_id}:{shard.placement}:{shard.first}-{shard.last}:{attempt}",
-                    )
-                    for shard in shards
-                ]
+                shard_children(shards, ontology=ontology, store=settings.store, run_id=run, attempt=attempt)
             )
             outcomes = [*(one for one in outcomes if not one.can_retry), *ended]
             hopeless = [shard for shard, outcome in zip(shards, ended, strict=True) if not outcome.can_retry]

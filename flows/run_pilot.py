@@ -20,7 +20,7 @@ from labelop.prelabel.shard import arm_models
 from labelop.runs import current_version
 from labelop.settings import load_settings
 from tasks.artifacts import progress_shown, publish_table
-from tasks.dispatch import Child, run_children
+from tasks.dispatch import run_children, shard_children
 from tasks.naming import run_name
 from tasks.pilot import plan_pilot
 from tasks.prelabel import land_cards, land_prices, route_dataset
@@ -89,17 +89,7 @@ def run_pilot(
         )
         shards = split_shards(plan.plan_id, pending(tables, plan.batches), _SHARD_BATCHES)
         publish_table(f"pilot-{dataset}", [asdict(shard) for shard in shards], f"Shards of the pilot {wanted.name}")
-        ended = run_children(
-            [
-                Child(
-                    "prelabel-batches",
-                    shard.placement,
-                    {**asdict(shard), "ontology": ontology, "store": settings.store, "run_id": run},
-                    f"{run}:{shard.plan_id}:{shard.placement}:{shard.first}-{shard.last}",
-                )
-                for shard in shards
-            ]
-        )
+        ended = run_children(shard_children(shards, ontology=ontology, store=settings.store, run_id=run))
         if left := pending(tables, plan.batches):
             first = next((one for one in ended if one.error), None)
             raise RunFailedError(

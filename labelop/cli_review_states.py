@@ -30,13 +30,38 @@ YesOption: TypeAlias = Annotated[bool, typer.Option("--yes", help="Move all that
 def add_states(app: typer.Typer) -> None:
     """Put the commands below `labelop review`."""
     app.command("state")(state)
-    for name, function in (
-        ("begin", begin),
-        ("approve", approve),
-        ("reject", reject),
-        ("request-revision", request_revision),
-    ):
-        app.command(name)(function)
+    add_move(app, "begin", "in_review", "Take reviews up for a look, so that others leave them alone.", "looked-at")
+    add_move(app, "approve", "approved", "Make the labels of reviews accepted.", "checked")
+    add_move(app, "reject", "rejected", "Turn reviews down; taking an approval back needs a lead.")
+    again = "Ask for another pass over reviews; taking an approval back needs a lead."
+    add_move(app, "request-revision", "revision_requested", again)
+
+
+def add_move(app: typer.Typer, name: str, target: State, text: str, usual_reason: str | None = None) -> None:
+    """Put one command below `labelop review` that moves reviews.
+
+    Args:
+        app: The group of commands.
+        name: Of the command.
+        target: State that the reviews get.
+        text: What the command does, for its help.
+        usual_reason: Reason where none is given; without one the person must say why.
+    """
+    unsaid: Any = ... if usual_reason is None else usual_reason
+
+    @app.command(name, help=text)
+    def move_reviews(
+        reviews: ReviewsArgument = None,
+        dataset: OneDatasetOption = None,
+        wanted: StateFilter = None,
+        reviewer: ReviewerFilter = None,
+        arm: ArmFilter = None,
+        reason: ReasonOption = unsaid,
+        note: NoteOption = "",
+        yes: YesOption = False,
+        store: StoreOption = None,
+    ) -> None:
+        _move(target, reviews, _filters(dataset, wanted, reviewer, arm), reason, note, yes=yes, store=store)
 
 
 def state(
@@ -50,65 +75,6 @@ def state(
     """Show where each review stands, and why its labels are not accepted."""
     with running(store) as (_, tables):
         show_query(tables, "review_states", _filters(dataset, wanted, reviewer, arm), output)
-
-
-def begin(
-    reviews: ReviewsArgument = None,
-    dataset: OneDatasetOption = None,
-    wanted: StateFilter = None,
-    reviewer: ReviewerFilter = None,
-    arm: ArmFilter = None,
-    note: NoteOption = "",
-    yes: YesOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Take reviews up for a look, so that others leave them alone."""
-    _move("in_review", reviews, _filters(dataset, wanted, reviewer, arm), "looked-at", note, yes=yes, store=store)
-
-
-def approve(
-    reviews: ReviewsArgument = None,
-    dataset: OneDatasetOption = None,
-    wanted: StateFilter = None,
-    reviewer: ReviewerFilter = None,
-    arm: ArmFilter = None,
-    reason: ReasonOption = "checked",
-    note: NoteOption = "",
-    yes: YesOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Make the labels of reviews accepted."""
-    _move("approved", reviews, _filters(dataset, wanted, reviewer, arm), reason, note, yes=yes, store=store)
-
-
-def reject(
-    reason: ReasonOption,
-    reviews: ReviewsArgument = None,
-    dataset: OneDatasetOption = None,
-    wanted: StateFilter = None,
-    reviewer: ReviewerFilter = None,
-    arm: ArmFilter = None,
-    note: NoteOption = "",
-    yes: YesOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Turn reviews down; taking an approval back needs a lead."""
-    _move("rejected", reviews, _filters(dataset, wanted, reviewer, arm), reason, note, yes=yes, store=store)
-
-
-def request_revision(
-    reason: ReasonOption,
-    reviews: ReviewsArgument = None,
-    dataset: OneDatasetOption = None,
-    wanted: StateFilter = None,
-    reviewer: ReviewerFilter = None,
-    arm: ArmFilter = None,
-    note: NoteOption = "",
-    yes: YesOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Ask for another pass over reviews; taking an approval back needs a lead."""
-    _move("revision_requested", reviews, _filters(dataset, wanted, reviewer, arm), reason, note, yes=yes, store=store)
 
 
 def _filters(dataset: str | None, wanted: str | None, reviewer: str | None, arm: str | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from prefect import get_client
@@ -21,6 +21,7 @@ from prefect.deployments import run_deployment
 
 from labelop import progress
 from labelop.errors import ConfigurationError, LabelopError, RunFailedError
+from labelop.prelabel.ranges import ShardRange
 
 _POLL_SECONDS = 1.0
 _CONFIGURATION: list[type[LabelopError]] = [ConfigurationError, *ConfigurationError.__subclasses__()]
@@ -62,6 +63,29 @@ class ChildOutcome:
     """What the reader can do next, where that is known apart from the error."""
     can_retry: bool = True
     """Whether the same child may fare better; False where something is wrong that an operator wrote."""
+
+
+def shard_children(
+    shards: Sequence[ShardRange], *, ontology: str, store: str, run_id: str, attempt: int = 1
+) -> list[Child]:
+    """Make one child run of `prelabel-batches` per shard, each in its placement's pool.
+
+    Args:
+        shards: What the children do.
+        ontology: Of the dataset.
+        store: Root of the tables.
+        run_id: The run that asks.
+        attempt: Counts the times that this run sends out shards: what came back unfinished is sent as a new child.
+    """
+    return [
+        Child(
+            "prelabel-batches",
+            shard.placement,
+            {**asdict(shard), "ontology": ontology, "store": store, "run_id": run_id},
+            f"{run_id}:{shard.plan_id}:{shard.placement}:{shard.first}-{shard.last}:{attempt}",
+        )
+        for shard in shards
+    ]
 
 
 @contextmanager

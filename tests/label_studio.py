@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import httpx
 import pytest
 
 from labelop.settings import Settings
+from tests.loopback import Handler, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -99,15 +99,12 @@ Lost = Callable[[str, str, int], bool]
 def losing_replies(upstream: str, lost: Lost) -> Iterator[str]:
     """Run a proxy that lets the server do everything and hangs up instead of handing on some replies."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Passing(Handler):
         def _pass_on(self) -> None:
             number = next(numbers)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             connection = HTTPConnection(upstream.removeprefix("http://"), timeout=280)
             try:
-                connection.request(self.command, self.path, body or None, dict(self.headers))
+                connection.request(self.command, self.path, self.body() or None, dict(self.headers))
                 answer = connection.getresponse()
                 content = answer.read()
             finally:
@@ -115,29 +112,14 @@ def losing_replies(upstream: str, lost: Lost) -> Iterator[str]:
             if lost(self.command, self.path, number):
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in _HOP:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP}
+            self.answer(answer.status, content, headers)
 
         do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815 - the names that the library calls
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
     numbers = iter(range(1 << 30))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Passing) as url:
+        yield url
 
 
 class Editor:

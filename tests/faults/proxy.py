@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import botocore.session
 
+from tests.loopback import running
+
 BUCKET = "tables"
 _CONDITIONS = ("if-none-match", "if-match")
 _ERRORS = {
@@ -79,20 +81,11 @@ def s3_server() -> Iterator[str]:
 @contextmanager
 def proxy(upstream: str, behaviour: Behaviour) -> Iterator[str]:
     """Run the proxy; gives its address. What it does may be changed while it runs."""
-    server = _Server(upstream, behaviour)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(_Server(upstream, behaviour)) as url:
+        yield url
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
     def __init__(self, upstream: str, behaviour: Behaviour) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream.removeprefix("http://")

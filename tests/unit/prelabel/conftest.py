@@ -23,6 +23,7 @@ from labelop.prelabel.plan import Plan, plan_dataset
 from labelop.schemas import table, utc_now
 from labelop.sensitivity.policy import SensitivityPolicy, load_policy
 from labelop.settings import Settings, load_settings
+from tests import cards
 
 CONFIG = Path(__file__).resolve().parents[3] / "data/sample/config"
 DATASET, VERSION = "toy", "v-1"
@@ -30,31 +31,7 @@ DATASET, VERSION = "toy", "v-1"
 
 def make_card(model_id: str = "toy-small") -> ModelCard:
     """Describe a detector that `FixedEngine` can play."""
-    return ModelCard(
-        path=Path(f"{model_id}.yaml"),
-        id=model_id,
-        version="1",
-        task="detection",
-        family="rtdetr_v2",
-        format="onnx",
-        files={},
-        folder=None,
-        digests={},
-        encoder_outputs=(),
-        ontology="toys",
-        classes=("ball", "cube"),
-        width_px=32,
-        height_px=32,
-        scaled_decode=False,
-        postprocess=Postprocess(0.05, 0.6, 10, {"ball": 0.4, "cube": 0.4}),
-        licence="Apache-2.0",
-        training_data=(),
-        quality=(),
-        reproduce="",
-        parameters_count=None,
-        size_bytes=None,
-        digest=ids.digest_of(model_id),
-    )
+    return cards.make_card(model_id, postprocess=Postprocess(0.05, 0.6, 10, {"ball": 0.4, "cube": 0.4}))
 
 
 def make_row(name: str, **given: Any) -> dict[str, Any]:

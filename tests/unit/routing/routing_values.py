@@ -16,6 +16,7 @@ from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy, load_routing
 from labelop.sensitivity.levels import Level
 from labelop.sensitivity.release import ReleaseRule
+from tests.cards import make_card
 
 CONFIG = Path(__file__).resolve().parents[3] / "data/sample/config"
 
@@ -43,31 +44,8 @@ class Policy:
 def card(model_id: str, *, ap50: float | None = 0.7, review_seconds: float | None = None) -> ModelCard:
     """Make a card with the figures routing reads."""
     figures = {"ap50": ap50, "model_review_seconds_per_image": review_seconds}
-    return ModelCard(
-        path=Path(f"{model_id}.yaml"),
-        id=model_id,
-        version="1",
-        task="detection",
-        family="rtdetr_v2",
-        format="onnx",
-        files={},
-        folder=None,
-        digests={},
-        encoder_outputs=(),
-        ontology="cells",
-        classes=("a",),
-        width_px=8,
-        height_px=8,
-        scaled_decode=False,
-        postprocess=None,
-        licence="MIT",
-        training_data=(),
-        quality=tuple(QualityFigure("d", "val", m, v, 9) for m, v in figures.items() if v is not None),
-        reproduce="",
-        parameters_count=None,
-        size_bytes=None,
-        digest=model_id.ljust(64, "0"),
-    )
+    quality = tuple(QualityFigure("d", "val", m, v, 9) for m, v in figures.items() if v is not None)
+    return make_card(model_id, ontology="cells", classes=("a",), quality=quality, digest=model_id.ljust(64, "0"))
 
 
 def catalog(**changes: ModelCard | None) -> dict[str, ModelCard]:
