@@ -97,6 +97,12 @@ EXPLAINED = (
         "model_quality",
     ),
     Explained(
+        "Ratio of a pilot",
+        "exp of the mean log(seconds under the arm / seconds under the reference) over images reviewed under both; "
+        "reviewers' speeds taken out by regression, strata by their share of all images; interval by Student's t",
+        "pilot_verdicts",
+    ),
+    Explained(
         "Images per second",
         "images / seconds inside the detector, at one placement: on premises where the model ran there, else the cloud",
         "model_quality",

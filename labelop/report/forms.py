@@ -13,6 +13,8 @@ _MODEL = Column("model_id", "Model")
 _SIMULATED = Column("simulated", "Simulated", "flag")
 _PRICED = (Column("price_version", "Prices"), _SIMULATED)
 
+_RATIO = (("ratio", "Ratio of seconds"), ("ratio_low", "From"), ("ratio_high", "To"))
+
 FORMS: tuple[Form, ...] = (
     Form(
         "run_summary",
@@ -114,6 +116,27 @@ FORMS: tuple[Form, ...] = (
             Column("high_difference", "Difference at P90 ({currency})", "money"),
             Column("flips", "Flips", "flag"),
             *_PRICED,
+        ),
+    ),
+    Form(
+        "pilot_verdicts",
+        "What pilots prove",
+        "Reviewers' seconds under the arm over those under the reference, on the same images, reviewers' speeds taken "
+        "out. An interval that lies within the margin means equal, one that holds 1 leaves it open.",
+        (
+            _DATASET,
+            Column("pilot", "Pilot"),
+            Column("stratum", "Stratum"),
+            _ARM,
+            Column("reference", "Against"),
+            Column("verdict", "Verdict"),
+            *(Column(name, head, "ratio") for name, head in _RATIO),
+            Column("images_count", "Images", "count"),
+            Column("reviewers_count", "Reviewers", "count"),
+            Column("settling_images_count", "Images to settle it", "count"),
+            Column("exploratory", "Exploratory", "flag"),
+            _SIMULATED,
+            Column("sentence", "In words"),
         ),
     ),
     Form(
@@ -247,42 +270,3 @@ FORMS: tuple[Form, ...] = (
     ),
 )
 """Tables of the report in the order of the page; each is also one Prefect artifact."""
-
-WARNINGS = Form(
-    "",
-    "Warnings",
-    "Checks of sql/checks that found rows, and what must hold. Checks that passed are left out.",
-    (
-        Column("name", "Check", "code"),
-        Column("purpose", "What must hold"),
-        Column("rows_count", "Rows that break it", "count"),
-        Column("use", "What it means for these numbers"),
-    ),
-)
-"""What the checks found; its rows come from no query."""
-
-PROVENANCE = Form(
-    "report_provenance",
-    "What the numbers rest on",
-    "The same rows give the same page.",
-    (
-        _DATASET,
-        Column("subject", "Subject"),
-        Column("name", "Name"),
-        Column("identity", "Digest or version", "code"),
-        Column("detail", "Detail"),
-    ),
-)
-"""Versions and digests behind the page."""
-
-TABLES = Form(
-    "report_tables",
-    "Tables it was read from",
-    "Rows of the newest version of each dataset.",
-    (
-        Column("table_name", "Table", "code"),
-        Column("rows_count", "Rows", "count"),
-        Column("last_landed_at", "Last row landed (UTC)"),
-    ),
-)
-"""Tables behind the page."""

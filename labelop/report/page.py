@@ -25,7 +25,9 @@ from labelop.report import plots
 from labelop.report.cells import lay_out
 from labelop.report.compare import comparisons
 from labelop.report.explained import EXPLAINED
-from labelop.report.forms import FORMS, PROVENANCE, TABLES, WARNINGS
+from labelop.report.forms import FORMS
+from labelop.report.forms_beside import PROVENANCE, TABLES, WARNINGS
+from labelop.report.intervals import pilot_intervals
 from labelop.report.pictures import LIMIT, Gallery, choose, picture
 from labelop.report.results import FINDINGS, Results, Row, gather, plain_rows
 from labelop.report.styles import STYLES
@@ -171,6 +173,7 @@ def _content(results: Results, gallery: Gallery, dataset: str | None) -> dict[st
         "accounting": [_accounting(row) for row in results.of("run_summary")],
         "tables": tables,
         "comparisons": [lay_out(comparison_table(item)) for item in comparisons(results)],
+        "pilot_plot": _inert(pilot_intervals(results)),
         "cost_plot": _inert(plots.cost_stack(results)),
         "tornado_plot": _inert(tornado(results)),
         "effort_plots": [(item, _inert(svg)) for item, svg in effort if svg],

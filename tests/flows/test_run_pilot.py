@@ -65,6 +65,8 @@ def test_the_verdict_is_landed_once_and_says_that_it_is_simulated(piloted: tuple
     assert 0 < row["ratio_low"] < row["ratio"] < row["ratio_high"] < 1
     assert row["saving"] > 0
     assert said[0]["sentence"] == row["sentence"]
+    [asked] = run("query", "pilot_verdicts", store=store)
+    assert (asked["pilot"], asked["verdict"], asked["ratio"]) == ("first", "superior", row["ratio"])
 
 
 def test_routing_goes_by_the_verdict(piloted: tuple[Store, Path, Any, Any]) -> None:

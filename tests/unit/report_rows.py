@@ -190,7 +190,32 @@ def reviewed(
         verdict="pass",
         simulated=simulated,
     )
+    _pilot(world, version | {"pilot_id": f"pilot-{dataset}"}, simulated=simulated)
     return world
+
+
+def _pilot(world: World, of: Mapping[str, str], *, simulated: bool) -> None:
+    """Add a pilot that is over."""
+    world.put("pilots", **of, name="spring")
+    world.put(
+        "pilot_contrasts",
+        **of,
+        contrast_id=f"c-{of['pilot_id']}",
+        stratum="all",
+        arm="cloud",
+        reference="local",
+        verdict="superior",
+        winner="cloud",
+        ratio=0.8,
+        ratio_low=0.7,
+        ratio_high=0.9,
+        margin=0.1,
+        images_count=120,
+        reviewers_count=3,
+        exploratory=False,
+        simulated=simulated,
+        sentence="Cloud drafts take less time.",
+    )
 
 
 def _id_of(source_uri: str, path: str, missing: str) -> str:

@@ -113,6 +113,7 @@ def test_every_table_of_results_marks_its_rows(shared: Shared) -> None:
         "odds",
         "sensitivity",
         "break_even",
+        "pilot_verdicts",
         "arm_effort",
         "effort_by_operation",
         "bias_figures",
@@ -120,6 +121,13 @@ def test_every_table_of_results_marks_its_rows(shared: Shared) -> None:
     }
     assert set(marked["local_vs_cloud"]) == set(marked["effort_by_operation"]) == {True}
     assert marked["model_quality"] == [True, False]  # cells-large ran in the emulated cloud only
+
+
+def test_what_a_pilot_proves_stands_with_its_interval(shared: Shared) -> None:
+    """A landed verdict is on the page as plot, row and sentence."""
+    assert "bccd, spring, all: cloud / local is superior." in shared.html
+    assert "Cloud drafts take less time." in shared.html
+    assert "No pilot has put an interval" not in shared.html
 
 
 def test_a_stale_policy_has_its_banner(settings: Settings, shared: Shared, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from labelop.report import plots
+from labelop.report.intervals import pilot_intervals
 from labelop.report.results import Results
 from labelop.report.tornado import tornado
 
@@ -102,3 +103,22 @@ def test_the_widest_parameter_is_on_top() -> None:
     assert "Widest: d: cloud.gpu" in drawn
     assert "seconds.local" in drawn
     assert tornado(Results({"sensitivity": []})) is None
+
+
+def test_a_verdict_is_drawn_with_its_interval() -> None:
+    """Every comparison with a figure is on the plot of pilots and in its description; one without is not."""
+    row: dict[str, Any] = {
+        "dataset": "d",
+        "pilot": "spring",
+        "arm": "cloud",
+        "reference": "local",
+        "verdict": "superior",
+    }
+    row |= {"ratio": 0.8, "ratio_low": 0.7, "ratio_high": 0.9, "equal_low": 0.9, "equal_high": 1.1}
+    open_row = dict.fromkeys(("ratio", "ratio_low", "ratio_high")) | {"stratum": "few", "verdict": "inconclusive"}
+    rows: list[Any] = [row | {"stratum": "all"}, row | open_row]
+    drawn = pilot_intervals(Results({"pilot_verdicts": rows}))
+    assert drawn is not None
+    assert "d, spring, all: cloud / local is superior." in drawn
+    assert "few" not in drawn
+    assert pilot_intervals(Results({"pilot_verdicts": rows[1:]})) is None
