@@ -15,6 +15,8 @@ import httpx
 from labelop.review.label_server import LabelServer
 from labelop.review.rest import Rest
 
+TOKEN = "s3cr3t-token"
+"""What every request has to bring."""
 Task = dict[str, Any]
 Fate = Callable[[httpx.Request, int], str]
 """Says what becomes of a request of this number: pass, lose (done, no reply), twice, or a status to answer with."""
@@ -40,8 +42,8 @@ class FakeServer:
         """Give the way to it."""
         rest = Rest(
             "http://127.0.0.1:1",
-            "s3cr3t-token",
-            transport=httpx.MockTransport(self._answer),
+            TOKEN,
+            transport=httpx.MockTransport(self.answer),
             sleep=self.slept.append,
             draw=lambda _low, high: high,
             **options,
@@ -58,8 +60,9 @@ class FakeServer:
         """Name the tasks of a project, doubled ones twice."""
         return sorted(t["data"]["task_uid"] for t in self.tasks.values() if t["project"] == project)
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        assert request.headers["Authorization"] == "Token s3cr3t-token"
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request, or raise what a client sees of a lost reply."""
+        assert request.headers["Authorization"] == f"Token {TOKEN}"
         assert "s3cr3t" not in str(request.url)
         self.calls[f"{request.method} {re.sub(r'[0-9]+', 'N', request.url.path)}"] += 1
         fate = self.fate(request, next(self._numbers))

@@ -38,9 +38,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+def serving(handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1") -> Iterator[str]:
     """Serve on a free port; gives the address."""
-    with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+    with running(ThreadingHTTPServer((host, 0), handler)) as url:
         yield url
 
 
@@ -51,7 +51,7 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{server.server_address[0]!s}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,30 @@ def drawn(seed: str, width_px: int, height_px: int) -> NDArray[np.uint8]:
     return np.clip(scene + STRENGTH * np.asarray(signs)[..., None] + noise, 0, 255).astype(np.uint8)
 
 
-def tagged(name: str, *, width_px: int = 96, height_px: int = 72, with_gps: bool = True) -> Tagged:
-    """Make one picture; a public one goes without a position, which would restrict it."""
-    texts = {where: f"cnry{hashlib.sha256(f'{name} {where}'.encode()).hexdigest()[:20]}" for where in TEXTS}
+Paint = Callable[[NDArray[np.uint8], str], None]
+"""Draws a text into pixels."""
+
+
+def tagged(
+    name: str, *, width_px: int = 96, height_px: int = 72, with_gps: bool = True, paint: Paint | None = None
+) -> Tagged:
+    """Make one picture; a public one goes without a position, which would restrict it.
+
+    Args:
+        name: Its name, from which all canaries follow.
+        width_px: Width.
+        height_px: Height.
+        with_gps: Whether its notes have a position.
+        paint: Draws one more text, `code`, into the picture; None for no such text.
+    """
+    texts = {where: _text(name, where) for where in TEXTS}
     if not with_gps:
         del texts["gps"]
     seeds = (f"{name} pixels", f"{name} thumbnail")
     pixels = drawn(seeds[0], width_px, height_px)
+    if paint is not None:
+        texts["code"] = _text(name, "code")
+        paint(pixels, texts["code"])
     notes = Image.Exif()
     notes[0x013B] = texts["artist"]
     if with_gps:
@@ -82,6 +100,10 @@ def tagged(name: str, *, width_px: int = 96, height_px: int = 72, with_gps: bool
         out, "JPEG", quality=95, exif=_with_thumbnail(notes, seeds[1]), comment=texts["comment"], xmp=xmp
     )
     return Tagged(name, pixels, out.getvalue(), texts, seeds)
+
+
+def _text(name: str, where: str) -> str:
+    return f"cnry{hashlib.sha256(f'{name} {where}'.encode()).hexdigest()[:20]}"
 
 
 def _with_thumbnail(notes: Image.Exif, seed: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Places away from the premises that keep every byte they are sent: an inference server, and a sink for all others."""
+"""Places that keep every byte they are sent: an inference server, a review server, and a sink for all others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from labelop.catalog.cards import ModelCard
 from labelop.egress.far_end import FarEnd
 from labelop.engines import serve
 from labelop.settings import Settings
+from tests.fake_label_studio import FakeServer
 from tests.loopback import Handler, serving
 
 
@@ -102,4 +104,25 @@ def sink() -> Iterator[tuple[str, Kept]]:
         do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_CONNECT = do_PATCH = _keep  # noqa: N815
 
     with serving(Keeping) as url:
+        yield url, kept
+
+
+@contextmanager
+def review_server(host: str) -> Iterator[tuple[str, Kept]]:
+    """Serve what `labelop review push` needs of a Label Studio; 127.0.0.1 counts as on premises, 127.0.0.2 does not."""
+    kept, fake, lock = Kept(), FakeServer(), threading.Lock()
+
+    class Reviewing(Handler):
+        def _keep(self) -> None:
+            body = self.body()
+            kept.add(self.requestline.encode(), bytes(self.headers), body)
+            with lock:
+                found = fake.answer(
+                    httpx.Request(self.command, f"http://{host}{self.path}", headers=dict(self.headers), content=body)
+                )
+            self.answer(found.status_code, found.content)
+
+        do_GET = do_POST = do_DELETE = _keep  # noqa: N815
+
+    with serving(Reviewing, host) as url:
         yield url, kept

@@ -74,7 +74,7 @@ class Search:
                 for match in self._any.finditer(inner) if self._forms else ():
                     hit = self._forms[match.group()]
                     found.add(Hit(hit.picture, hit.where, f"{form}{hit.form}"))
-                for pixels, kind in (*_pictures(inner), *self._tensors(inner)):
+                for pixels, kind in (*pictures(inner), *self._tensors(inner)):
                     found |= {Hit(name, where, f"{form}{kind}") for name, where in self.seen(pixels)}
         return found
 
@@ -163,7 +163,8 @@ def _as_text(value: object) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-def _pictures(data: bytes) -> Iterator[tuple[NDArray[np.uint8], str]]:
+def pictures(data: bytes) -> Iterator[tuple[NDArray[np.uint8], str]]:
+    """Decode every picture that lies somewhere in bytes."""
     for match in _PICTURE.finditer(data):
         try:
             with Image.open(io.BytesIO(data[match.start() :])) as image:

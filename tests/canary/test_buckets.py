@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.canary.capture import inference_server, sink
-from tests.canary.test_nights import LABELOP, elsewhere, run
+from tests.canary.test_nights import LABELOP, elsewhere, push_to, run
 from tests.canary.world import World, make_world
 from tests.faults.proxy import BUCKET, s3_server
 
@@ -57,7 +57,8 @@ def upload(client: Any, world: World) -> None:
 def test_tables_in_a_bucket_hold_no_picture(tmp_path: Path) -> None:
     """No version of any object shows a pixel or a note of a restricted picture, and the cloud gets nothing of them.
 
-    The tables of a bucket at home hold paths and labels: that they are found says that the search reads the tables.
+    A review server elsewhere is told of public pictures only. The tables of a bucket at home hold paths and labels:
+    that they are found says that the search reads the tables.
     """
     world, report = make_world(tmp_path), tmp_path / "report.html"
     jobs = [{**job, "source": f"s3://{SOURCES}/{job['dataset']}"} for job in world.night()]
@@ -76,6 +77,7 @@ def test_tables_in_a_bucket_hold_no_picture(tmp_path: Path) -> None:
         night = ["nightly", "--night", str(tmp_path / "night.yaml"), "--report", str(report), "--batch-images", "4"]
         said = [run([*LABELOP, *night], environment, folder=tmp_path)]
         said.append(run([*LABELOP, "query", "outcomes", "--format", "csv"], environment, folder=tmp_path))
+        pushed, _ = push_to(world, environment, "127.0.0.2", *world.sources)
         stored = everything_in(client, BUCKET)
         assert everything_in(client, SOURCES) == handed_over, "an original was touched"
         arrived, told = kept.all(), sunk.all()
@@ -84,4 +86,8 @@ def test_tables_in_a_bucket_hold_no_picture(tmp_path: Path) -> None:
     assert {hit.picture for hit in world.control.hits(arrived)} == {f"public {number}" for number in range(4)}
     assert world.control.hits(stored.values()) == set()
     assert world.search.hits([*arrived, *told]) == set()
-    assert world.secret.hits([report.read_bytes(), *said]) == set()
+    assert world.secret.hits([report.read_bytes(), *said, *pushed]) == set()
+    # of public pictures a review server elsewhere learns the name, and nothing of what is in them or said of them
+    assert {hit.where for hit in world.search.hits(pushed)} == {"file", "folder"}
+    assert world.control.hits(pushed) == set()
+    assert not any(b"/api/storages" in one for one in pushed), "a credential of the bucket was handed out"

@@ -21,7 +21,7 @@ from labelop.egress.audit import entries
 from labelop.egress.environment import ONPREM, QUIET, child_environment
 from labelop.landing.store import read_rows
 from tests.canary.attempts import Battery
-from tests.canary.capture import inference_server, sink
+from tests.canary.capture import inference_server, review_server, sink
 from tests.canary.world import RESTRICTED, World, make_world
 from tests.small_sample import ROOT
 
@@ -60,6 +60,18 @@ def elsewhere(world: World, url: str, away: str, **more: str) -> dict[str, str]:
     return mine | proxies | {"AWS_ENDPOINT_URL": away, "PYTHONPATH": str(ROOT)} | named | more
 
 
+def push_to(
+    world: World, environment: dict[str, str], host: str, *datasets: str, ends_with: int = 0
+) -> tuple[list[bytes], bytes]:
+    """Push the drafts of datasets to a review server; give what it received, and what was said about it."""
+    with review_server(host) as (url, kept):
+        more = {"URL": url, "TOKEN_FILE": str(world.token_file()), "ROOT": str(world.folder)}
+        named = environment | {f"LABELOP_LABEL_STUDIO_{name}": value for name, value in more.items()}
+        push = [*LABELOP, "review", "push", "--dataset"]
+        said = [run([*push, dataset], named, ends_with=ends_with) for dataset in datasets]
+        return kept.all(), b"".join(said)
+
+
 def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -> None:
     """Routing prefers the cloud and passes fail at times: nothing restricted in any capture, page, table or output."""
     report, review = world.folder / "report.html", world.folder / "review"
@@ -84,11 +96,18 @@ def test_a_night_that_prefers_the_cloud_keeps_restricted_at_home(world: World) -
             ]
             said.append(run([*LABELOP, *export, "--prefix", "https://review.example/images/"], environment))
         said += [run([*LABELOP, "query", name, "--format", "csv"], environment) for name in QUERIES]
+        at_home, _ = push_to(world, environment, "127.0.0.1", RESTRICTED)
+        # folders here cannot be shown there, so that nothing is asked of such a server at all
+        pushed, refused = push_to(world, environment, "127.0.0.2", RESTRICTED, ends_with=1)
         arrived, told = kept.all(), sunk.all()
     imported = [file.read_bytes() for file in sorted(review.rglob("*.*")) if file.is_file()]
     assert {hit.picture for hit in world.control.hits(arrived)} == {f"public {number}" for number in range(4)}
     assert world.search.hits([*arrived, *told]) == set()
     assert world.secret.hits([*imported, report.read_bytes(), *said]) == set()
+    # reviewers here see names and words; no picture and no note goes through labelop
+    assert {hit.where for hit in world.search.hits(at_home)} == {"file", "folder", "label"}
+    assert pushed == []
+    assert b"is elsewhere" in refused
     assert any(b"COMPLETE" in one for one in told), "lineage was not told, so its capture proves nothing"
     by_themselves = [one[:300] for one in told if b"lineage" not in one]
     assert by_themselves == [], "a library sent something by itself"

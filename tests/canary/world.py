@@ -17,6 +17,7 @@ from labelop.landing.store import Store, read_rows
 from labelop.settings import Settings, load_settings
 from tests.canary.canaries import Source, Tagged, tagged, write_source
 from tests.canary.search import Search
+from tests.fake_label_studio import TOKEN
 from tests.small_sample import SAMPLE
 from tests.unit.engines.models import CLASSES, HEIGHT_PX, WIDTH_PX, detector
 
@@ -51,6 +52,13 @@ class World:
     def far_end(self) -> FarEnd:
         """Make what checks releases in the cloud, with public keys only."""
         return FarEnd(self.folder / "public", "cloud")
+
+    def token_file(self) -> Path:
+        """Write the token of the review server, for its owner only."""
+        path = self.folder / "review.token"
+        path.write_text(TOKEN)
+        path.chmod(0o600)
+        return path
 
     def environment(self, **more: str) -> dict[str, str]:
         """Name this world to a process of its own."""
