@@ -30,7 +30,6 @@ def query(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Run a question of sql/queries over the tables."""
-    from labelop.landing.store import is_empty  # noqa: PLC0415
     from labelop.queries import list_queries  # noqa: PLC0415
 
     params: dict[str, str] = {}
@@ -48,9 +47,6 @@ def query(
             show_rows(rows, output)
             return
         show_query(tables, name, params, output)
-        if is_empty(tables):
-            # zeros and no rows look like an answer, and most often the store's name is misspelt
-            warn(f"no table in {tables.root}")
 
 
 @ask_app.command()

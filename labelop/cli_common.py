@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
-from labelop.cli_output import OutputFormat, failing_in_one_line, progress_bar, show_parquet, show_rows
+from labelop.cli_output import OutputFormat, failing_in_one_line, progress_bar, show_parquet, show_rows, warn
 from labelop.egress.environment import check_environment
 from labelop.ingest.sources import SourceFormat
 from labelop.jobs import DATASET_NAME, LevelText
-from labelop.landing.store import Store, open_store
+from labelop.landing.store import Store, is_empty, open_store, require_tables
 from labelop.settings import Settings, load_settings, process_environment
 
 StoreOption = Annotated[
@@ -54,22 +55,31 @@ BatchOption = Annotated[int, typer.Option("--batch-images", min=1, help="Images 
 
 
 @contextmanager
-def running(store: str | None, *, quiet: bool = False) -> Iterator[tuple[Settings, Store]]:
+def running(store: str | None, *, quiet: bool = False, existing: bool = False) -> Iterator[tuple[Settings, Store]]:
     """Open settings and store for a command, with progress shown and errors in one line.
+
+    Args:
+        store: Root of the tables; the setting when None.
+        quiet: Whether no progress is shown.
+        existing: Whether the command is about what is in the store, so that one without a table is refused.
 
     Raises:
         SettingsError: It is a command on premises, and a cloud credential is at hand: nothing was opened.
+        LandingError: There is no table, and the command is about some.
     """
     with failing_in_one_line():
         settings = load_settings(store=store)
         if settings.placement is not None:
             check_environment(settings.placement, process_environment())
+        tables = open_store(settings)
+        if existing:
+            require_tables(tables)
         with progress_bar(quiet=quiet):
-            yield settings, open_store(settings)
+            yield settings, tables
 
 
-def show_query(tables: Store, name: str, params: Mapping[str, str], output: OutputFormat) -> None:
-    """Run a query of `sql/` and write its rows."""
+def show_query(tables: Store, name: str, params: Mapping[str, str], output: OutputFormat) -> pa.Table:
+    """Run a query of `sql/` and write its rows, which are given back; warns where there is no table to ask."""
     from labelop.queries import run_query  # noqa: PLC0415
 
     rows = run_query(tables, name, params)
@@ -77,6 +87,10 @@ def show_query(tables: Store, name: str, params: Mapping[str, str], output: Outp
         show_parquet(rows)
     else:
         show_rows(rows.to_pylist(), output, title=name, columns=rows.schema.names)
+    if is_empty(tables):
+        # zeros and no rows look like an answer, and most often the store's name is misspelt
+        warn(f"no table in {tables.root}")
+    return rows
 
 
 def require_ontology(settings: Settings, ontology: str | None) -> None:

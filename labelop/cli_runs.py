@@ -53,9 +53,15 @@ def runs(
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """List runs: open (it runs, or died), complete, partial or cancelled, and how much of each is left to do."""
-    with running(store, quiet=True) as (_, tables):
-        show_query(tables, "run_states", {} if run is None else {"run": run}, output)
+    """List runs: open (it runs, or died), superseded, complete, partial or cancelled, and what is left of each."""
+    from labelop.recovery import require_run  # noqa: PLC0415
+
+    with running(store, quiet=True, existing=True) as (_, tables):
+        if run is not None:
+            require_run(tables, run)
+        rows = show_query(tables, "run_states", {} if run is None else {"run": run}, output).to_pylist()
+        if output is OutputFormat.TABLE and (left := [row["run_id"] for row in rows if row["left_count"]]):
+            typer.echo(f"`labelop resume {left[0]}` does what is left of it, once it no longer runs.", err=True)
 
 
 @runs_app.command()

@@ -195,7 +195,7 @@ def retain(
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
     from labelop.sensitivity.retention import RunOut, retain, run_out  # noqa: PLC0415
 
-    with running(store) as (settings, tables):
+    with running(store, existing=True) as (settings, tables):
         policy = load_policy(settings.config / "policy.yaml")
         found = run_out(tables, policy, settings) if dry_run else retain(tables, policy, settings, new_run_id("retain"))
         title = "has run out" if dry_run else "dropped"

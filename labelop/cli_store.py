@@ -27,7 +27,7 @@ def maintain(
     """Put small files together and remove old ones; nights and readers may go on meanwhile."""
     from labelop.landing.upkeep import Upkeep, maintain  # noqa: PLC0415
 
-    with running(store) as (settings, tables):
+    with running(store, existing=True) as (settings, tables):
         done = maintain(tables, retention_hours or settings.store_retention_hours)
         show_rows([asdict(one) for one in done], output, title="maintained", columns=list(Upkeep.__annotations__))
 
@@ -37,6 +37,6 @@ def upgrade(store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
     """Add the columns of this release to tables an older one wrote; no row is written again. Stop its workers first."""
     from labelop.landing.upkeep import Upgrade, upgrade  # noqa: PLC0415
 
-    with running(store) as (_, tables):
+    with running(store, existing=True) as (_, tables):
         rows = [{**asdict(one), "added": ", ".join(one.added)} for one in upgrade(tables)]
         show_rows(rows, output, title="upgraded", columns=list(Upgrade.__annotations__))

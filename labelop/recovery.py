@@ -88,10 +88,8 @@ def left_of(store: Store, run_id: str) -> list[Asked]:
     Raises:
         RunFailedError: There is no such run.
     """
-    rows = read_rows(store, "runs", filters=equal(run_id=run_id))
+    rows = require_run(store, run_id)
     started = [row for row in rows if row["event"] == STARTED]
-    if not started:
-        raise RunFailedError(f"Run {run_id!r} is not in {store.root}.", hint=_near(store, run_id))
     datasets = {row["dataset"]: row for row in started}
     reached = _reached(store, list(datasets), min(row["landed_at"] for row in started))
     current = {str(row["dataset"]): row["dataset_version"] for row in run_query(store, "current_versions").to_pylist()}
@@ -106,6 +104,18 @@ def left_of(store: Store, run_id: str) -> list[Asked]:
             version = None  # another version has been handed over since; it is what counts
         left.append(replace(one, dataset_version=version, resumes=run_id))
     return left
+
+
+def require_run(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """Read the events of a run.
+
+    Raises:
+        RunFailedError: There is no such run.
+    """
+    rows = read_rows(store, "runs", filters=equal(run_id=run_id))
+    if not any(row["event"] == STARTED for row in rows):
+        raise RunFailedError(f"Run {run_id!r} is not in {store.root}.", hint=_near(store, run_id))
+    return rows
 
 
 def plan_to_finish(store: Store, run_id: str, dataset: str, made_of: str) -> tuple[str, str | None] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from labelop.errors import SettingsError
 from labelop.object_store import table_options
@@ -38,27 +39,28 @@ class Store:
         return f"{self.root}/{name}"
 
 
-def open_store(settings: Settings) -> Store:
-    """Point at the store of the settings; nothing is read or created.
+def open_store(settings: Settings, setting: Literal["store", "head_store"] = "store") -> Store:
+    """Point at a store of the settings; nothing is read or created.
+
+    Args:
+        settings: Where the store is.
+        setting: Which of them, the machine's own or that of head office, which must not be empty.
 
     Raises:
         SettingsError: The root is a file, or neither a folder nor an `s3://` address, or holds unsafe characters.
     """
-    root = settings.store.removeprefix("file://")
+    given = getattr(settings, setting) or ""
+    root, said = given.removeprefix("file://"), f"Setting LABELOP_{setting.upper()} has the value {given!r}"
     if refused := _UNSAFE.search(root):
         raise SettingsError(
-            f"Setting LABELOP_STORE has the value {settings.store!r}, and {refused[0]!r} cannot be part of it.",
+            f"{said}, and {refused[0]!r} cannot be part of it.",
             hint="Choose a place without [ ] \\ control characters or % followed by two hex digits.",
         )
     if root.startswith("s3://") and root.strip("/") != "s3:":
         return Store(root.rstrip("/"), table_options(settings), single_writer=settings.store_single_writer)
     if "://" in root or not root:
-        raise SettingsError(
-            f"Setting LABELOP_STORE has the value {settings.store!r}, expected a folder or s3://bucket/prefix."
-        )
+        raise SettingsError(f"{said}, expected a folder or s3://bucket/prefix.")
     folder = Path(root).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
-        raise SettingsError(
-            f"Setting LABELOP_STORE has the value {settings.store!r}, which is a file; expected a folder."
-        )
+        raise SettingsError(f"{said}, which is a file; expected a folder.")
     return Store(str(folder), single_writer=settings.store_single_writer)

@@ -18,7 +18,7 @@ from labelop import schemas
 from labelop.errors import LandingError
 from labelop.landing.address import Store, open_store
 from labelop.landing.rows import conform, empty_table, rows_to_table
-from labelop.landing.tables import create_table, open_table, said, steadily, taking_turns
+from labelop.landing.tables import create_table, open_stored, open_table, said, steadily, taking_turns
 
 __all__ = [
     "Store",
@@ -31,6 +31,7 @@ __all__ = [
     "open_store",
     "read",
     "read_rows",
+    "require_tables",
     "rows_to_table",
 ]
 
@@ -163,7 +164,20 @@ def is_empty(store: Store) -> bool:
     Raises:
         LandingError: The store cannot be read.
     """
-    return all(open_table(store, name) is None for name in schemas.TABLES)
+    return all(open_stored(store, name) is None for name in schemas.TABLES)
+
+
+def require_tables(store: Store) -> None:
+    """Refuse a store without any table, for who has to look after those that are there.
+
+    Raises:
+        LandingError: There is none, or the store cannot be read.
+    """
+    if is_empty(store):
+        raise LandingError(
+            f"There is no table in {store.root}.",
+            hint="Check --store and LABELOP_STORE; `labelop ingest SOURCE --dataset NAME` makes the first.",
+        )
 
 
 def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:

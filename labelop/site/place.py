@@ -66,7 +66,7 @@ def find_site(settings: Settings) -> Site | None:
         return None
     head = None
     if settings.head_store:
-        head = open_store(settings.model_copy(update={"store": settings.head_store}))
+        head = open_store(settings, "head_store")
         if head.root == open_store(settings).root:
             raise SettingsError("LABELOP_HEAD_STORE is the site's own store, expected another one.")
         if not head.is_local:

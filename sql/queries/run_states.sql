@@ -1,5 +1,6 @@
 -- Runs, newest first: what each was asked, how it ended, how much of it nobody has done yet, and which engines ran where.
--- state: open (runs or died) | complete | partial | cancelled; left_count > 0 is what `labelop resume` would do.
+-- state: open (runs or died) | superseded (did not say how it ended, and later runs did what was left) | complete | partial |
+-- cancelled; left_count > 0 is what `labelop resume` would do.
 -- Params: run text = null
 -- Grain: run_id
 WITH asked AS (
@@ -61,6 +62,7 @@ SELECT
         WHEN any_value(s.ended) THEN 'partial'
         WHEN bool_and(coalesce(r.by_itself, false)) THEN 'complete'
         WHEN bool_and(a.until = 'prelabelled') AND any_value(s.missed) THEN 'partial'
+        WHEN bool_and(r.run_id IS NOT NULL) THEN 'superseded'
         ELSE 'open'
     END AS state,
     any_value(a.started_at) AS started_at,

@@ -39,3 +39,11 @@ def test_upgrade_names_what_it_added(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done = CliRunner().invoke(app, command)
     assert [row["added"] for row in json.loads(done.stdout)] == ["source"]
     assert json.loads(CliRunner().invoke(app, command).stdout) == []
+
+
+@pytest.mark.parametrize("command", [["maintain"], ["store", "upgrade"], ["retain"], ["runs"]])
+def test_a_store_that_is_not_there_is_refused(tmp_path: Path, command: list[str]) -> None:
+    """No rows and exit code 0 looked like work done; most often the store's name is misspelt."""
+    done = CliRunner().invoke(app, [*command, "--store", str(tmp_path / "strore")])
+    assert done.exit_code == 1
+    assert f"There is no table in {tmp_path / 'strore'}. Hint: Check --store and LABELOP_STORE" in done.stderr

@@ -74,6 +74,19 @@ def test_an_unknown_run_is_refused_by_its_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match="is not in") as caught:
         left_of(store, "night-2")
     assert "Did you mean night-1?" in caught.value.hint
+    done = CliRunner().invoke(app, ["runs", "night-2", "--store", str(tmp_path)])
+    assert (done.exit_code, "Did you mean night-1?" in done.stderr) == (1, True)
+
+
+def test_of_a_run_that_died_it_is_said_whether_anything_is_left(tmp_path: Path) -> None:
+    """It looked open for ever after others had done its work; while some is left the command that does it is named."""
+    store = started(tmp_path, datasets=("a",))
+    asked = ["runs", "--store", str(tmp_path)]
+    assert states(store) == {"r1": ("open", 1)}
+    assert "labelop resume r1" in CliRunner().invoke(app, asked).stderr
+    record(store, RunEvent("r2", "a", "v", FINISHED))
+    assert states(store) == {"r1": ("superseded", 0)}
+    assert "resume" not in CliRunner().invoke(app, asked).stderr
 
 
 def test_a_plan_is_taken_over_only_where_it_would_be_made_of_the_same(tmp_path: Path) -> None:

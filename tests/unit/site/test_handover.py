@@ -181,6 +181,9 @@ def test_settings_of_a_site(tmp_path: Path) -> None:
         site_of(tmp_path, store=str(tmp_path / "head"))
     with pytest.raises(SettingsError, match="LABELOP_SITE"):
         settings_of(tmp_path, site="Not A Name")
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"LABELOP_HEAD_STORE .* is a file"):
+        site_of(tmp_path, head_store=str(tmp_path / "file"))
 
 
 def test_the_outbox_of_a_site_has_the_quota_of_the_settings(tmp_path: Path) -> None:
