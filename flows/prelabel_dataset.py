@@ -28,6 +28,7 @@ from labelop.settings import Settings, load_settings
 from labelop.site.place import find_site
 from labelop.site.work import keep_for_sync
 from tasks.artifacts import progress_shown, publish_table
+from tasks.belt import reserve
 from tasks.dispatch import ChildOutcome, run_children, shard_children
 from tasks.naming import cancel_its_run, run_name
 from tasks.prelabel import land_cards, land_prices, plan_dataset, route_dataset
@@ -103,7 +104,9 @@ def prelabel_dataset(
             waiting,
             {"batch_images": batch_images, "shard_batches": shard_batches},
         )
-        todo, held, said = admit(tables, load_team(settings.config / "capacity.yaml"), todo, in_force.decision_set)
+        team = load_team(settings.config / "capacity.yaml")
+        # what a finished run's rest takes of reviewers was reserved by that run
+        todo, held, said = admit(tables, team, todo, in_force.decision_set, None if resumes else reserve)
         if held:
             _log.warning("%s: %s", dataset, said)
         planned, skipped = len(plan.batches), len(plan.batches) - len(waiting)

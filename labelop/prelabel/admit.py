@@ -6,7 +6,7 @@ Knows the tables and the team; must not know an engine. What is held back stays 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
@@ -15,9 +15,16 @@ from labelop.prelabel.assign import CHOSEN, COMPARE
 from labelop.prelabel.plan import PlannedBatch
 from labelop.queries import run_query
 
+Reserve = Callable[[Team, Sequence[float]], int]
+"""Takes pieces of review seconds in order and says how many it got: others may have taken from the same people."""
+
 
 def admit(
-    store: Store, team: Team | None, batches: Sequence[PlannedBatch], decision_set: str | None
+    store: Store,
+    team: Team | None,
+    batches: Sequence[PlannedBatch],
+    decision_set: str | None,
+    reserve: Reserve | None = None,
 ) -> tuple[list[PlannedBatch], list[PlannedBatch], str]:
     """Take batches in order of the plan while their review fits beside what waits already.
 
@@ -26,6 +33,7 @@ def admit(
         team: Who reviews; nothing is held back without one.
         batches: Batches that have not landed.
         decision_set: Decisions in force, which expect review seconds per image and arm.
+        reserve: Asked for what fits beside the backlog; whoever runs at the same time is not in the backlog yet.
 
     Returns:
         The batches to do now, those held back, and a sentence; empty without a team. Batches that nobody reviews are
@@ -37,14 +45,19 @@ def admit(
     allowed = admission(team, spent)
     expected = _expected(store, decision_set)
     reviewed = sorted((b for b in batches if b.role in {CHOSEN, COMPARE}), key=lambda b: b.position)
-    count = allowed.count([len(b.image_ids) * expected.get(b.arm, 0.0) for b in reviewed])
+    seconds = [len(b.image_ids) * expected.get(b.arm, 0.0) for b in reviewed]
+    count = fits = allowed.count(seconds)
+    if reserve is not None and count:
+        count = reserve(team, seconds[:count])
     held = reviewed[count:]
     if not held:
         return list(batches), [], allowed.said
     waiting = {b.batch_id for b in held}
     images = sum(len(b.image_ids) for b in held)
     said = f"{allowed.said} {len(held)} batches with {images} images are held back."
-    if not count and allowed.admit_seconds > 0:
+    if count < fits:
+        said += f" {fits - count} of them would fit, but other runs have just admitted what reviewers can do."
+    elif not count and allowed.admit_seconds > 0:
         said += " Not one batch fits: make them smaller with --batch-images."
     return [b for b in batches if b.batch_id not in waiting], held, said
 

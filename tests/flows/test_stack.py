@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from labelop.landing.store import Store, read_rows
+from labelop.pilot.capacity import Team
+from tasks.belt import take
 from tests.same_tables import meaning_differs
 from tests.small_sample import ROOT, make_night
 
@@ -98,3 +101,11 @@ def test_deployments_have_the_nightly_schedule(stack: Stack) -> None:
     assert {"0 2 * * *", "0 14 * * 0"} <= set(schedules)
     children = {d["work_pool_name"] for d in deployments if d["entrypoint"].startswith("flows/prelabel_batches.py")}
     assert children == {"onprem-gpu", "cloud-batch"}
+
+
+def test_reviewers_are_given_once_by_the_server(stack: Stack) -> None:
+    """The limit is made by the first run that asks, counts across runs, and grows with the team."""
+    team = Team(1, 1.0, utilisation=1.0, shrinkage=0.0)
+    with temporary_settings({PREFECT_API_URL: stack.api}):
+        assert [take(team, [1500.0] * 3), take(team, [1500.0])] == [2, 0]
+        assert take(replace(team, reviewers=2), [1500.0] * 3) == 2

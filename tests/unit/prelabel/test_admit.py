@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def test_what_nobody_reviews_is_always_done(store: Store) -> None:
     assert [one.role for one in todo] == ["evaluate"]
     assert [one.position for one in held] == [0]
     assert "no capacity" in said
+
+
+def test_what_other_runs_have_just_admitted_is_not_admitted_again(store: Store) -> None:
+    """Of three batches that fit beside the backlog the second belt has room for one; without it all three went."""
+    asked: list[Sequence[float]] = []
+
+    def reserve(_: Team, seconds: Sequence[float]) -> int:
+        asked.append(seconds)
+        return 1
+
+    todo, held, said = admit(store, TEAM, [batch(n) for n in range(5)], "s", reserve)
+    assert asked == [[600.0, 600.0, 600.0]]
+    assert ([one.position for one in todo], [one.position for one in held]) == ([0], [1, 2, 3, 4])
+    assert "2 of them would fit, but other runs have just admitted" in said
 
 
 def test_without_a_team_nothing_is_held_back(store: Store) -> None:
