@@ -1,7 +1,8 @@
 """Which parts of an image file nobody here reads: segments and chunks that are on no list, and bytes behind the end.
 
 Lists name what is harmless or read elsewhere (EXIF, XMP, IPTC, comments), so that a part nobody thought of is told
-and not let pass. Knows JPEG, PNG and WebP as containers, no pixel, and none of the notes inside.
+and not let pass. A second picture is such a part: signals look at the first. Knows JPEG, PNG, WebP, GIF and BMP as
+containers and asks `tiff_parts` about TIFF; no pixel, and none of the notes inside.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import struct
 from collections.abc import Iterator
 
 from labelop import jpeg
+from labelop.sensitivity.signals.tiff_parts import tiff_parts
 
 COMMENT, UNKNOWN = "comment", "notes_unknown"
 
@@ -37,6 +39,18 @@ _PNG_XMP = b"XML:com.adobe.xmp"
 
 _WEBP_PLAIN = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP "})
 
+_GIF_START = (b"GIF87a", b"GIF89a")
+_GIF_END, _GIF_PICTURE, _GIF_EXTENSION, _GIF_COMMENT = 0x3B, 0x2C, 0x21, 0xFE
+_GIF_READ = re.compile(
+    # how long it is shown, how often it is repeated, its colours, and XMP
+    rb"!(?:\xf9\x04.{4}\0|\xff\x0bNETSCAPE2\.0\x03\x01..\0|\xff\x0b(?:ICCRGBG1012|XMP DataXMP).*)",
+    re.DOTALL,
+)
+
+_BMP_HEADERS, _BMP_MASKS = (40, 52, 56, 108, 124), {(40, 3): 12, (40, 6): 16}
+"""Sizes of headers; bytes of colour masks behind a header, by its size and the packing."""
+_BMP_PLAIN_PACKINGS = (0, 3, 6)
+
 
 def unread_parts(data: bytes) -> Iterator[tuple[str, str]]:
     """Give category and kind of each part that is neither harmless nor read elsewhere.
@@ -44,12 +58,25 @@ def unread_parts(data: bytes) -> Iterator[tuple[str, str]]:
     Args:
         data: The original file; of a format that is not known here nothing is given.
     """
+    try:
+        yield from _parts(data)
+    except (struct.error, IndexError):
+        yield UNKNOWN, "a part that is cut off"
+
+
+def _parts(data: bytes) -> Iterator[tuple[str, str]]:
     if data.startswith(jpeg.START):
         yield from _jpeg(data)
     elif data.startswith(_PNG_START):
         yield from _png(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         yield from _webp(data)
+    elif data.startswith(_GIF_START):
+        yield from _gif(data)
+    elif data.startswith(b"BM"):
+        yield from _bmp(data)
+    elif data.startswith((b"II", b"MM")):
+        yield from ((UNKNOWN, part) for part in tiff_parts(data))
 
 
 def _jpeg(data: bytes) -> Iterator[tuple[str, str]]:
@@ -119,3 +146,43 @@ def _webp(data: bytes) -> Iterator[tuple[str, str]]:
             yield UNKNOWN, "WebP chunk"
     if data[end:].strip(b"\0"):
         yield UNKNOWN, "bytes behind the end of the WebP"
+
+
+def _gif(data: bytes) -> Iterator[tuple[str, str]]:
+    at, pictures = 13 + _gif_table(data[10]), 0
+    while (kind := data[at]) != _GIF_END:
+        start = at
+        at += 2 if kind == _GIF_EXTENSION else 11 + _gif_table(data[at + 9])
+        while data[at]:
+            at += data[at] + 1
+        at += 1
+        if kind == _GIF_EXTENSION and data[start + 1] == _GIF_COMMENT:
+            yield COMMENT, "comment"
+        elif kind == _GIF_EXTENSION:
+            if not _GIF_READ.fullmatch(data, start, at):
+                yield UNKNOWN, "GIF extension"
+        elif kind == _GIF_PICTURE:
+            pictures += 1
+        else:
+            yield UNKNOWN, "GIF block"
+    if pictures > 1:
+        yield UNKNOWN, "further pictures in the GIF"
+    if data[at + 1 :].strip(b"\0"):
+        yield UNKNOWN, "bytes behind the end of the GIF"
+
+
+def _gif_table(flags: int) -> int:
+    """Give the bytes of the table of colours that flags announce."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _bmp(data: bytes) -> Iterator[tuple[str, str]]:
+    start, size, width, height, bits, packing, used = struct.unpack_from("<10xIIii2xHI12xI", data)
+    if size not in _BMP_HEADERS or packing not in _BMP_PLAIN_PACKINGS:
+        yield UNKNOWN, "a packed or old BMP"
+        return
+    colours = min(used or 1 << bits, 1 << bits) if bits <= 8 else 0  # noqa: PLR2004 - more bits need no table
+    before = 14 + size + _BMP_MASKS.get((size, packing), 0) + 4 * colours
+    end = start + (width * bits + 31) // 32 * 4 * abs(height)
+    if data[before:start].strip(b"\0") or data[end:].strip(b"\0"):
+        yield UNKNOWN, "bytes beside the pixels of the BMP"

@@ -20,7 +20,7 @@ from labelop.sensitivity.signals.base import Observation, keyed_token
 from labelop.sensitivity.signals.containers import unread_parts
 
 NAME = "metadata"
-VERSION = "4"
+VERSION = "5"
 CATEGORIES = ("gps", "owner", "serial", "thumbnail", "thumbnail_differs", "comment", "maker_note", "notes_unknown")
 
 _PAGED = ("TIFF", "MPO")  # formats whose later frames have notes of their own
