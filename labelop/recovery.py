@@ -148,11 +148,11 @@ def open_work(store: Store, *, besides: Iterable[str] = (), quiet_seconds: float
         besides: Datasets that are done anyhow.
         quiet_seconds: A run that has landed something since then may be alive.
     """
-    before = utc_now() - timedelta(seconds=quiet_seconds)
+    now, quiet = utc_now(), timedelta(seconds=quiet_seconds)
     taken = set(besides)
     found = []
     for row in run_query(store, "run_states").to_pylist():
-        if not row["left_count"] or row["state"] == CANCELLED or row["last_seen_at"] > before:
+        if not row["left_count"] or row["state"] == CANCELLED or abs(now - row["last_seen_at"]) < quiet:
             continue
         for one in left_of(store, row["run_id"]):
             if one.dataset not in taken:

@@ -11,7 +11,7 @@ from typing import Any
 from labelop import ids
 from labelop.errors import RunFailedError
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, land_many, read_rows
+from labelop.landing.store import Store, land_many, read_rows, time_in
 from labelop.queries import run_query
 from labelop.schemas import utc_now
 
@@ -77,10 +77,8 @@ def record(store: Store, event: RunEvent) -> bool:
 
 def record_many(store: Store, events: Sequence[RunEvent]) -> list[bool]:
     """Land several events in one commit; see `record`."""
-    rows = [
-        {**asdict(event), "summary": ids.canonical_json(dict(event.summary)), "landed_at": utc_now()}
-        for event in events
-    ]
+    now = time_in(store, "runs")
+    rows = [{**asdict(event), "summary": ids.canonical_json(dict(event.summary)), "landed_at": now} for event in events]
     groups = [(key_of(event), [row]) for event, row in zip(events, rows, strict=True)]
     return land_many(store, "runs", groups)
 

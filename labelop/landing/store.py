@@ -7,9 +7,11 @@ transaction; the log refuses a second commit of the same key, also from another 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import ColumnProperties, CommitProperties, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
@@ -19,6 +21,7 @@ from labelop.errors import LandingError
 from labelop.landing.address import Store, open_store
 from labelop.landing.rows import conform, empty_table, rows_to_table
 from labelop.landing.tables import create_table, open_stored, open_table, said, steadily, taking_turns
+from labelop.schemas import utc_now
 
 __all__ = [
     "Store",
@@ -33,6 +36,7 @@ __all__ = [
     "read_rows",
     "require_tables",
     "rows_to_table",
+    "time_in",
 ]
 
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
@@ -156,6 +160,24 @@ def dataset_of(store: Store, name: str) -> ds.Dataset:
     if table is None or not table.file_uris():
         return ds.dataset(empty_table(name))
     return table.to_pyarrow_dataset(schema=schemas.table(name).schema)
+
+
+def time_in(store: Store, name: str) -> datetime:
+    """Give the time for new rows of a table in which the newest counts: now, but never before what has landed there.
+
+    A clock that was set back, or that of another machine which is behind, would else make the newest word the older
+    one. Only the log is read; it tells milliseconds. Source: Kulkarni et al., Logical Physical Clocks (2014).
+
+    Raises:
+        UnknownTableError: There is no such table.
+        LandingError: The store cannot be read.
+    """
+    table, now = open_table(store, name), utc_now()
+    if table is None:
+        return now
+    files = pa.table(table.get_add_actions(flatten=True))
+    newest = pc.max(files["max.landed_at"]).as_py() if "max.landed_at" in files.column_names else None
+    return now if newest is None else max(now, newest + timedelta(milliseconds=1))
 
 
 def is_empty(store: Store) -> bool:

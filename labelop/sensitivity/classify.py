@@ -21,9 +21,8 @@ from labelop.errors import ManifestError
 from labelop.ids import digest_of
 from labelop.ingest.originals import read_bytes
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, is_landed, land, read_rows
+from labelop.landing.store import Store, is_landed, land, read_rows, time_in
 from labelop.runs import source_root
-from labelop.schemas import utc_now
 from labelop.sensitivity.cascade import classify_image, digest_of_findings
 from labelop.sensitivity.keys import token_key
 from labelop.sensitivity.policy import Level, SensitivityPolicy
@@ -90,7 +89,7 @@ def classify_dataset(  # noqa: PLR0917 - the order every stage has: where, what,
             one = partial(_classify_copies, policy=policy, settings=settings, root=root, cache=cache)
             results = dict(zip(copies, pool.map(one, copies.values()), strict=True))
         cache.land_new(run_id)
-        provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": utc_now()}
+        provenance = {"policy_digest": policy.digest, "run_id": run_id, "landed_at": time_in(store, "levels")}
         findings, levels = [], []
         for image_id, (found, level, reason) in results.items():
             digest = digest_of_findings(dataset, found)

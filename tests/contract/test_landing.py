@@ -31,6 +31,7 @@ from labelop.landing.store import (
     open_store,
     read,
     read_rows,
+    time_in,
 )
 from labelop.settings import load_settings
 from tests.faults.proxy import Behaviour, proxy
@@ -80,6 +81,15 @@ def test_a_table_never_written_is_empty(store: Store) -> None:
     assert read(store, "runs", columns=["run_id"]).column_names == ["run_id"]
     assert dataset_of(store, "runs").count_rows() == 0
     assert not is_landed(store, "runs", "k")
+
+
+def test_time_never_runs_back_in_a_table(store: Store) -> None:
+    """A writer whose clock is behind stamps its rows after the newest that is there, and else by its clock."""
+    before = schemas.utc_now()
+    assert before <= time_in(store, "prelabels") <= schemas.utc_now()
+    ahead = before + dt.timedelta(days=1)
+    land(store, "prelabels", [row("1", landed_at=ahead), row("2", landed_at=before)], "k")
+    assert ahead < time_in(store, "prelabels") < ahead + dt.timedelta(milliseconds=2)
 
 
 def test_reading_selects_columns_and_rows(store: Store) -> None:

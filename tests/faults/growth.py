@@ -57,6 +57,8 @@ def grow(images: int, shard_batches: int) -> dict[str, int | float | str]:
             prelabel_batches.fn(plan[0], "onprem", first, last, "cells", settings.store)
             done.append(min(images, (last + 1) * 256))
             resident.append(_resident_mib())
+            took = time.monotonic() - started
+            sys.stderr.write(f"{done[-1]} of {images} images, {resident[-1]:.0f} MiB resident, {took:.0f} s\n")
         seconds = time.monotonic() - started
         landed = read(store, "prelabels", columns=["image_id"])["image_id"]
         assert len(landed) == len(landed.unique()) == images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import pytest
 
 from labelop import runs
 from labelop.errors import RunFailedError
+from labelop.landing import store as landing
 from labelop.landing.store import Store, read_rows
+from labelop.recovery import Asked, left_of, start
 from labelop.runs import (
     INGESTED,
     PLANNED,
@@ -71,6 +73,20 @@ def test_going_back_to_an_earlier_version_is_heard(store: Store) -> None:
     assert current_version(store, "toys") == "v-strict"
     assert source_root(store, "toys", "v-strict") == "file:///2"
     assert source_root(store, "toys", "v-never") is None
+
+
+def test_the_newest_word_counts_also_after_the_clock_was_set_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner's stricter version, handed over while the clock was a day behind, was the older one and not heard."""
+    record(store, event(run_id="night-0", dataset_version="v-open"))
+    start(store, "night-1", [Asked("toys", INGESTED)])
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    monkeypatch.setattr(landing, "utc_now", lambda: yesterday)
+    for version in ("v-open", "v-strict"):
+        record(store, event(run_id=f"back-{version}", dataset_version=version))
+    assert current_version(store, "toys") == "v-strict"
+    assert left_of(store, "night-1") == []
 
 
 def test_an_unknown_dataset_names_the_known_ones(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from labelop.errors import ManifestError, SourceUnavailableError
 from labelop.ingest.manifest import build_manifest, land_manifest
-from labelop.landing.store import Store, open_store, read_rows
+from labelop.landing.store import Store, land, open_store, read_rows
 from labelop.runs import INGESTED, RunEvent, record
+from labelop.schemas import table
 from labelop.sensitivity.classify import classify_dataset, classify_image
 from labelop.sensitivity.keys import token_key
 from labelop.sensitivity.policy import Level, SensitivityPolicy, load_policy
@@ -225,6 +226,17 @@ def test_a_source_that_is_away_restricts_nothing(tmp_path: Path, policy: Sensiti
         classify_dataset(store, "set", version, policy, settings, "run-1")
     assert read_rows(store, "levels") == read_rows(store, "findings") == []
     (tmp_path / "away").rename(tmp_path / "source")
+    assert classify_dataset(store, "set", version, policy, settings, "run-2")["public"] == 1
+
+
+def test_the_newest_look_counts_though_the_clock_was_set_back(tmp_path: Path, policy: SensitivityPolicy) -> None:
+    """An older look, stamped while the clock was a day ahead, does not outlive the one of now."""
+    settings = Settings(store=str(tmp_path / "store"))
+    store, version = one_public_image(settings, tmp_path / "source")
+    [image] = read_rows(store, "images")
+    row = {"dataset": "set", "dataset_version": version, "image_id": image["image_id"], "level": "restricted"}
+    row |= {"policy_digest": policy.digest, "landed_at": datetime.now(UTC) + timedelta(days=1)}
+    land(store, "levels", [dict.fromkeys(table("levels").schema.names) | row], "older")
     assert classify_dataset(store, "set", version, policy, settings, "run-2")["public"] == 1
 
 
