@@ -10,8 +10,16 @@ from typing import Annotated
 
 import typer
 
-from labelop.cli_common import FormatOption, OneDatasetOption, SeveralFormatOption, StoreOption, running, show_query
-from labelop.cli_models import engines, profile, recommend
+from labelop.cli_common import (
+    FormatOption,
+    OneDatasetOption,
+    SeveralFormatOption,
+    StoreOption,
+    key_values,
+    running,
+    show_query,
+)
+from labelop.cli_models import engines, profile, recommend, thresholds
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, show_sections, warn
 from labelop.settings import load_settings
 
@@ -20,6 +28,7 @@ models_app = typer.Typer(no_args_is_help=True, help="Look at the model catalog, 
 models_app.command()(profile)
 models_app.command()(engines)
 models_app.command()(recommend)
+models_app.command()(thresholds)
 
 
 @ask_app.command()
@@ -32,12 +41,7 @@ def query(
     """Run a question of sql/queries over the tables."""
     from labelop.queries import list_queries  # noqa: PLC0415
 
-    params: dict[str, str] = {}
-    for text in param or []:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise typer.BadParameter(f"{text!r} is not key=value", param_hint="--param")
-        params[key] = value
+    params = key_values(param, "--param")
     with running(store, quiet=True) as (_, tables):
         if name is None:
             rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -76,6 +76,17 @@ def running(store: str | None, *, quiet: bool = False, existing: bool = False) -
             require_tables(tables)
         with progress_bar(quiet=quiet):
             yield settings, tables
+
+
+def key_values(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Read an option that may be given several times as key=value."""
+    found: dict[str, str] = {}
+    for text in given or []:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise typer.BadParameter(f"{text!r} is not key=value", param_hint=option)
+        found[key] = value
+    return found
 
 
 def show_query(tables: Store, name: str, params: Mapping[str, str], output: OutputFormat) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelop.cli_common import FormatOption, StoreOption, running
+from labelop.cli_common import DatasetOption, FormatOption, SeveralFormatOption, StoreOption, key_values, running
 from labelop.cli_output import OutputFormat, show_rows, show_sections, warn
 from labelop.errors import CatalogError, ConfigurationError
 from labelop.jobs import LevelText
@@ -181,3 +182,42 @@ def _chosen(settings: Settings) -> Iterator[tuple[ModelCard, EngineChoice | None
             yield card, None, str(error)
         else:
             yield card, choice, choice.reason
+
+
+def thresholds(
+    dataset: DatasetOption,
+    risk: Annotated[
+        list[str] | None,
+        typer.Option("--risk", help="CLASS=weight, at least 1: how much worse an object is that nobody is shown."),
+    ] = None,
+    store: StoreOption = None,
+    output: SeveralFormatOption = OutputFormat.TABLE,
+) -> None:
+    """Find the `draft_score` of each class that takes the fewest review seconds, from labels made without a draft."""
+    from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.pilot.cutoffs import advice_rows, advise  # noqa: PLC0415
+    from labelop.runs import current_version  # noqa: PLC0415
+
+    risks = _risks(risk)
+    with running(store, existing=True) as (settings, tables):
+        version = current_version(tables, dataset)
+        catalog = load_catalog(settings.catalog)
+        if unknown := sorted(risks.keys() - {name for card in catalog.values() for name in card.classes}):
+            raise CatalogError(
+                f"No model card has the class {unknown[0]!r} of --risk.", hint="Spell it as the card does."
+            )
+        found = advise(tables, dataset, version, catalog, risks=risks)
+        show_sections(advice_rows(found), output)
+        for one in found:
+            if one.simulated:
+                warn(f"what is said of {one.model_id or dataset} rests on simulated reviews or an emulated placement")
+
+
+def _risks(given: list[str] | None) -> dict[str, float]:
+    try:
+        risks = {name: float(weight) for name, weight in key_values(given, "--risk").items()}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--risk") from error
+    if wrong := [name for name, weight in risks.items() if not 1 <= weight < math.inf]:
+        raise typer.BadParameter(f"the weight of {wrong[0]} is not a number of at least 1", param_hint="--risk")
+    return risks

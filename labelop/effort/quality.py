@@ -116,7 +116,7 @@ def quality_rows(store: Store, dataset: str, dataset_version: str, run_id: str) 
     for row in sorted(images, key=lambda r: str(r["path"])):
         split_of.setdefault(row["image_id"], row["split"] or _NO_SPLIT)
     groups: dict[tuple[str, str], list[tuple[list[Prediction], list[AcceptedLabel]]]] = defaultdict(list)
-    for prelabel in _one_per_model(read_rows(store, "prelabels", filters=where)):
+    for prelabel in one_per_model(read_rows(store, "prelabels", filters=where), _ROLE_ORDER):
         if prelabel["image_id"] in truth:
             predictions = [prediction_of(value) for value in prelabel["predictions"] or []]
             groups[split_of.get(prelabel["image_id"], _NO_SPLIT), prelabel["model_id"]].append(
@@ -144,15 +144,20 @@ def _figures(pairs: Pairs) -> dict[str, float]:
     return figures if accuracy is None else figures | {"image_accuracy": accuracy}
 
 
-def _one_per_model(prelabels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Keep one answered row per image and model: of the model's last landed digest, the evaluation first."""
-    answered = [row for row in prelabels if row["outcome"] in _OUTCOMES and row["role"] in _ROLE_ORDER]
+def one_per_model(prelabels: Sequence[Mapping[str, Any]], roles: Mapping[str, int]) -> list[Mapping[str, Any]]:
+    """Keep one answered row per image and model, of the model's last landed digest.
+
+    Args:
+        prelabels: Rows of `prelabels`.
+        roles: Roles of batches that count, and which of them comes first.
+    """
+    answered = [row for row in prelabels if row["outcome"] in _OUTCOMES and row["role"] in roles]
     newest: dict[str, tuple[Any, str]] = {}
     for row in answered:
         mark = (row["landed_at"], row["model_digest"])
         newest[row["model_id"]] = max(mark, newest.get(row["model_id"], mark))
     kept: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for row in sorted(answered, key=lambda r: (r["image_id"], r["model_id"], _ROLE_ORDER[r["role"]], r["batch_id"])):
+    for row in sorted(answered, key=lambda r: (r["image_id"], r["model_id"], roles[r["role"]], r["batch_id"])):
         if row["model_digest"] == newest[row["model_id"]][1]:
             kept.setdefault((row["image_id"], row["model_id"]), row)
     return list(kept.values())

@@ -1,0 +1,105 @@
+"""Cut-offs from the tables: which drafts count as right, what is found, and nothing without blind labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labelop.effort.parameters import DEFAULTS
+from labelop.geometry import Box
+from labelop.labels import AcceptedLabel, Prediction
+from labelop.landing.store import Store
+from labelop.pilot.cutoffs import Advice, advice_rows, advise, matched
+from labelop.pilot.thresholds import Costs
+from tests.unit.report_rows import World
+
+WHERE = {"dataset": "d", "dataset_version": "v1"}
+POWERS = {"sure": 0.4, "vain": 3.0}
+"""A draft of score s is right with probability s ** power."""
+
+
+def box(at: float, wide: float = 10.0) -> Box:
+    """Make a box that overlaps no other one."""
+    return Box(20 * at, 0, 20 * at + wide, 10)
+
+
+def shape(at: float, label: str, **more: Any) -> dict[str, Any]:
+    """Make a nested prediction or label."""
+    sides = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), (20 * at, 0.0, 20 * at + 10, 10.0), strict=True))
+    return {"label": label, **sides, "mask_rle": None, **more}
+
+
+def world(images: int, *, arm: str = "blind", drafts: int = 40) -> World:
+    """Draw images with drafts of two classes, and people's labels where a draft is right."""
+    draw, made = np.random.default_rng(3), World()
+    for number in range(images):
+        image = {"image_id": f"i{number:03}", **WHERE}
+        made.put("images", **image, path=f"{number}.png", outcome="ok")
+        predictions, labels = [], []
+        for at in range(drafts):
+            name, score = list(POWERS)[at % 2], float(draw.beta(0.8, 1.2))
+            predictions.append(shape(at, name, prediction_id=f"p{at}", score=score, draft=score > 0.5))
+            if draw.random() < score ** POWERS[name]:
+                labels.append(shape(at, name, label_id=f"l{at}", prediction_id=None))
+        drafted = {"model_id": "m", "model_digest": "x", "outcome": "ok", "simulated": False}
+        made.put("prelabels", **image, **drafted, batch_id="b", role="pilot", arm="local", predictions=predictions)
+        review = {"review_id": f"r{number}", "batch_id": "p", "decision": "approved", "labels": labels}
+        made.put("reviews", **image, **review, arm=arm, reviewer="ann", simulated=False)
+    return made
+
+
+def asked(made: World, folder: Path) -> list[Advice]:
+    """Land a world and ask for advice without a catalog."""
+    return advise(made.land(Store(str(folder))), "d", "v1", {})
+
+
+def test_the_cutoffs_of_blind_labels_lie_near_the_known_optimum(tmp_path: Path) -> None:
+    """The class that is surer than its scores is shown earlier, and apart they beat one cut-off on held-out images."""
+    [found] = asked(world(160), tmp_path)
+    assert found.cutoffs is not None
+    for name, power in POWERS.items():
+        assert found.cutoffs.by_class[name] == pytest.approx(Costs().least_probability ** (1 / power), abs=0.12)
+    assert found.held_out_seconds is not None
+    assert found.held_out_single_seconds is not None
+    assert found.held_out_seconds < 0.99 * found.held_out_single_seconds
+    assert (found.images_count, found.in_force, found.simulated) == (160, None, False)
+    cuts, worth = advice_rows([found]).values()
+    assert [(row["label"], row["drafts_count"]) for row in cuts] == [("sure", 3200), ("vain", 3200)]
+    assert worth[0]["reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("images", "arm", "said"),
+    [
+        (4, "local", "no label made without a draft"),
+        (1, "blind", "40 drafts have blind labels"),
+        (0, "blind", "no label"),
+    ],
+)
+def test_without_enough_blind_labels_there_is_a_reason_and_no_figure(
+    tmp_path: Path, images: int, arm: str, said: str
+) -> None:
+    """Labels corrected from a draft make a model look right, so they are not asked."""
+    [found] = asked(world(images, arm=arm), tmp_path)
+    assert said in found.reason
+    assert (found.cutoffs, found.held_out_seconds, found.in_force_seconds) == (None, None, None)
+    cuts, worth = advice_rows([found]).values()
+    assert (cuts, worth[0]["held_out_seconds"]) == ([], None)
+
+
+def test_a_label_goes_to_the_best_scored_draft_of_its_class() -> None:
+    """A second draft of one object, another class and a box that hardly overlaps are wrong."""
+    drafts = [
+        Prediction("low", "a", 0.3, draft=False, box=box(0)),
+        Prediction("high", "a", 0.9, draft=True, box=box(0, 9)),
+        Prediction("far", "a", 0.8, draft=True, box=box(0, 4)),
+        Prediction("other", "b", 0.7, draft=True, box=box(0)),
+    ]
+    [a, b] = matched("i", drafts, [AcceptedLabel("l", "a", box=box(0))])
+    assert (a.label, a.scores) == ("a", (0.9, 0.8, 0.3))
+    assert list(a.ious) == pytest.approx([0.9, 0.0, 0.0])
+    assert a.ious[0] >= DEFAULTS.tau_match
+    assert (b.label, b.ious) == ("b", (0.0,))
