@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, OneDatasetOption, StoreOption, running, show_query
 from labelop.cli_output import OutputFormat, show_rows, warn
 from labelop.settings import Settings
+
+if TYPE_CHECKING:
+    from labelop.pilot.verdict import Harm
 
 Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
 """Gives the flows as plain functions."""
@@ -75,9 +78,14 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
 def status(
     dataset: OneDatasetOption = None, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
 ) -> None:
-    """Show how far each pilot is, arm by arm."""
+    """Show how far each pilot is, arm by arm, and why one has to stop."""
+    from labelop.pilot.plan import list_pilots  # noqa: PLC0415
+    from labelop.pilot.results import reasons_to_stop  # noqa: PLC0415
+
     with running(store) as (_, tables):
         show_query(tables, "pilot_status", {} if dataset is None else {"dataset": dataset}, output)
+        for pilot in list_pilots(tables, dataset):
+            _warn_of(pilot.protocol.name, reasons_to_stop(tables, pilot))
 
 
 def compare(
@@ -101,7 +109,11 @@ def compare(
                 typer.echo(row["sentence"])
         else:
             show_rows(rows, output, title=f"Pilot {name} of {dataset}")
-        for harm in made.harms:
-            warn(f"stop the pilot ({harm.rule}): {harm.said}")
+        _warn_of(name, made.harms)
         if made.unmeasured_count:
             warn(f"{made.unmeasured_count} reviews have no measured time and do not count")
+
+
+def _warn_of(name: str, harms: Sequence[Harm]) -> None:
+    for harm in harms:
+        warn(f"stop the pilot {name} ({harm.rule}): {harm.said}")

@@ -7,7 +7,7 @@ two people who saw one draft agree through it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -80,12 +80,23 @@ def land_figures(store: Store, dataset: str, run_id: str, *, dataset_version: st
     return figures
 
 
+def catches(store: Store, dataset: str, dataset_version: str) -> dict[str, Estimate]:
+    """Compute what share of seeded errors each reviewer caught, from the reviews that have come."""
+    where = equal(dataset=dataset, dataset_version=dataset_version, arm=SEEDED)
+    tried = _tried(_seeds(store, dataset, dataset_version)[0], _passes(read_rows(store, "reviews", filters=where)))
+    return {one.name: one.found for one in _caught(tried) if one.slice == "reviewer"}
+
+
+def _tried(seeds: Mapping[_Key, Seed], passes: Iterable[Pass]) -> list[tuple[Seed, Pass]]:
+    return [(seeds[key], one) for one in passes if (key := (one.batch_id, one.image_id)) in seeds]
+
+
 def _figures(store: Store, dataset: str, version: str, rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     by_arm: dict[str, list[Pass]] = defaultdict(list)
     for one in _passes(rows):
         by_arm[one.arm].append(one)
     seeds, drafts = _seeds(store, dataset, version)
-    tried = [(seeds[key], one) for one in by_arm[SEEDED] if (key := (one.batch_id, one.image_id)) in seeds]
+    tried = _tried(seeds, by_arm[SEEDED])
     drafted = [*by_arm["local"], *by_arm["cloud"]]
     drafts |= _drafts(store, dataset, version, {one.batch_id for one in drafted} if by_arm[_BLIND] else set())
     return [

@@ -94,6 +94,13 @@ def load_pilot(store: Store, dataset: str, dataset_version: str, name: str) -> P
     return found
 
 
+def list_pilots(store: Store, dataset: str | None = None) -> list[Pilot]:
+    """Read every pilot, of one dataset or of all, by dataset and name."""
+    rows = read_rows(store, "pilots", filters=None if dataset is None else equal(dataset=dataset))
+    keys = sorted({(row["dataset"], row["dataset_version"], row["name"]) for row in rows})
+    return [load_pilot(store, *key) for key in keys]
+
+
 def find_pilot(store: Store, dataset: str, dataset_version: str, name: str) -> Pilot | None:
     """Read a pilot; None when there is none of this name."""
     where = equal(dataset=dataset, dataset_version=dataset_version, name=name)

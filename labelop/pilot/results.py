@@ -17,6 +17,7 @@ from labelop.ids import digest_of, row_id
 from labelop.labels import Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
+from labelop.meter.figures import catches
 from labelop.pilot.design import BLIND
 from labelop.pilot.parity import Parity, compare_places
 from labelop.pilot.plan import Pilot
@@ -24,7 +25,7 @@ from labelop.pilot.protocol import Protocol, is_exploratory
 from labelop.pilot.statistics import UNKNOWN, Timed
 from labelop.pilot.verdict import Finding, Harm, harms, judge, savings
 from labelop.prelabel.assign import PARITY, PILOT
-from labelop.queries import run_query
+from labelop.queries import run_file, run_query, sql_root
 from labelop.review.rows import prediction_of
 from labelop.schemas import utc_now
 
@@ -90,13 +91,7 @@ def compare(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> Compar
     protocol = pilot.protocol
     rows = run_query(store, "pilot_reviews", {"pilot_id": protocol.pilot_id}).to_pylist()
     came = [row for row in rows if row["review_id"] is not None]
-    timed = [row for row in came if row["active_seconds"]]
-    reviews = [
-        Timed(
-            row["image_id"], row["stratum"], row["arm"], row["reviewer"] or row["asked_reviewer"], row["active_seconds"]
-        )
-        for row in timed
-    ]
+    reviews = _timed(rows)
     exploratory = is_exploratory(pilot.registered, min((row["known_at"] for row in came), default=None))
     findings = judge(protocol, reviews, pilot.weights, exploratory=exploratory, resamples=resamples)
     saved = savings(protocol, reviews, pilot.weights, resamples=resamples)
@@ -107,12 +102,23 @@ def compare(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> Compar
         edit_rates=_edit_rates(protocol, came),
         mean_seconds=_means(protocol, reviews, pilot.weights),
         parity=_parity(store, protocol, pilot.plan_id),
-        harms=tuple(harms(protocol, saved, {}, [])),
+        harms=tuple(_harms(store, protocol, rows, saved)),
         exploratory=exploratory,
         simulated=any(row["simulated"] for row in rows),
-        unmeasured_count=len(came) - len(timed),
+        unmeasured_count=len(came) - len(reviews),
         digest=digest_of([protocol.digest, sorted((row["review_id"], row["active_seconds"]) for row in came)]),
     )
+
+
+def reasons_to_stop(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> list[Harm]:
+    """Say why a pilot has to stop now, by the reviews that have come so far; empty when it may go on.
+
+    Raises:
+        PilotError: Somebody reviewed an image twice.
+    """
+    rows = run_query(store, "pilot_reviews", {"pilot_id": pilot.protocol.pilot_id}).to_pylist()
+    saved = savings(pilot.protocol, _timed(rows), pilot.weights, resamples=resamples)
+    return _harms(store, pilot.protocol, rows, saved)
 
 
 def land_contrasts(store: Store, made: Comparison, run_id: str) -> int:
@@ -167,6 +173,29 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "run_id": run_id,
         "landed_at": utc_now(),
     }
+
+
+def _timed(rows: Sequence[Mapping[str, Any]]) -> list[Timed]:
+    return [
+        Timed(
+            row["image_id"], row["stratum"], row["arm"], row["reviewer"] or row["asked_reviewer"], row["active_seconds"]
+        )
+        for row in rows
+        if row["review_id"] is not None and row["active_seconds"]
+    ]
+
+
+def _harms(
+    store: Store, protocol: Protocol, rows: Sequence[Mapping[str, Any]], saved: Mapping[str, Estimate]
+) -> list[Harm]:
+    """Feed the rules of stopping: seeded errors its reviewers caught, images that must not have left, time saved."""
+    caught = catches(store, protocol.dataset, protocol.dataset_version)
+    batches = {row["batch_id"] for row in rows}
+    left = run_file(store, sql_root() / "checks" / "fail_restricted_image_in_cloud.sql", {}).to_pylist()
+    count = len({row["image_id"] for row in left if row["batch_id"] in batches})
+    said = [f"{count} of its images went to the cloud and may not have: no more of them may be shown or sent."]
+    own = {name: one for name, one in caught.items() if name in protocol.reviewers}
+    return harms(protocol, saved, own, said if count else [])
 
 
 def _ends(name: str, one: Estimate) -> dict[str, float | None]:

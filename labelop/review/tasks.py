@@ -157,11 +157,14 @@ def _bias_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) ->
 def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
     """Keep the tasks of the plan that counts now: nobody should correct drafts that a later plan replaced.
 
-    Corrections of replaced drafts that come back all the same are still imported: the work was done.
+    Corrections of replaced drafts that come back all the same are still imported: the work was done. Tasks of a pilot
+    are in no plan that counts: each goes to the reviewer it was assigned to (`labelop.pilot.work`).
     """
     plan_id = plan_in_force(store, dataset, dataset_version)
     if plan_id is None:
-        return list(tasks)
+        where = equal(dataset=dataset, dataset_version=dataset_version)
+        asked = set(read(store, "pilot_assignments", columns=["batch_id"], filters=where)["batch_id"].to_pylist())
+        return [task for task in tasks if task.batch_id not in asked]
     batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))["batch_id"].to_pylist()
     wanted = set(batches)
     return [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]

@@ -16,7 +16,7 @@ from labelop.effort.ledger import land_edits
 from labelop.errors import ReviewError
 from labelop.landing.compare import content_digest
 from labelop.landing.store import Store, land, read, read_rows
-from labelop.meter.figures import Figure, land_figures
+from labelop.meter.figures import Figure, catches, land_figures
 from labelop.meter.plan import Shares, plan_bias
 from labelop.queries import run_query
 from labelop.review.approvals import NO_TRUST
@@ -99,6 +99,8 @@ def test_careless_reviewers_are_found_out(tmp_path: Path) -> None:
     figures = land_figures(store, "cells", "run")
     catch = figure(figures, "catch_rate")
     assert (catch.found.value, catch.found.count > 15, catch.verdict) == (0.0, True, "fail")
+    each = {one.name: one.found for one in figures if (one.measure, one.slice) == ("catch_rate", "reviewer")}
+    assert catches(store, "cells", read_rows(store, "images")[0]["dataset_version"]) == each != {}
     assert figure(figures, "residual_errors").found.value is None
     excess = figure(figures, "anchoring_excess", "seeded").found
     assert excess.value is not None
