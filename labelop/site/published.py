@@ -27,7 +27,16 @@ from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings
 from labelop.site.handover import head_office
 from labelop.site.place import Site
-from labelop.site.published_set import CONFIG, MODELS, PublishedFile, PublishedSet, files_of, read_set, sign_set
+from labelop.site.published_set import (
+    CONFIG,
+    MODELS,
+    PublishedFile,
+    PublishedSet,
+    admit_set,
+    files_of,
+    read_set,
+    sign_set,
+)
 
 _PLACE, _INDEX = "published", "index.json"
 _MOST_INDEX_BYTES = 1 << 20
@@ -76,27 +85,23 @@ def pull(site: Site, settings: Settings) -> str | None:
         Digest of the set in force now; None when none was ever taken.
 
     Raises:
-        PublishedError: The set is forged, older than the one in force, stale, or does not fit together; what is in
-            force stays.
+        PublishedError: The set is forged, of a retired key, older than the one in force, stale, or does not fit
+            together; what is in force stays.
         HeadOfficeUnavailableError: Nobody answers; what has come is kept for the next try.
     """
-    installed = _installed(site, settings)
     if settings.head_keys is None:
-        return installed.digest if installed else None
+        return None
+    path = current(site) / _INDEX
+    in_force = path.read_bytes() if path.exists() else None
+    keyring = Keyring(folder=settings.head_keys)
+    installed = None if in_force is None else read_set(in_force, keyring).digest
     head = head_office(site)
     with _away(head):
         there = _Published(head, settings)
         index = there.index()
-    if index is None:
-        return installed.digest if installed else None
-    found = read_set(index, Keyring(folder=settings.head_keys))
-    if installed is not None and found.digest == installed.digest:
-        return installed.digest
-    if installed is not None and found.issued_ms <= installed.issued_ms:
-        raise PublishedError(
-            f"Head office's set {found.digest[:12]} is older than {installed.digest[:12]}, which is in force here.",
-            hint="It stays in force. Find out who put an old index back.",
-        )
+    if index is None or index == in_force:
+        return installed
+    found = admit_set(index, keyring, int(utc_now().timestamp() * 1000), in_force)
     unfinished = site.folder / "sets" / f"{found.digest[:16]}.part"
     with _away(head):
         for one, path in zip(found.files, files_of(unfinished, found).values(), strict=True):
@@ -104,13 +109,6 @@ def pull(site: Site, settings: Settings) -> str | None:
     _check(settings.model_copy(update=_named(unfinished)), utc_now().date(), before=settings if not installed else None)
     _put_in_force(site, unfinished, index)
     return found.digest
-
-
-def _installed(site: Site, settings: Settings) -> PublishedSet | None:
-    path = current(site) / _INDEX
-    if settings.head_keys is None or not path.exists():
-        return None
-    return read_set(path.read_bytes(), Keyring(folder=settings.head_keys))
 
 
 def _named(folder: Path) -> dict[str, Path]:

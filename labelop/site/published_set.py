@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field, ValidationError
 
 from labelop.catalog.files import sha256_of_file
-from labelop.egress.public_keys import Keyring
+from labelop.egress.public_keys import Keyring, PublicKey
 from labelop.errors import PublishedError
 from labelop.forms import StrictForm
 from labelop.ids import canonical_json, sha256_hex
@@ -71,7 +71,7 @@ class PublishedSet:
     """One signed set."""
 
     issued_ms: int
-    """When it was signed, milliseconds since 1970; a later one replaces an earlier one, never the other way."""
+    """When it was signed in its signer's word, ms since 1970; of one key a later set replaces an earlier one."""
     files: tuple[PublishedFile, ...]
     """Its files, by path."""
     digest: str
@@ -107,25 +107,63 @@ def sign_set(config: Path, models: Path, key: Signer, issued_ms: int) -> tuple[P
 
 
 def read_set(index: bytes, keyring: Keyring) -> PublishedSet:
-    """Read an index and check who signed it.
+    """Read an index that was admitted before; its key may have been retired since.
 
     Raises:
         PublishedError: It breaks its form, or the signature is not one of head office's.
     """
-    form = _checked(index)
-    key = keyring.find(form.key_id, form.issued_ms)
-    said = canonical_json(form.model_dump(by_alias=True, exclude={"signature"})).encode()
-    if key is None or not key.verifies(bytes.fromhex(form.signature), _DOMAIN, said):
+    return _parsed(_signed(index, keyring)[0])
+
+
+def admit_set(index: bytes, keyring: Keyring, now_ms: int, in_force: bytes | None) -> PublishedSet:
+    """Read an index that has come, and say whether it may take the place of the one in force.
+
+    When it was signed is its own word, and whoever stole a key that was replaced chooses it. So a retired key is good
+    for nothing new, and behind a set of a newer key none of an older one is.
+
+    Args:
+        index: What has come.
+        keyring: Head office's public keys.
+        now_ms: Time here, milliseconds since 1970.
+        in_force: Index of the set in force; None where there is none.
+
+    Raises:
+        PublishedError: It breaks its form, its key is not or no longer good, or it is older than the one in force.
+    """
+    form, key = _signed(index, keyring)
+    if keyring.find(form.key_id, max(now_ms, form.issued_ms)) is None:
         raise PublishedError(
-            f"What head office published is signed with {form.key_id}, which is unknown, was retired or does not fit.",
-            hint="LABELOP_HEAD_KEYS names the folder of its public keys; `labelop keys export-public` there writes it.",
+            f"What head office published is signed with {form.key_id}, which is retired.",
+            hint="Head office signs its set with the new key: `labelop publish` there.",
         )
-    return _parsed(form)
+    found = _parsed(form)
+    if in_force is None:
+        return found
+    installed, its_key = _signed(in_force, keyring)
+    if (key.created_ms, form.issued_ms) <= (its_key.created_ms, installed.issued_ms):
+        raise PublishedError(
+            f"Head office's set {found.digest[:12]} is older than {_parsed(installed).digest[:12]}, which is in force "
+            "here, or of an older key.",
+            hint="It stays in force. Find out who put an old index back.",
+        )
+    return found
 
 
 def files_of(folder: Path, published: PublishedSet) -> dict[str, Path]:
     """Name the files of a set inside a folder, by path."""
     return {one.path: folder.joinpath(*PurePosixPath(one.path).parts) for one in published.files}
+
+
+def _signed(index: bytes, keyring: Keyring) -> tuple[_SetForm, PublicKey]:
+    form = _checked(index)
+    key = keyring.find(form.key_id, 0)
+    said = canonical_json(form.model_dump(by_alias=True, exclude={"signature"})).encode()
+    if key is None or not key.verifies(bytes.fromhex(form.signature), _DOMAIN, said):
+        raise PublishedError(
+            f"What head office published is signed with {form.key_id}, which is unknown or does not fit.",
+            hint="LABELOP_HEAD_KEYS names the folder of its public keys; `labelop keys export-public` there writes it.",
+        )
+    return form, key
 
 
 def _checked(index: bytes) -> _SetForm:

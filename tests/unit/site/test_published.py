@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from labelop.catalog.cards import load_catalog
-from labelop.egress.keys import ensure_key, export_public
+from labelop.egress.keys import SigningKey, ensure_key, export_public, load_key, rotate_key
 from labelop.errors import HeadOfficeUnavailableError, PublishedError
 from labelop.landing.store import Store
 from labelop.schemas import utc_now
@@ -21,6 +22,7 @@ from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings
 from labelop.site.place import Site, require_site
 from labelop.site.published import current, publish, pull
+from labelop.site.published_set import sign_set
 from tests.small_sample import SAMPLE
 from tests.unit.site.parts import settings_of
 
@@ -43,6 +45,26 @@ class World:
         path = self.office.config / "policy.yaml"
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | policy))
         return publish(Store(str(self.folder / "head")), self.office).digest
+
+    def rotate(self, grace_seconds: float = 0.0) -> SigningKey:
+        """Replace head office's key and tell the site; gives the old one, as its thief has it."""
+        stolen = load_key(self.folder / "office-keys")
+        rotate_key(self.folder / "office-keys", grace_seconds=grace_seconds)
+        export_public(self.folder / "office-keys", self.folder / "public")
+        return stolen
+
+    def forge(self, key: SigningKey, issued_ms: int) -> None:
+        """Put a set in place of head office's that another key signed, dated at will."""
+        path = self.office.config / "policy.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"version": "forged"}))
+        found, index = sign_set(self.office.config, self.office.catalog, key, issued_ms)
+        there = self.folder / "head/published"
+        shutil.copyfile(path, there / next(one.sha256 for one in found.files if one.path == "config/policy.yaml"))
+        (there / "index.json").write_bytes(index)
+
+    def in_force_ms(self) -> int:
+        """Give the time of the set in force."""
+        return int(json.loads((current(self.site) / "index.json").read_bytes())["issued_ms"])
 
     def pull(self) -> str | None:
         """Take it in at the site."""
@@ -89,6 +111,41 @@ def test_a_newer_set_replaces_an_older_one_and_never_the_other_way(world: World)
     assert world.pull() == newest
     (world.folder / "head/published/index.json").write_bytes(old)
     with pytest.raises(PublishedError, match="older"):
+        world.pull()
+    assert world.in_force() == "two"
+
+
+def test_a_stolen_key_that_was_replaced_signs_nothing_new(world: World) -> None:
+    """Its thief dates his set between the one in force and the retirement; fails where its own time is believed."""
+    digest = world.publish(version="one")
+    assert world.pull() == digest
+    stolen = world.rotate()
+    assert world.pull() == digest, "what came before the rotation stays"
+    world.forge(stolen, world.in_force_ms() + 1)
+    with pytest.raises(PublishedError, match="retired"):
+        world.pull()
+    assert world.in_force() == "one"
+    shutil.rmtree(world.site.folder)
+    with pytest.raises(PublishedError, match="retired"):
+        world.pull()
+
+
+def test_behind_a_set_of_a_newer_key_none_of_an_older_one_is_good(world: World) -> None:
+    """Not in the time that running work may use the old key either, nor where the clock here was set back.
+
+    And the newer key counts whatever time a thief gave his set; fails where sets are ordered by their own time.
+    """
+    world.publish(version="one")
+    world.pull()
+    stolen = world.rotate(grace_seconds=3600)
+    ahead_ms = world.in_force_ms() + 1_800_000
+    world.forge(stolen, ahead_ms)
+    world.pull()
+    assert world.in_force() == "forged", "within its grace the key is good"
+    newest = world.publish(version="two")
+    assert world.pull() == newest
+    world.forge(stolen, ahead_ms + 1)
+    with pytest.raises(PublishedError, match="older key"):
         world.pull()
     assert world.in_force() == "two"
 
