@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from labelop.geometry import Box
 from labelop.ids import sha256_hex
 from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
+from labelop.review import brush
 from labelop.review.rows import review_row
 
 NOW = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
@@ -42,11 +45,17 @@ def prediction(name: str, label: str, edges: tuple[float, ...] | None, **changes
     }  # fmt: skip
 
 
+def _filled() -> str | None:
+    mask = np.zeros((256, 320), dtype=np.bool_)
+    mask[20:70, 10:60] = True
+    return brush.to_counts(mask)
+
+
 def prelabel_row(n: int, arm: str = "local", role: str = "chosen", **changes: Any) -> dict[str, Any]:
     """Write one `prelabels` row: two draft boxes, one box below the threshold, one label of the image."""
     name = f"p-{arm}-{n}"
     found = [
-        prediction(f"{name}-0", "RBC", (10.33, 20.17, 60.91, 70.03), mask_rle="mask"),
+        prediction(f"{name}-0", "RBC", (10.33, 20.17, 60.91, 70.03), mask_rle=_filled()),
         prediction(f"{name}-1", "WBC", (100.5, 100.5, 180.25, 190.75)),
         prediction(f"{name}-2", "RBC", (200.0, 30.0, 240.0, 70.0), draft=False, score=0.1),
         prediction(f"{name}-3", "thin", None),
