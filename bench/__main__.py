@@ -31,6 +31,7 @@ from bench.memory import memory_table
 from bench.photos import ROOT, SIZES
 from bench.pieces import decode_table
 from bench.plot import plot
+from bench.prompts import prompts_table
 from bench.ratios import Table, from_json, merged, summary, to_json, to_markdown, wanted
 from bench.segmenters import sam2_table, shipped_table
 from bench.tables import built, shipped
@@ -155,6 +156,7 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
     some = list(SIZES)[:1] if quick else list(SIZES)
     for size in some:
         yield f"boxes-to-masks-{size}", partial(shipped_table, size, pace)
+        yield f"time-to-mask-{size}", partial(prompts_table, size, pace)
     for name in BUILT[:2] if quick else BUILT:
         for size in SIZES if name == "resnet50" else some:
             yield f"{name}-{size}", partial(built, name, size, pace)
