@@ -86,20 +86,28 @@ def review_push(
     dataset: DatasetOption,
     masks: Annotated[bool, typer.Option("--masks", help="Show masks for the brush where drafts have them.")] = False,
     smart: Annotated[
-        bool, typer.Option("--smart", help="With --masks: a click or box asks `labelop review backend` for a mask.")
+        bool, typer.Option("--smart", help="A click or box asks `labelop review backend` for a mask; with --masks.")
     ] = False,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="Address of `labelop review backend`: connects it, with --smart.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Push at most this many tasks.")] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Put drafts on the Label Studio server of the settings; tasks that are there already are left alone."""
-    from labelop.review.connection import connect  # noqa: PLC0415
+    from labelop.review.connection import backend_at, connect  # noqa: PLC0415
     from labelop.review.push import push_reviews  # noqa: PLC0415
     from labelop.sensitivity.policy import load_policy  # noqa: PLC0415
 
     with running(store) as (settings, tables), connect(settings) as server:
         policy = load_policy(settings.config / "policy.yaml")
-        result = push_reviews(tables, server, dataset, settings, policy=policy, masks=masks, smart=smart, limit=limit)
+        asked = backend_at(backend, settings) if backend is not None else None
+        smart = smart or asked is not None
+        result = push_reviews(
+            tables, server, dataset, settings,
+            policy=policy, masks=masks or smart, smart=smart, backend=asked, limit=limit,
+        )  # fmt: skip
         show_rows([asdict(result)], output, title=f"Push of {dataset}")
         if result.withheld:
             warn(f"{result.withheld} tasks are left out: their images may not be named elsewhere")

@@ -26,7 +26,8 @@ def backend(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--onprem") from error
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
-    from labelop.review.backend import backend_token, create_backend, find_segmenter, serve  # noqa: PLC0415
+    from labelop.review.backend import create_backend, find_segmenter, serve  # noqa: PLC0415
+    from labelop.review.connection import backend_token  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         card = find_segmenter(load_catalog(settings.catalog).values(), model)

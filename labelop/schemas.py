@@ -286,7 +286,7 @@ _ALL = (
     ),
     _table(
         "reviews",
-        1,
+        2,
         ("review_id",),
         ("review_id", _TEXT),
         *_DATASET,
@@ -301,6 +301,7 @@ _ALL = (
         ("effort_source", _TEXT),  # measured | literature | none
         ("position_in_batch", _COUNT),
         ("labels", pa.list_(LABEL)),
+        ("clicks_counts", pa.list_(_COUNT)),  # of each label; null in rows of version 1
         ("tool", _TEXT),
         ("tool_version", _TEXT),
         ("source_digest", _TEXT),  # of the file it was read from

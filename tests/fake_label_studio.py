@@ -31,6 +31,9 @@ class FakeServer:
     projects: dict[int, str] = field(default_factory=dict)
     tasks: dict[int, Task] = field(default_factory=dict)
     storages: list[dict[str, Any]] = field(default_factory=list)
+    backends: dict[int, dict[str, Any]] = field(default_factory=dict)
+    backend_token: str | None = None
+    """What the ML backend wants to hear; without one there is none."""
     raw: dict[int, str] = field(default_factory=dict)
     """Text that stands for a task in exports, instead of the task."""
     calls: Counter[str] = field(default_factory=Counter)
@@ -88,6 +91,8 @@ class FakeServer:
             return httpx.Response(201, json={"id": number, "title": self.projects[number]})
         if path == "/api/tasks":
             return httpx.Response(200, json={"tasks": self._listed(query)})
+        if path.startswith("/api/ml"):
+            return self._backends(request)
         if path.startswith("/api/storages/"):
             if request.method == "POST":
                 self.storages.append(json.loads(request.content))
@@ -108,6 +113,21 @@ class FakeServer:
             return httpx.Response(204 if self.tasks.pop(number, None) else 404)
         task = self.tasks[number]
         return httpx.Response(200, json={**task, "total_annotations": len(task["annotations"])})
+
+    def _backends(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            return httpx.Response(204 if self.backends.pop(int(request.url.path.split("/")[3]), None) else 404)
+        if request.method == "POST":
+            form = json.loads(request.content)
+            if form["basic_auth_pass"] != self.backend_token:
+                return httpx.Response(400, json={"validation_errors": {"non_field_errors": ["Can't connect"]}})
+            self.backends[next(self._ids)] = form
+            return httpx.Response(403, json={"detail": "URL resolves to a reserved network address"})  # as 1.23.2 does
+        known = [{"id": i, "state": "CO", **one} for i, one in self.backends.items()]
+        for one in known:
+            if one.pop("basic_auth_pass") != self.backend_token:
+                one["state"] = "ER"
+        return httpx.Response(200, json=known)
 
     def _listed(self, query: httpx.QueryParams) -> list[Task]:
         asked = {

@@ -125,23 +125,25 @@ def losing_replies(upstream: str, lost: Lost) -> Iterator[str]:
 class Editor:
     """A person before the editor: mouse and keys only."""
 
-    def __init__(self, page: Page, served: Started) -> None:
+    def __init__(self, page: Page, served: Started, size: tuple[int, int] = (320, 256)) -> None:
         self.page = page
         self.served = served
+        self._width_px, self._height_px = size
         page.goto(f"{served.url}/user/login", wait_until="load", timeout=120_000)
         page.fill("input[name=email]", "operator@localhost")
         page.fill("input[name=password]", served.password)
         page.click("button[type=submit]")
         page.wait_for_url(lambda url: "/user/login" not in url, timeout=120_000, wait_until="commit")
 
-    def open(self, project_id: int | None, task: dict[str, Any]) -> None:
+    def open(self, project_id: int | None, task: dict[str, Any], drafts_count: int = 4) -> None:
         """Open a task and wait until its drafts are drawn."""
         self.page.goto(
             f"{self.served.url}/projects/{project_id}/data?task={task['id']}", wait_until="load", timeout=120_000
         )
         self.page.get_by_role("button", name="Submit").wait_for(timeout=120_000)
         self.page.wait_for_function(
-            f"window.Htx?.task?.id == {task['id']} && window.Htx.annotationStore.selected?.regions.length > 3"
+            f"window.Htx?.task?.id == {task['id']}"
+            f" && window.Htx.annotationStore.selected?.regions.length >= {drafts_count}"
             " && window.Htx.annotationStore.selected.objects.every(o => o.imageIsLoaded ?? true)",
             timeout=120_000,
         )
@@ -151,7 +153,7 @@ class Editor:
         # the picture itself: the editor may show it larger than the frame it draws in
         frame = self.page.locator('img[alt="image"]').last.bounding_box()
         assert frame is not None
-        return frame["x"] + x / 320 * frame["width"], frame["y"] + y / 256 * frame["height"]
+        return frame["x"] + x / self._width_px * frame["width"], frame["y"] + y / self._height_px * frame["height"]
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press, move and let go, in pixels of the image."""
@@ -161,6 +163,26 @@ class Editor:
         mouse.move(*self._at((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), steps=4)
         mouse.move(*self._at(*end), steps=4)
         mouse.up()
+
+    def prompt(self, tool: int, row: int, label: str, place: tuple[float, ...]) -> None:
+        """Ask for a mask by a click (x, y) or a box (x, y, x, y), pixels of the image, and take what comes.
+
+        Args:
+            tool: Which of the prompting tools.
+            row: Which of the rows of classes is its.
+            label: Class of the object.
+            place: Where.
+        """
+        tools = self.page.locator(".lsf-toolbar .lsf-tool_smart")
+        tools.first.click()  # the one that is in use; the list of all opens beside it
+        tools.nth(tool).click()
+        self.page.get_by_text(label, exact=True).nth(row).click()
+        with self.page.expect_response(lambda answer: "/interactive-annotating" in answer.url, timeout=120_000):
+            if len(place) == 2:
+                self.page.mouse.click(*self._at(*place))
+            else:
+                self.drag((place[0], place[1]), (place[2], place[3]))
+        self.page.locator(".lsf-auto-accept__action_type_accept").click(timeout=30_000)
 
     def select(self, x: float, y: float) -> None:
         """Click on what is drawn there, in pixels of the image."""

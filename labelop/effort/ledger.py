@@ -16,7 +16,7 @@ from labelop.effort.script import Edit, add_seconds, edit_script
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.store import Store, land, read, read_rows
-from labelop.review.rows import label_of, landed_values, prediction_of
+from labelop.review.rows import labels_of, landed_values, prediction_of
 
 REVIEWED_ARMS = ("local", "cloud")
 """Arms whose reviews start from a draft; blind and imported labels have no edits."""
@@ -75,7 +75,7 @@ def edit_rows(
         predictions = drafts.get(key)
         if predictions is None:
             continue
-        labels = [label_of(value) for value in review["labels"]]
+        labels = labels_of(review)
         lineage = True if review.get("tool") in LINEAGE_TOOLS else None
         size = (sizes or {}).get(key) if _outlined(predictions, labels) else None
         script = edit_script(predictions, labels, lineage=lineage, outline_size=size, params=params)

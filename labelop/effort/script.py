@@ -153,7 +153,10 @@ def _geometry_edits(
     pairs = _cheapest_pairs(drafts, labels, params, outline_size) if drafts and labels else []
     used_drafts, used_labels = {i for i, _, _ in pairs}, {j for _, j, _ in pairs}
     deletes = [Edit("delete", p, None, Change(), params.delete_seconds, lineage) for p in drafts]
-    adds = [Edit("add", None, a, Change(), add_seconds(a, params, outline_size), lineage) for a in labels]
+    adds = [
+        Edit("add", None, a, Change(clicks_count=a.clicks_count or 0), add_seconds(a, params, outline_size), lineage)
+        for a in labels
+    ]
     if lineage:
         deletes = [replace(edit, redrawn=i in used_drafts) for i, edit in enumerate(deletes)]
         return deletes + [replace(edit, redrawn=j in used_labels) for j, edit in enumerate(adds)]

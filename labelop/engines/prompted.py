@@ -1,13 +1,13 @@
-"""A box or a click on one image becomes one mask; the image is encoded once, however often it is prompted.
+"""A box or clicks on one image become one mask; the image is encoded once, however often it is prompted.
 
-The segmenter was made for boxes, so a click stands for the box whose mask has found its edge best. Knows no table, no
+The segmenter was made for boxes, so clicks stand for the box whose mask has found its edge best. Knows no table, no
 tool and no address.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,16 @@ CLICK_RATIOS = (0.6, 1.0, 1.6)
 """Width by height of these boxes."""
 
 _MARGIN = 1.0  # logits: a mask that hardly changes when the threshold moves by so much has found an edge
+
+
+@dataclass(frozen=True, slots=True)
+class Clicks:
+    """What somebody pointed at; x, y in pixels of the upright image."""
+
+    on: tuple[tuple[float, float], ...]
+    """On the object."""
+    off: tuple[tuple[float, float], ...] = ()
+    """Beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,14 @@ class Prompter:
         self._lock = threading.Lock()
 
     def mask(
-        self, image_id: str, size: tuple[int, int], prompt: Box | tuple[float, float], pixels: Callable[[], ImageArray]
+        self, image_id: str, size: tuple[int, int], prompt: Box | Clicks, pixels: Callable[[], ImageArray]
     ) -> Mask | None:
-        """Find the mask of what a box holds or a click points at.
+        """Find the mask of what a box holds or clicks point at.
 
         Args:
             image_id: SHA-256 of the original bytes.
             size: Width and height of the upright image.
-            prompt: A box, or x and y of a click; pixels of the upright image.
+            prompt: A box in pixels of the upright image, or clicks.
             pixels: Reads the image, shape (height, width, 3); asked only where nobody has encoded it.
 
         Returns:
@@ -69,6 +79,8 @@ class Prompter:
             UnreadableImageError: The image cannot be read.
             EngineError: The model failed.
         """
+        if isinstance(prompt, Clicks) and not prompt.on:
+            return None
         features = self._features(image_id, pixels)
         boxes = [prompt] if isinstance(prompt, Box) else _around(prompt, size)
         masks = self._prompted(features, size, boxes_to_array(boxes))[0]
@@ -97,20 +109,32 @@ class Prompter:
         return np.asarray(masks)
 
 
-def _around(click: tuple[float, float], size: tuple[int, int]) -> list[Box]:
-    """List the boxes that a click may stand for."""
-    x, y = click
+def _around(clicks: Clicks, size: tuple[int, int]) -> list[Box]:
+    """List the boxes that clicks may stand for."""
+    x, y = (sum(edges) / len(edges) for edges in zip(*clicks.on, strict=True))
     edges = [(share * min(size) / 2, ratio**0.5) for share in CLICK_SIDES for ratio in CLICK_RATIOS]
     boxes = [Box(x - half * r, y - half / r, x + half * r, y + half / r).clipped(*size) for half, r in edges]
     return [box for box in boxes if box is not None]
 
 
-def _steadiest(masks: NDArray[np.float32], click: tuple[float, float], size: tuple[int, int]) -> int | None:
-    """Find the mask that holds the click and has found its edge best; None where none holds it."""
-    height, width = masks.shape[1:]
-    column, row = (min(int(c * n / s), n - 1) for c, n, s in zip(click, (width, height), size, strict=True))
-    holding = np.flatnonzero(masks[:, row, column] > 0)
-    return int(max(holding, key=lambda at: _steadiness(masks[at]))) if len(holding) else None
+def _steadiest(masks: NDArray[np.float32], clicks: Clicks, size: tuple[int, int]) -> int | None:
+    """Find the mask that agrees with most clicks, of these the one that has found its edge best.
+
+    None where no mask holds a click on the object.
+    """
+    holds_on, holds_off = (_holding(masks, some, size) for some in (clicks.on, clicks.off))
+    agrees = holds_on.sum(axis=1) - holds_off.sum(axis=1)
+    holding = np.flatnonzero(holds_on.any(axis=1))
+    return int(max(holding, key=lambda at: (agrees[at], _steadiness(masks[at])))) if len(holding) else None
+
+
+def _holding(
+    masks: NDArray[np.float32], clicks: Sequence[tuple[float, float]], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Say which masks hold which clicks, shape (masks, clicks)."""
+    edges = np.array(masks.shape[:0:-1])  # width and height
+    at = np.minimum((np.array(clicks).reshape(-1, 2) * edges / size).astype(int), edges - 1)
+    return np.asarray(masks[:, at[:, 1], at[:, 0]] > 0)
 
 
 def _steadiness(logits: NDArray[np.float32]) -> float:

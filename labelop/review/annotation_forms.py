@@ -7,6 +7,7 @@ refused alone, with a pointer to the place.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -29,6 +30,10 @@ MAX_EDGE_PX = 1_000_000
 MADE_BY_HAND = "manual"
 """What the editor says of a region that no draft was behind."""
 
+CLICK_CONTROL, PROMPT_CONTROL = "click", "prompt"
+"""Controls whose regions ask for a mask; one that is left because its mask was not taken labels nothing."""
+
+_SMART = re.compile(r"m([1-9][0-9]{0,2})-[0-9a-f]{9}")
 _SHOWN_CHARACTERS = 160
 
 Percent: TypeAlias = float
@@ -81,6 +86,11 @@ class BrushValue(_Form):
     brushlabels: list[str] = Field(min_length=1, max_length=1)
 
 
+def smart_id(clicks_count: int, digest: str) -> str:
+    """Name the region of a mask that clicks or boxes asked for; `BrushRegion.clicks_count` reads it again."""
+    return f"m{clicks_count}-{digest[:9]}"
+
+
 class _RegionForm(_Form):
     id: str = ""
     origin: str | None = None  # manual | prediction | prediction-changed
@@ -109,6 +119,12 @@ class BrushRegion(_DrawnForm):
 
     type: Literal["brushlabels"]
     value: BrushValue
+
+    @property
+    def clicks_count(self) -> int | None:
+        """Clicks and boxes that it took the editor to get it from the backend; None where nobody counted."""
+        found = _SMART.fullmatch(self.id.split("#", 1)[0])
+        return int(found[1]) if found else None
 
 
 class ChoiceRegion(_RegionForm):
@@ -222,13 +238,13 @@ def annotation(value: Any) -> Annotation:
 
 
 def region(value: Any) -> Region | None:
-    """Check one region of an annotation; None for a relation, which labels nothing.
+    """Check one region of an annotation; None for a relation and for a prompt, which label nothing.
 
     Raises:
         ReviewRecordError: It breaks its form, or is of a kind that cannot be taken in.
     """
-    kind = value.get("type") if isinstance(value, dict) else None
-    if kind == "relation":
+    kind, control = (value.get("type"), value.get("from_name")) if isinstance(value, dict) else (None, None)
+    if kind == "relation" or control in (CLICK_CONTROL, PROMPT_CONTROL):
         return None
     form = _FORMS.get(kind) if isinstance(kind, str) else None
     if form is None:

@@ -140,7 +140,7 @@ def _mask_label(
     if box is None:
         raise ReviewRecordError("a mask has no pixel", code="BAD_MASK", pointer="/value/rle")
     if draft is None or draft.box is None:
-        return AcceptedLabel(label_id, label, box, counts)
+        return AcceptedLabel(label_id, label, box, counts, clicks_count=form.clicks_count)
     # the draft's box is finer than pixels: it stands while its mask does
     return AcceptedLabel(label_id, label, draft.box if counts == draft.mask_rle else box, counts, draft.prediction_id)
 

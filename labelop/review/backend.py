@@ -13,7 +13,6 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import uvicorn
@@ -32,7 +31,6 @@ from labelop.ingest.originals import read_pixels
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.backend_forms import MOST_BYTES, Asked, Request, mask_region, parse, prompt_of
-from labelop.secret_file import make_key, read_key
 from labelop.sensitivity.clearance import CLOUD, Clearance, clear, standings
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings
@@ -41,17 +39,6 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MOST_KNOWN = 4096
 _log = logging.getLogger(__name__)
-
-
-def backend_token(path: Path) -> str:
-    """Read the token that every request needs, or make one at the first use.
-
-    Raises:
-        SettingsError: Others may read its file, or it holds none.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    make_key(path)
-    return read_key(path, harm="ask for masks of images")
 
 
 def find_segmenter(catalog: Iterable[ModelCard], name: str | None) -> ModelCard:
@@ -143,13 +130,13 @@ class _Answers:
 
     def _answer(self, request: Request, client: str) -> list[dict[str, Any]]:
         version = self._version()
-        if request.region is None:
+        if not request.regions:
             return [{"model_version": version, "score": 0.0, "result": []} for _ in request.tasks]
         asked = request.tasks[0]
         image = self._image(asked)
         self._check_place(asked, client)
         size = image["width_px"], image["height_px"]
-        prompt = prompt_of(request.region, *size)
+        prompt = prompt_of(request.regions, *size)
         found = self._prompter.mask(
             asked.image_id,
             size,
@@ -158,7 +145,7 @@ class _Answers:
         )
         if found is None:
             return [{"model_version": version, "score": 0.0, "result": []}]
-        region = mask_region(request.region, asked, found.counts, found.score, *size)
+        region = mask_region(request.regions, asked, found.counts, found.score, *size)
         return [{"model_version": version, "score": found.score, "result": [region]}]
 
     def _image(self, asked: Asked) -> dict[str, Any]:
@@ -216,9 +203,9 @@ def _refused() -> Response:
 
 
 async def _body(request: HttpRequest) -> bytes:
-    data = b""
+    data = bytearray()
     async for block in request.stream():
         data += block
         if len(data) > MOST_BYTES:
             raise ReviewRecordError(f"the request has more than {MOST_BYTES} bytes", code="BAD_RECORD")
-    return data
+    return bytes(data)

@@ -5,22 +5,25 @@ Knows the protocol and no model, table or address. Boxes and points come in perc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from labelop.engines.prompted import Clicks
 from labelop.errors import ReviewRecordError
 from labelop.geometry import Box, from_percent
-from labelop.ids import row_id
+from labelop.ids import digest_of
 from labelop.review import brush
+from labelop.review.annotation_forms import smart_id
+from labelop.review.task_forms import IMAGE_OBJECT, MASK_CONTROL
 from labelop.strict_text import read_json
 
-MOST_BYTES = 1 << 20
-"""Largest request."""
-
-MASK_CONTROL, IMAGE_OBJECT = "mask", "image"
-"""Names of the brush and of the image in the labelling configuration."""
+MOST_BYTES = 32 << 20
+"""Largest request: it brings all drafts and annotations of its task, masks among them."""
+MOST_PROMPTS = 100
+"""Most clicks of one mask."""
 
 _Percent = Annotated[float, Field(ge=-1, le=101)]
 _Edge = Annotated[float, Field(gt=0, le=101)]
@@ -65,13 +68,14 @@ class _BoxRegion(_Form):
 class _PointRegion(_Form):
     type: Literal["keypointlabels", "keypoint"]
     value: _PointValue
+    is_positive: bool = True
 
 
 _Region: TypeAlias = Annotated[_BoxRegion | _PointRegion, Field(discriminator="type")]
 
 
 class _Context(_Form):
-    result: list[_Region] = Field(default_factory=list, max_length=100)
+    result: list[_Region] = Field(default_factory=list, max_length=MOST_PROMPTS)
 
 
 class _Params(_Form):
@@ -102,9 +106,9 @@ class Request:
     """What an editor asks."""
 
     tasks: tuple[Asked, ...]
-    """Images; a prompt belongs to the first and only one."""
-    region: _BoxRegion | _PointRegion | None
-    """The prompt drawn last; None where nothing was drawn, and then nothing is answered."""
+    """Images; prompts belong to the first and only one."""
+    regions: tuple[_BoxRegion | _PointRegion, ...]
+    """Prompts of one mask in the order they were drawn; where there are none nothing is answered."""
 
 
 def parse(data: bytes) -> Request:
@@ -125,35 +129,48 @@ def parse(data: bytes) -> Request:
     tasks = tuple(Asked(**one.data.model_dump()) for one in form.tasks)
     if drawn and len(tasks) != 1:
         raise ReviewRecordError(f"{len(tasks)} tasks with one prompt, expected one", code="BAD_RECORD")
-    return Request(tasks, drawn[-1] if drawn else None)
+    return Request(tasks, tuple(drawn))
 
 
-def prompt_of(region: _BoxRegion | _PointRegion, width_px: int, height_px: int) -> Box | tuple[float, float]:
-    """Bring a prompt into pixels of the upright image.
+def prompt_of(regions: Sequence[_BoxRegion | _PointRegion], width_px: int, height_px: int) -> Box | Clicks:
+    """Bring what was drawn into pixels of the upright image: the box drawn last, or all clicks.
 
     Raises:
         ReviewRecordError: Nothing of it lies in the image.
     """
-    value = region.value
-    if isinstance(value, _PointValue):
-        x, y = value.x * width_px / 100, value.y * height_px / 100
-        if not (0 <= x <= width_px and 0 <= y <= height_px):
-            raise ReviewRecordError("the click is outside the image", code="BAD_BOX")
-        return x, y
+    last = regions[-1]
+    if isinstance(last, _PointRegion):
+        points = [one for one in regions if isinstance(one, _PointRegion)]
+        on, off = (
+            tuple(_pixels(one.value, width_px, height_px) for one in points if one.is_positive is wanted)
+            for wanted in (True, False)
+        )
+        return Clicks(on, off)
+    value = last.value
     box = from_percent(value.x, value.y, value.width, value.height, width_px, height_px).clipped(width_px, height_px)
     if box is None:
         raise ReviewRecordError("nothing of the box lies in the image", code="BAD_BOX")
     return box
 
 
+def _pixels(click: _PointValue, width_px: int, height_px: int) -> tuple[float, float]:
+    x, y = click.x * width_px / 100, click.y * height_px / 100
+    if not (0 <= x <= width_px and 0 <= y <= height_px):
+        raise ReviewRecordError("a click is outside the image", code="BAD_BOX")
+    return x, y
+
+
 def mask_region(  # noqa: PLR0917 - what a region is made of
-    region: _BoxRegion | _PointRegion, asked: Asked, counts: str, score: float, width_px: int, height_px: int
+    regions: Sequence[_BoxRegion | _PointRegion], asked: Asked, counts: str, score: float, width_px: int, height_px: int
 ) -> dict[str, Any]:
-    """Write a mask as the brush region that the editor shows; its class is the prompt's."""
-    value = region.value
+    """Write a mask as the brush region that the editor shows; its class is that of the last prompt.
+
+    Its id is all that the editor keeps of how it was made, so it says how many prompts that took.
+    """
+    value = regions[-1].value
     labels = value.keypointlabels if isinstance(value, _PointValue) else value.rectanglelabels
     return {
-        "id": row_id("m", asked.task_uid, counts)[:12],
+        "id": smart_id(len(regions), digest_of([asked.task_uid, counts])),
         "type": "brushlabels",
         "from_name": MASK_CONTROL,
         "to_name": IMAGE_OBJECT,

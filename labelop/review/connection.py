@@ -1,4 +1,4 @@
-"""Which Label Studio the settings name, whether it stands on premises, and how it gets to see a dataset's images.
+"""Which Label Studio the settings name, whether it stands on premises, and how it sees images and asks for masks.
 
 A server on premises may be told of every image. One elsewhere is told only of images that may be at the cloud as they
 are, and is handed no credential. Images in a bucket are named by the bucket, so the same holds for them.
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from labelop.egress.address import shown
 from labelop.egress.keys import read_private
 from labelop.errors import ReviewError, SettingsError
-from labelop.review.label_server import Bucket, LabelServer
+from labelop.review.label_server import Backend, Bucket, LabelServer
 from labelop.review.rest import Rest
 from labelop.review.task_forms import LOCAL_FILES_PREFIX
+from labelop.secret_file import make_key, read_key
 from labelop.settings import Settings
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -93,6 +95,35 @@ def image_place(source_uri: str, settings: Settings) -> ImagePlace:
         )
     below = quote(folder.relative_to(root.resolve()).as_posix())
     return ImagePlace(f"{LOCAL_FILES_PREFIX}{below}/", folder=folder)
+
+
+def backend_token(path: Path) -> str:
+    """Read the token that every request to the ML backend needs, or make one at the first use.
+
+    Raises:
+        SettingsError: Others may read its file, or it holds none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_key(path)
+    return read_key(path, harm="ask for masks of images")
+
+
+def backend_at(url: str, settings: Settings) -> Backend:
+    """Say how the server of the settings reaches the ML backend that shares its token file with this store.
+
+    Raises:
+        ReviewError: The address is none, or the server is elsewhere: the backend's token stays on premises.
+        SettingsError: Others may read the token.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or shown(url) != url:
+        raise ReviewError(f"{shown(url)!r} is no address of a backend; http(s)://host:port without a name is expected.")
+    if not is_onprem(settings):
+        raise ReviewError(
+            f"{settings.label_studio_url} is elsewhere, and the backend's token stays on premises.",
+            hint="Set LABELOP_LABEL_STUDIO_ONPREM=true if it stands on premises.",
+        )
+    return Backend(url, backend_token(settings.backend_token_path))
 
 
 def _token(path: Path | None) -> str:

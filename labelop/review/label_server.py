@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ PAGE_TASKS = 1000
 IMPORT_SECONDS = 600.0
 """Longest wait for an answer to an import; the server checks every region before it answers."""
 
+_BACKEND, _CONNECTED = "labelop", "CO"
 _ANNOTATED = ("total_annotations", "cancelled_annotations")
 
 
@@ -101,6 +102,16 @@ class Bucket:
     """Access key id."""
     secret: str | None
     """Secret of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An interactive ML backend as a server reaches it, see `labelop.review.backend`."""
+
+    url: str
+    """Its address, http(s)."""
+    token: str = field(repr=False)
+    """What it wants to hear."""
 
 
 class LabelServer:
@@ -229,6 +240,34 @@ class LabelServer:
             "presign_ttl": 60,
         }
         self._serve("s3", project_id, own, more)
+
+    def connect_backend(self, project_id: int, backend: Backend) -> None:
+        """Let the editor ask a backend for masks; does nothing where it can already.
+
+        Raises:
+            ReviewServerError: It is not known whether it was connected.
+            ReviewServerRefusedError: The server does not reach it, or it refuses the token.
+        """
+        own = {"project": project_id, "url": backend.url, "title": _BACKEND, "is_interactive": True}
+        more = {"auth_method": "BASIC_AUTH", "basic_auth_user": _BACKEND, "basic_auth_pass": backend.token}
+        if self._is_connected(own):
+            return
+        try:
+            self._rest.post("/api/ml", own | more)
+        except (ReviewServerError, ReviewServerRefusedError):
+            # one on premises is connected and then refused, since no events would be sent to such an address
+            if not self._is_connected(own):
+                raise
+
+    def _is_connected(self, own: Mapping[str, Any]) -> bool:
+        """Look for a backend of ours that answers the server, and remove others of ours: the editor asks only one."""
+        known = self._rest.get("/api/ml", {"project": own["project"]})
+        ours = [one for one in known or () if isinstance(one, dict) and one.get("title") == own["title"]]
+        good = [one for one in ours if {**own, "state": _CONNECTED}.items() <= one.items()]
+        for one in ours:
+            if one not in good[:1]:
+                self._rest.delete(f"/api/ml/{int(one['id'])}")
+        return bool(good)
 
     def _serve(self, kind: str, project_id: int, own: Mapping[str, str], more: Mapping[str, Any]) -> None:
         path = f"/api/storages/{kind}"

@@ -19,7 +19,7 @@ from labelop.ids import digest_of
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.connection import image_place, is_onprem
-from labelop.review.label_server import LabelServer, Project
+from labelop.review.label_server import Backend, LabelServer, Project
 from labelop.review.task_export import select_tasks
 from labelop.review.task_forms import labelling_config, task_form
 from labelop.review.tasks import ReviewTask, load_ontology
@@ -64,6 +64,7 @@ def push_reviews(
     policy: NamedPolicy | None = None,
     masks: bool = False,
     smart: bool = False,
+    backend: Backend | None = None,
     limit: int | None = None,
 ) -> PushResult:
     """Put the review tasks of a dataset on a server; what is there already is left alone.
@@ -78,6 +79,7 @@ def push_reviews(
         masks: Whether drafts that have a mask are shown as masks for the brush; else as boxes. Each has a project of
             its own.
         smart: Whether clicks and boxes ask an ML backend for masks; needs `masks`.
+        backend: Whom they ask, with `smart`; whoever the project has when None.
         limit: Most tasks, from the front of the fixed order; all when None.
 
     Raises:
@@ -119,6 +121,9 @@ def push_reviews(
                 raise
     if is_lost:  # the server may have done later what it was asked for a second time meanwhile
         doubled += _present(server, project, wanted)[1]
+    if backend is not None:
+        # after the drafts: an empty project would take the backend's version for that of its drafts
+        server.connect_backend(project.id, backend)
     progress.report(f"push {dataset}", len(wanted), len(wanted))
     return PushResult(project.id, len(wanted) - present, present, doubled, withheld)
 

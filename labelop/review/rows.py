@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from labelop.geometry import Box
@@ -67,8 +68,21 @@ def label_values(labels: Sequence[AcceptedLabel]) -> list[dict[str, Any]]:
             **_box_values(label.box),
             "mask_rle": label.mask_rle,
         }
-        for label in sorted(labels, key=lambda a: a.label_id)
+        for label in _ordered(labels)
     ]
+
+
+def labels_of(review: Mapping[str, Any]) -> list[AcceptedLabel]:
+    """Read the accepted labels of a row of `reviews`, with the clicks that a tool counted."""
+    labels = [label_of(value) for value in review["labels"]]
+    counts = review.get("clicks_counts")
+    if counts is None:
+        return labels
+    return [replace(label, clicks_count=count) for label, count in zip(labels, counts, strict=True)]
+
+
+def _ordered(labels: Sequence[AcceptedLabel]) -> list[AcceptedLabel]:
+    return sorted(labels, key=lambda label: label.label_id)
 
 
 def _box_values(box: Box | None) -> dict[str, float | None]:
@@ -115,6 +129,8 @@ def review_row(
         "effort_source": effort_source,
         "position_in_batch": position_in_batch,
         "labels": label_values(labels),
+        # beside the labels and not in them: an approval's seal covers what was accepted, not how
+        "clicks_counts": [label.clicks_count for label in _ordered(labels)],
         "tool": tool,
         "tool_version": tool_version,
         "source_digest": source_digest,

@@ -15,7 +15,12 @@ from labelop.errors import AnnotationError, ReviewError
 from labelop.geometry import to_percent
 from labelop.labels import Prediction
 from labelop.review import brush
+from labelop.review.annotation_forms import CLICK_CONTROL, PROMPT_CONTROL
 from labelop.review.tasks import Ontology, ReviewTask
+
+DRAFTS = "drafts"
+"""Model version of every draft, whatever its model: the editor shows it, and the server's stream of tasks hides drafts
+of any other version than the one a project has."""
 
 LOCAL_FILES_PREFIX = "/data/local-files/?d="
 """Where Label Studio serves files of its local storage; the percent-encoded relative path follows."""
@@ -23,11 +28,8 @@ LOCAL_FILES_PREFIX = "/data/local-files/?d="
 BOX_CONTROL, MASK_CONTROL, CHOICE_CONTROL, IMAGE_OBJECT = "box", "mask", "image_label", "image"
 """Names of the controls in the labelling configuration; results refer to them."""
 
-CLICK_CONTROL, PROMPT_CONTROL = "click", "prompt"
-"""Names of the controls whose regions are asked about and then dropped."""
 _PROMPT = {"smart": "true", "smartOnly": "true"}
 
-_DIGEST_DIGITS = 12
 _BUCKETS = ("s3://", "gs://", "azure-blob://")
 """Addresses in which a name stands as it is."""
 
@@ -54,8 +56,7 @@ def task_form(task: ReviewTask, prefix: str = LOCAL_FILES_PREFIX, *, masks: bool
         },
         "predictions": [
             {
-                # a digest instead of a name: the editor shows it
-                "model_version": task.model_digest[:_DIGEST_DIGITS],
+                "model_version": DRAFTS,
                 "score": sum(scores) / len(scores) if scores else 0.0,
                 "result": [draft_region(d, task.width_px, task.height_px, masks=masks) for d in task.drafts],
             }
@@ -99,12 +100,17 @@ def labelling_config(ontology: Ontology, *, masks: bool = False, smart: bool = F
     """
     view = ET.Element("View")
     ET.SubElement(view, "Image", name=IMAGE_OBJECT, value="$image", zoom="true", rotateControl="false")
-    _control(view, "RectangleLabels", BOX_CONTROL, "Label", ontology.box_classes)
+    plain = {"smart": "false"} if smart else {}  # else the editor offers them as prompts too
+    controls = [("RectangleLabels", BOX_CONTROL, "Boxes", plain)]
     if masks:
-        _control(view, "BrushLabels", MASK_CONTROL, "Label", ontology.box_classes)
+        controls.append(("BrushLabels", MASK_CONTROL, "Masks by brush", plain))
     if masks and smart:
-        _control(view, "KeyPointLabels", CLICK_CONTROL, "Label", ontology.box_classes, **_PROMPT)
-        _control(view, "RectangleLabels", PROMPT_CONTROL, "Label", ontology.box_classes, **_PROMPT)
+        controls.append(("KeyPointLabels", CLICK_CONTROL, "Masks by click", _PROMPT))
+        controls.append(("RectangleLabels", PROMPT_CONTROL, "Masks by box", _PROMPT))
+    for kind, name, title, more in controls if ontology.box_classes else ():
+        if smart:  # four rows of the same classes
+            ET.SubElement(view, "Header", value=title, size="6")
+        _control(view, kind, name, "Label", ontology.box_classes, **more)
     _control(view, "Choices", CHOICE_CONTROL, "Choice", ontology.image_classes)
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from labelop.review import brush
 from labelop.review.connection import connect
 from labelop.review.pull import pull_reviews
 from labelop.review.push import PushResult, find_projects, push_reviews
-from tests.label_studio import ROOT, Editor, Started, label_studio, losing_replies
+from tests.label_studio import Editor, Started, losing_replies
 from tests.unit.review_rows import VERSION, card_row, image_row, imported, prediction, prelabel_row
 
 if TYPE_CHECKING:
@@ -29,36 +27,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PHOTOS = ROOT / "data" / "sample" / "smears" / "images"
 COUNT = 50
 BOXES = {"a": (16.0, 16.0, 96.0, 80.0), "b": (190.0, 20.0, 280.0, 90.0), "c": (30.0, 150.0, 110.0, 230.0)}
 """Drafts of every image, pixels of 320 x 256; the lower right is free."""
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """Start the server once for all tests of this file; its document root holds the photographs."""
-    folder = tmp_path_factory.mktemp("review-server")
-    photos = folder / "root" / "photos"
-    photos.mkdir(parents=True)
-    for path in sorted(PHOTOS.iterdir())[:COUNT]:
-        shutil.copy(path, photos)
-    with label_studio(folder / "server", folder / "root") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the system's Chromium."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - needed only where there is a browser
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def filled(served: Started, tmp_path: Path, dataset: str, *, mask: bool = False) -> Store:

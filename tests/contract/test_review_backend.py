@@ -18,7 +18,10 @@ from labelop.ids import sha256_hex
 from labelop.ingest.originals import read_pixels
 from labelop.landing.store import Store, land
 from labelop.review import brush
-from labelop.review.backend import backend_token, create_backend, find_segmenter, is_onprem
+from labelop.review.annotation_forms import BrushRegion
+from labelop.review.backend import create_backend, find_segmenter, is_onprem
+from labelop.review.backend_forms import MOST_BYTES
+from labelop.review.connection import backend_token
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
 from tests.unit.review_rows import NOW, image_row
@@ -99,6 +102,11 @@ def overlap(region: dict[str, Any], annotation: dict[str, Any]) -> float:
     return float((found & truth).sum() / (found | truth).sum())
 
 
+def holds(region: dict[str, Any], x: float, y: float) -> bool:
+    """Say whether a brush region covers a pixel."""
+    return bool(brush.decode(region["value"]["rle"], 256, 256)[int(y), int(x)])
+
+
 def held_out() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """List held-out objects with their pictures."""
     return [(one, HELD_OUT[one["image_id"]]) for one in TRUTH["annotations"] if one["image_id"] in HELD_OUT]
@@ -132,6 +140,28 @@ def test_a_click_becomes_a_mask(client: TestClient) -> None:
         [answer] = client.post("/predict", json=asked).json()["results"]
         found.append(overlap(answer["result"][0], annotation) if answer["result"] else 0.0)
     assert np.median(found) > 0.6
+
+
+def test_more_clicks_say_more(client: TestClient) -> None:
+    """All clicks of a mask count: one beside the object keeps the mask away from it, and alone it gives none."""
+    annotation, image = held_out()[0]
+    x, y, width, height = annotation["bbox"]
+
+    def click(share: float, *, on: bool = True) -> dict[str, Any]:
+        value = {"x": (x + share * width) / 2.56, "y": (y + share * height) / 2.56, "keypointlabels": ["barn"]}
+        return {"type": "keypointlabels", "value": value, "is_positive": on}
+
+    def answered(*clicks: dict[str, Any]) -> list[dict[str, Any]]:
+        asked = asking(image, None) | {"params": {"context": {"result": list(clicks)}}}
+        return list(client.post("/predict", json=asked).json()["results"][0]["result"])
+
+    [first] = answered(click(0.5))
+    beside = next(s for s in (0.6, 0.7, 0.8, 0.9, 1.0, 1.1) if not holds(first, x + s * width, y + s * height))
+    [second] = answered(click(0.5), click(beside - 0.1), click(beside, on=False))
+    assert holds(second, x + 0.5 * width, y + 0.5 * height)
+    assert not holds(second, x + beside * width, y + beside * height)
+    assert [BrushRegion.model_validate(one).clicks_count for one in (first, second)] == [1, 3]
+    assert answered(click(0.5, on=False)) == []
 
 
 def test_an_image_is_encoded_once(place: tuple[Store, Settings], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +239,7 @@ def test_what_is_on_premises() -> None:
         ({"body": b"{"}, 400),
         ({"body": b'{"tasks": [NaN]}'}, 400),
         ({"body": b"[" * 100_000}, 400),
-        ({"body": b" " * (1 << 21)}, 400),
+        ({"body": b" " * (MOST_BYTES + 1)}, 400),
         ({"body": b'{"tasks": []}'}, 400),
     ],
 )

@@ -6,12 +6,16 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from labelop.effort.ledger import land_edits
+from labelop.effort.parameters import DEFAULTS
 from labelop.errors import ReviewFormatError, RunFailedError
 from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
+from labelop.review import brush
+from labelop.review.annotation_forms import smart_id
 from labelop.review.label_studio import export_review, export_tasks, import_reviews, labelling_config
 from labelop.review.rows import label_values
 from labelop.review.tasks import Ontology, load_ontology
@@ -27,6 +31,14 @@ def test_export_names_neither_arm_nor_model(tmp_path: Path) -> None:
                for word in ("local", "cloud", "m-local", "nowhere"))  # fmt: skip
     assert {len(task["predictions"][0]["result"]) for task in tasks} == {3}
     assert {task["data"]["image"] for task in tasks} == {f"/data/local-files/?d=images/a%20{n}.jpg" for n in range(3)}
+
+
+def test_drafts_of_all_models_are_of_one_version(tmp_path: Path) -> None:
+    """Whatever drafted, tasks have one model version: a server's stream of tasks shows one, and others look empty."""
+    store = filled_store(tmp_path / "store", compare=3)
+    tasks = export_tasks(store, "cells")
+    assert len(tasks) == 6
+    assert len({task["predictions"][0]["model_version"] for task in tasks}) == 1
 
 
 def test_export_is_the_same_every_time(tmp_path: Path) -> None:
@@ -106,6 +118,32 @@ def test_corrections_become_edits(tmp_path: Path) -> None:
     assert (found["relabel"]["predicted_label"], found["relabel"]["accepted_label"]) == ("thin", "thick")
     labels = {label["label"]: label for label in imported(store)[0]["labels"] if label["prediction_id"]}
     assert labels["RBC"]["mask_rle"] is None  # its box moved, so its mask is no longer true
+
+
+def test_masks_by_click_say_what_they_took(tmp_path: Path) -> None:
+    """A mask the editor was given for three clicks lands with them; prompts that were left behind label nothing."""
+    store = filled_store(tmp_path / "store", 1)
+    [record] = [annotated(task) for task in export_tasks(store, "cells")]
+    mask = np.zeros((256, 320), dtype=np.bool_)
+    mask[100:120, 200:240] = True
+    common = {"to_name": "image", "original_width": 320, "original_height": 256, "origin": "manual"}
+    value = {"format": "rle", "rle": brush.encode(mask), "brushlabels": ["RBC"]}
+    box = {"x": 10, "y": 10, "width": 20, "height": 20, "rotation": 0, "rectanglelabels": ["RBC"]}
+    record["annotations"][0]["result"] = [
+        {"id": smart_id(3, "0123456789"), "type": "brushlabels", "from_name": "mask", "value": value, **common},
+        {"id": "byhand", "type": "brushlabels", "from_name": "mask", "value": value, **common},
+        {"id": "a", "type": "rectanglelabels", "from_name": "prompt", "value": box, **common},
+        {"id": "b", "type": "keypointlabels", "from_name": "click", "value": {"x": 1, "y": 1}, **common},
+    ]
+    assert import_reviews(store, written(tmp_path / "e.json", [record]), "cells", "run").landed == 1
+    [review] = imported(store)
+    assert sorted(review["clicks_counts"], key=str) == [3, None]
+    land_edits(store, "run")
+    added = [row for row in read_rows(store, "edits") if row["op"] == "add"]
+    assert sorted((row["clicks_count"], row["model_seconds"]) for row in added) == [
+        (0, DEFAULTS.add_mask_seconds),
+        (3, DEFAULTS.add_assisted_mask_seconds),
+    ]
 
 
 def test_time_hygiene(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from labelop.egress.audit import entries
 from labelop.errors import ReviewError, ReviewServerError, ReviewServerRefusedError
 from labelop.landing.store import Store, land, read_rows
 from labelop.review import label_server, push
+from labelop.review.label_server import Backend
 from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.review.pull import pull_reviews
 from labelop.review.push import PushResult, push_reviews
@@ -167,6 +168,23 @@ def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     """The token reaches no other host, whatever the server says."""
     with pytest.raises(ReviewServerRefusedError, match="302"):
         _pushed(tmp_path, _store(tmp_path), FakeServer(lambda _request, _number: "302"))
+
+
+def test_a_backend_is_connected_once(tmp_path: Path) -> None:
+    """However often a project is pushed it has one backend that answers, though the server refuses what it did.
+
+    An older one with another token is removed, and one that cannot be reached is told; no token is shown.
+    """
+    store, fake = _store(tmp_path), FakeServer(backend_token="old")
+    for token in ("old", "old", "new", "new"):
+        fake.backend_token = token
+        _pushed(tmp_path, store, fake, smart=True, backend=Backend("http://127.0.0.1:9090", token))
+    [known] = fake.backends.values()
+    assert (known["basic_auth_pass"], known["is_interactive"], known["project"]) == ("new", True, 1)
+    assert fake.calls["POST /api/ml"] == 2
+    with pytest.raises(ReviewServerRefusedError, match="answered with 400") as caught:
+        _pushed(tmp_path, store, fake, smart=True, backend=Backend("http://127.0.0.1:9091", "0ther-t0ken"))
+    assert "0ther-t0ken" not in f"{caught.value} {Backend('http://127.0.0.1:9091', '0ther-t0ken')}"
 
 
 def test_images_that_nobody_could_see_are_not_pushed(tmp_path: Path) -> None:

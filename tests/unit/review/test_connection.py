@@ -17,7 +17,7 @@ from labelop.errors import (
     SettingsError,
 )
 from labelop.review import rest
-from labelop.review.connection import connect, image_place, is_onprem
+from labelop.review.connection import backend_at, connect, image_place, is_onprem
 from labelop.review.label_server import Bucket
 from labelop.settings import Settings, load_settings
 
@@ -48,6 +48,20 @@ def test_a_server_needs_an_address_and_a_token_of_its_own(
     with pytest.raises(kind, match=said) as caught, connect(_settings(tmp_path, **changes)):
         pass
     assert "0123456789abcdef" not in str(caught.value)
+
+
+def test_a_backend_is_named_by_its_address_and_the_token_stays_here(tmp_path: Path) -> None:
+    """The token is the one `labelop review backend` reads; a server elsewhere, or an address with a name, gets none."""
+    settings = _settings(tmp_path, store=str(tmp_path / "store"))
+    found = backend_at("http://127.0.0.1:9090", settings)
+    assert found.token == settings.backend_token_path.read_text().strip()
+    for address in ("http://me:secret@127.0.0.1:9090", "127.0.0.1:9090", "file:///etc/passwd", "http://h/?t=secret"):
+        with pytest.raises(ReviewError, match="is no address of a backend") as caught:
+            backend_at(address, settings)
+        assert "secret" not in str(caught.value)
+    away = _settings(tmp_path, store=str(tmp_path / "store"), label_studio_url="https://labels.example.org")
+    with pytest.raises(ReviewError, match="stays on premises"):
+        backend_at("http://127.0.0.1:9090", away)
 
 
 def test_an_address_that_is_none_is_refused() -> None:
