@@ -139,7 +139,7 @@ def test_a_model_that_is_not_served_is_a_fault_of_the_set_up(url: str, tmp_path:
 def test_a_bad_payload_spoils_no_neighbour(url: str, cards: dict[str, ModelCard], tmp_path: Path) -> None:
     """Bytes that are no image are refused or answered without numbers; the server answers the next request."""
     card, (good, bad) = cards["detection"], released(tmp_path, 0, 1)
-    object.__setattr__(bad, "_payload", b"no image")
+    object.__setattr__(bad, "_payload", b"\xff\xd8\xff\xd9")  # a JPEG in which nothing is: other bytes never leave
     engine = RemoteEngine(url)
     try:
         assert np.isnan(engine.forward(card, [bad]).raw["logits"]).all()
