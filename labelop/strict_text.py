@@ -14,25 +14,22 @@ import yaml
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-MAX_JSON_BYTES = 512 * 1024 * 1024
-"""Largest annotation file; COCO's own largest is about 450 MB."""
-
-MAX_XML_BYTES = 64 * 1024 * 1024
-"""Largest annotation file in XML, which takes many times its size once it is read."""
+MAX_BYTES = 8 * 1024 * 1024
+"""Largest document that is read whole, which takes up to 30 times its size; see `streamed_text` for larger ones."""
 
 MAX_YAML_BYTES = 1024 * 1024
 """Largest configuration file."""
 
 
-def read_json(data: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
+def read_json(data: bytes, max_bytes: int = MAX_BYTES) -> Any:
     """Read one JSON document.
 
     Raises:
         ValueError: Too large, too deep, a doubled key, not UTF-8, NaN or infinity, or no JSON; says what and where.
     """
-    _check_bytes(data, max_bytes)
+    check_bytes(data, max_bytes)
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_no_key_twice)
+        return json.loads(data.decode("utf-8-sig"), parse_constant=refuse_constant, object_pairs_hook=no_key_twice)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -41,7 +38,8 @@ def read_json(data: bytes, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise ValueError(f"is no JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict; raises ValueError where a key is doubled."""
     found = dict(pairs)
     if len(found) < len(pairs):
         # whoever takes the last one loses what the others say
@@ -56,7 +54,7 @@ def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
     Raises:
         ValueError: Too large, too deep, a doubled key, an alias, a tag for an object, or no YAML; says what and where.
     """
-    _check_bytes(data, max_bytes)
+    check_bytes(data, max_bytes)
     try:
         return yaml.load(data.decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
     except RecursionError:
@@ -70,13 +68,13 @@ def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
         raise ValueError(f"is no plain YAML: {type(error).__name__}") from None
 
 
-def read_xml(data: bytes, root_tag: str, max_bytes: int = MAX_XML_BYTES) -> Element:
+def read_xml(data: bytes, root_tag: str, max_bytes: int = MAX_BYTES) -> Element:
     """Read one XML document without a document type: no entity is known, no address in it is opened.
 
     Raises:
         ValueError: Too large, with a document type, another root, or no XML; says what.
     """
-    _check_bytes(data, max_bytes)
+    check_bytes(data, max_bytes)
     try:
         root: Element = fromstring(data, forbid_dtd=True)
     except (ParseError, DefusedXmlException, RecursionError, ValueError, LookupError) as error:
@@ -112,10 +110,12 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _check_bytes(data: bytes, max_bytes: int) -> None:
+def check_bytes(data: bytes, max_bytes: int) -> None:
+    """Raise ValueError for a document that is too large."""
     if len(data) > max_bytes:
         raise ValueError(f"has {len(data)} bytes, allowed are {max_bytes}")
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and infinity, which Python's reader takes."""
     raise ValueError(f"holds {name}, which is no JSON number")

@@ -1,7 +1,9 @@
 """COCO object annotations: one JSON file for many images.
 
-Besides the standard keys an image may carry `split` (train, val) and `image_label` (also `land_use`), the class of
-the whole image. Boxes are xywh pixels of the upright image. Knows no pixels.
+Besides the standard keys an image may carry `split` (train, val) and `image_label` (also `land_use`, or several in
+`image_labels`), the class of the whole image. A file without one of the lists `images`, `categories` and `annotations`
+is refused: an image is without objects only where the list of them says so. Boxes are xywh pixels of the upright image.
+Knows no pixels.
 
 A file written here and read again lacks: ids of labels and of the drafts they came from, vertices of outlines (masks
 are run lengths), keypoints, the second and further classes of a whole image, and more than two decimals of a pixel.
@@ -10,33 +12,30 @@ are run lengths), keypoints, the second and further classes of a whole image, an
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.errors import AnnotationError
 from labelop.geometry import Box, to_xywh
 from labelop.ids import sha256_hex
+from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name
 from labelop.ingest.masks import mask_of
-from labelop.ingest.sources import Resolver, Source
+from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
-    Fault,
     FaultList,
-    ImageTruth,
     KnownImage,
     bad_record,
     checked_box,
+    class_name,
     finite,
-    split_name,
-    with_ids,
 )
 from labelop.labels import AcceptedLabel
-from labelop.strict_text import read_json
+from labelop.streamed_text import MAX_FILE_BYTES, json_records
 
 _IMAGE_LABEL_KEYS = ("image_label", "land_use")
 _EDGES = 4
@@ -55,21 +54,20 @@ def read_coco(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     Raises:
         AnnotationError: The source has no annotation file.
     """
-    paths = [source.given] if source.given else []
-    paths = paths or source.side_files("annotations.json") or source.side_files("annotations/*.json")
-    if not paths or not {entry.path for entry in source.entries}.issuperset(paths):
+    if source.given:
+        paths = [path for path in (entry.path for entry in source.entries) if path == source.given]
+    else:
+        paths = [*source.side_files("annotations.json"), *source.side_files("annotations/*.json")]
+    if not paths:
         raise AnnotationError(
             f"Source {source.root_uri} has no {source.given or 'annotations.json and no annotations/*.json'}.",
             hint="Give the address of the JSON file, or use --source-format folder.",
         )
-    reader = _Reader(source.resolver(), known)
+    gathering = Gathering(source, known)
+    categories: dict[str, None] = {}
     for path in paths:
-        reader.read_file(source, path)
-    truths = {
-        path: ImageTruth(known[path].image_id, with_ids(known[path].image_id, labels), *reader.notes[path])
-        for path, labels in sorted(reader.labels.items())
-    }
-    return Annotations(tuple(reader.categories), truths, reader.splits, tuple(reader.faults))
+        gathering.read(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))
+    return gathering.annotations(categories)
 
 
 def coco_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
@@ -106,97 +104,99 @@ def coco_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files
 
 
 @dataclass(slots=True)
-class _Reader:
-    resolver: Resolver
-    known: Mapping[str, KnownImage]
-    categories: dict[str, None] = field(default_factory=dict)
-    labels: dict[str, list[AcceptedLabel]] = field(default_factory=lambda: defaultdict(list))
-    notes: dict[str, tuple[str | None, str]] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+class _Image:
+    """An image record, and what stands in its file about it."""
 
-    def read_file(self, source: Source, path: str) -> None:
-        faults = FaultList(path)
-        try:
-            data = source.read(path)
-            document = read_json(data)
-        except ValueError as error:
-            faults.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
-        except UnreadableImageError as error:
-            faults.add("#", "BAD_ANNOTATIONS", error.message)
-        else:
-            self._read_document(document, sha256_hex(data), faults)
-        self.faults += faults.faults
-
-    def _read_document(self, document: Any, digest: str, faults: FaultList) -> None:
-        if not isinstance(document, dict):
-            faults.add("#", "BAD_ANNOTATIONS", "The file is no JSON object.")
-            return
-        parts = {}
-        for key in ("categories", "images", "annotations"):
-            part = document.get(key, [] if key == "annotations" else None)
-            if not isinstance(part, list):
-                faults.add(f"/{key}", "BAD_ANNOTATIONS", f"Expected a list of {key}, got {type(part).__name__}.")
-            parts[key] = part if isinstance(part, list) else []
-        names = _categories(parts["categories"], faults)
-        self.categories.update(dict.fromkeys(names.values()))
-        images = self._images(parts["images"], digest, PurePosixPath(faults.path), faults)
-        self._annotations(parts["annotations"], names, images, faults)
-
-    def _images(self, records: list[Any], digest: str, file: PurePosixPath, faults: FaultList) -> dict[int, str | None]:
-        """Find the file of each image id; None for images whose own record was refused."""
-        images: dict[int, str | None] = {}
-        base = "" if str(file.parent) == "." else f"{file.parent}/"
-        for number, record in enumerate(records):
-            pointer = f"/images/{number}"
-            key = record.get("id") if isinstance(record, dict) else None
-            if type(key) is not int or key in images:
-                faults.add(pointer, "BAD_RECORD", f"An image needs an id of its own, got {key!r:.80}.")
-                continue
-            images[key] = None
-            name = record.get("file_name")
-            path = self.resolver.find(name, base) if isinstance(name, str) else None
-            if path is None:
-                faults.add(pointer, "MISSING_IMAGE", f"No file of the source is called {name!r:.200}.")
-                continue
-            if (split := split_name(record.get("split"))) is not None:
-                self.splits[path] = split
-            if faults.image_of(pointer, path, (record.get("width"), record.get("height")), self.known) is None:
-                continue
-            images[key] = path
-            self.labels[path] += []
-            self.notes[path] = (_image_label(record), digest)
-        return images
-
-    def _annotations(
-        self, records: list[Any], names: Mapping[int, str], images: Mapping[int, str | None], faults: FaultList
-    ) -> None:
-        seen: set[int] = set()
-        for number, record in enumerate(records):
-            pointer = f"/annotations/{number}"
-            image_key = record.get("image_id") if isinstance(record, dict) else None
-            if type(image_key) is not int or image_key not in images:
-                faults.add(pointer, "BAD_RECORD", f"An annotation names the image {image_key!r:.80}, which is unknown.")
-                continue
-            path = images[image_key]
-            if path is None:
-                continue  # the fault of its image stands for it
-            image = self.known[path]
-            key = record.get("id")
-            if type(key) is int and key in seen:
-                faults.add(pointer, "BAD_RECORD", f"The annotation id {key} is used twice.", image.image_id)
-                continue
-            if type(key) is int:
-                seen.add(key)
-            label = faults.attempt(pointer, partial(_label, record, names, image), image.image_id)
-            if label is not None:
-                self.labels[path].append(label)
+    pointer: str
+    path: str | None
+    """Encoded path; None for an image whose record was refused: that fault stands for all its labels."""
+    whole: tuple[str, ...] = ()
+    labels: list[AcceptedLabel | None] = field(default_factory=list)
 
 
-def _label(record: Mapping[str, Any], names: Mapping[int, str], image: KnownImage) -> AcceptedLabel:
+def _read_document(gathering: Gathering, categories: dict[str, None], data: bytes, notes: FaultList) -> None:
+    names = _categories(_records(data, "categories"), notes)
+    categories.update(dict.fromkeys(names.values()))
+    images = _images(gathering, _records(data, "images"), notes)
+    strays = _annotations(gathering.known, _records(data, "annotations"), names, images, notes)
+    digest = sha256_hex(data)
+    for image in images.values():
+        if image.path is not None:
+            # a label that names no image may be one of an image that seems to have none
+            labels = image.labels or [None] * strays
+            gathering.settle(notes, image.pointer, image.path, labels, digest, whole=image.whole)
+
+
+def _records(data: bytes, wanted: str) -> Iterator[tuple[str, Any]]:
+    """Give pointer and record of one list of a document that has all three."""
+    found = json_records(data, ("categories", "images", "annotations"))
+    return ((f"/{name}/{number}", record) for name, number, record in found if name == wanted)
+
+
+def _images(gathering: Gathering, records: Iterable[tuple[str, Any]], notes: FaultList) -> dict[int, _Image]:
+    file = PurePosixPath(notes.path)
+    base = "" if str(file.parent) == "." else f"{file.parent}/"
+    resolver = gathering.source.resolver()
+    images: dict[int, _Image] = {}
+    for pointer, record in records:
+        key = record.get("id") if isinstance(record, dict) else None
+        if type(key) is not int:
+            notes.add(pointer, "BAD_RECORD", f"An image needs a number as id, got {key!r:.80}.")
+            continue
+        name = record.get("file_name")
+        path = resolver.find(name, base) if isinstance(name, str) else None
+        if (first := images.get(key)) is not None:
+            notes.add(pointer, "BAD_RECORD", f"The image id {key} is used twice.")
+            if first.path is not None and first.path != path:
+                # nobody knows whose its labels are
+                notes.add(first.pointer, "BAD_RECORD", f"The image id {key} is used twice.")
+                first.path = None
+            continue
+        images[key] = _Image(pointer, None)
+        if path is None:
+            notes.add(pointer, "MISSING_IMAGE", f"No file of the source is called {name!r:.200}.")
+            continue
+        gathering.put_split(notes, pointer, path, record.get("split"))
+        if gathering.claim(notes, pointer, path, (record.get("width"), record.get("height"))) is not None:
+            whole, refused = _whole(pointer, record, notes)
+            images[key] = _Image(pointer, path, whole, refused)
+    return images
+
+
+def _annotations(
+    known: Mapping[str, KnownImage],
+    records: Iterable[tuple[str, Any]],
+    names: Mapping[int, str],
+    images: Mapping[int, _Image],
+    notes: FaultList,
+) -> bool:
+    """Add labels to their images; say whether there were some that name no image."""
+    seen: set[Any] = set()
+    strays = False
+    for pointer, record in records:
+        key = record.get("image_id") if isinstance(record, dict) else None
+        if type(key) is not int or key not in images:
+            notes.add(pointer, "BAD_RECORD", f"An annotation names the image {key!r:.80}, which is unknown.")
+            strays = True
+            continue
+        found = images[key]
+        if found.path is None:
+            continue
+        image = known[found.path]
+        label = notes.attempt(pointer, partial(_label, record, names, image, seen), image.image_id)
+        found.labels.append(label)
+    return strays
+
+
+def _label(record: Mapping[str, Any], names: Mapping[int, str], image: KnownImage, seen: set[Any]) -> AcceptedLabel:
+    key = record.get("id")
+    if isinstance(key, dict | list) or key in seen:
+        raise bad_record("BAD_RECORD", f"The annotation id {key!r:.80} is used twice, or is none.")
+    if key is not None:
+        seen.add(key)
     category = record.get("category_id")
     if type(category) is not int or category not in names:
-        raise bad_record("UNKNOWN_CATEGORY", f"Category {category!r:.80} is not one of {sorted(names)}.")
+        raise bad_record("UNKNOWN_CATEGORY", f"Category {category!r:.80} is none of the file's {len(names)}.")
     if record.get("iscrowd", 0) not in (0, False):
         raise bad_record("CROWD", "A crowd region is no single object.")
     box = _box(record.get("bbox"), image)
@@ -212,17 +212,31 @@ def _box(bbox: Any, image: KnownImage) -> Box:
     return checked_box((x, y, x + width, y + height), image)
 
 
-def _categories(records: list[Any], faults: FaultList) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for number, record in enumerate(records):
-        key, name = (record.get("id"), record.get("name")) if isinstance(record, dict) else (None, None)
-        if type(key) is not int or key in names or not isinstance(name, str) or not name:
-            faults.add(f"/categories/{number}", "BAD_RECORD", "A category needs a name and an id of its own.")
-            continue
-        names[key] = name
-    return names
+def _categories(records: Iterable[tuple[str, Any]], notes: FaultList) -> dict[int, str]:
+    names: dict[int, str | None] = {}
+    for pointer, record in records:
+        key, text = (record.get("id"), record.get("name")) if isinstance(record, dict) else (None, None)
+        name = class_name(text)
+        if type(key) is not int or name is None:
+            notes.add(pointer, "BAD_RECORD", f"A category needs a number as id and a name, got {text!r:.80}.")
+        elif key in names:
+            notes.add(pointer, "BAD_RECORD", f"The category id {key} is used twice.")
+            # of two names nobody knows which is meant
+            names[key] = name if names[key] == name else None
+        else:
+            names[key] = name
+    return {key: name for key, name in names.items() if name is not None}
 
 
-def _image_label(record: Mapping[str, Any]) -> str | None:
-    values = (record.get(key) for key in _IMAGE_LABEL_KEYS)
-    return next((value for value in values if isinstance(value, str) and value), None)
+def _whole(
+    pointer: str, record: Mapping[str, Any], notes: FaultList
+) -> tuple[tuple[str, ...], list[AcceptedLabel | None]]:
+    """Read classes of the whole image: one text, or the list of texts that a release has; None for each refused."""
+    given = [(key, record[key]) for key in _IMAGE_LABEL_KEYS if record.get(key) not in (None, "")]
+    several = record.get("image_labels", [])
+    given += [("image_labels", text) for text in (several if isinstance(several, list) else [several])]
+    read = [(key, class_name(text)) for key, text in given]
+    refused = [key for key, name in read if name is None]
+    for key in refused:
+        notes.add(f"{pointer}/{key}", "BAD_RECORD", "A class of the whole image is no name.")
+    return tuple(dict.fromkeys(name for _, name in read if name is not None)), [None] * len(refused)

@@ -12,9 +12,8 @@ among those of objects: the format has one list.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from xml.etree.ElementTree import Element, SubElement
@@ -22,34 +21,32 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 from numpy.typing import NDArray
 
-from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.errors import AnnotationError
 from labelop.ids import sha256_hex
+from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name, short, xml_bytes
 from labelop.ingest.masks import decode_mask, encode_mask, polygons_mask
-from labelop.ingest.sources import Resolver, Source
+from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
-    Fault,
     FaultList,
-    ImageTruth,
     KnownImage,
     bad_record,
     checked_box,
+    class_name,
     number_of,
-    split_name,
-    with_ids,
 )
 from labelop.labels import AcceptedLabel
-from labelop.strict_text import read_xml
+from labelop.streamed_text import MAX_FILE_BYTES, xml_records
 
 _EDGES = ("xtl", "ytl", "xbr", "ybr")
-_NO_SHAPES = ("tag", "attribute")
+_NO_IMAGES = ("version", "meta")
 _DIGITS = 10  # as many as a number of pixels has
 _SHAPES = ("box", "polygon", "mask")
 
 
 def read_cvat(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
-    """Read `annotations.xml`, or every XML file of `annotations/`.
+    """Read `annotations.xml` and every XML file of `annotations/`.
 
     Args:
         source: A CVAT source; images lie in `images/` or beside the file.
@@ -61,16 +58,17 @@ def read_cvat(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     Raises:
         AnnotationError: The source has no such file.
     """
-    paths = source.side_files("annotations.xml") or source.side_files("annotations/*.xml")
+    paths = [*source.side_files("annotations.xml"), *source.side_files("annotations/*.xml")]
     if not paths:
         raise AnnotationError(
             f"Source {source.root_uri} has no annotations.xml and no annotations/*.xml.",
             hint="Use --source-format folder for bare images.",
         )
-    reader = _Reader(source.resolver(), known)
+    gathering = Gathering(source, known)
+    categories: dict[str, None] = {}
     for path in paths:
-        reader.read_file(source, path)
-    return Annotations(tuple(reader.categories), reader.truths, reader.splits, tuple(reader.faults))
+        gathering.read(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))
+    return gathering.annotations(categories)
 
 
 def cvat_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
@@ -129,67 +127,57 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-@dataclass(slots=True)
-class _Reader:
-    resolver: Resolver
-    known: Mapping[str, KnownImage]
-    categories: dict[str, None] = field(default_factory=dict)
-    truths: dict[str, ImageTruth] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-
-    def read_file(self, source: Source, path: str) -> None:
-        faults = FaultList(path)
-        try:
-            data = source.read(path)
-            root = read_xml(data, "annotations")
-        except ValueError as error:
-            faults.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
-        except UnreadableImageError as error:
-            faults.add("#", "BAD_ANNOTATIONS", error.message)
-        else:
-            names = (node.findtext("name") or "" for node in root.findall("meta//labels/label"))
-            self.categories.update(dict.fromkeys(name.strip() for name in names if name.strip()))
-            for number, node in enumerate(root.findall("image"), start=1):
-                self._image(node, f"/annotations/image[{number}]", sha256_hex(data), faults)
-        self.faults += faults.faults
-
-    def _image(self, node: Element, pointer: str, digest: str, faults: FaultList) -> None:
+def _read_document(gathering: Gathering, categories: dict[str, None], data: bytes, notes: FaultList) -> None:
+    for node in xml_records(data, "annotations"):
+        for number, label in enumerate(node.findall(".//labels/label") if node.tag == "meta" else (), start=1):
+            if (name := class_name(label.findtext("name"))) is not None:
+                categories[name] = None
+            else:
+                notes.add(f"/annotations/meta//label[{number}]", "BAD_RECORD", "A label needs a name.")
+    resolver, digest, counts = gathering.source.resolver(), sha256_hex(data), Counter[str]()
+    for node in xml_records(data, "annotations"):
+        counts[node.tag] += 1
+        pointer = f"/annotations/{node.tag:.40}[{counts[node.tag]}]"
+        if node.tag not in ("image", *_NO_IMAGES):
+            notes.add(pointer, "BAD_RECORD", f"What stands in <{node.tag:.40}> belongs to no image: it is not read.")
+        if node.tag != "image":
+            continue
         name = node.get("name") or ""
-        path = self.resolver.find(name) if name else None
+        path = resolver.find(name) if name else None
         if path is None:
-            faults.add(pointer, "MISSING_IMAGE", f"No file of the source is called {name!r:.200}.")
-            return
-        if (split := split_name(node.get("subset"))) is not None:
-            self.splits[path] = split
-        if path in self.truths:
-            image_id = self.truths[path].image_id
-            faults.add(pointer, "BAD_RECORD", f"Another record holds the labels of {path}.", image_id)
-            return
+            notes.add(pointer, "MISSING_IMAGE", f"No file of the source is called {name!r:.200}.")
+            continue
+        gathering.put_split(notes, pointer, path, node.get("subset"))
         declared = (number_of(node.get("width")), number_of(node.get("height")))
-        image = faults.image_of(pointer, path, declared, self.known)
-        if image is None:
-            return
-        labels, counts = [], defaultdict[str, int](int)
-        for shape in node:
-            counts[shape.tag] += 1
-            if shape.tag in _NO_SHAPES:
-                continue
-            at = f"{pointer}/{shape.tag:.40}[{counts[shape.tag]}]"
-            label = faults.attempt(at, partial(_label, shape, self.categories, image), image.image_id)
-            if label is not None:
-                labels.append(label)
-        tag = node.find("tag")
-        whole = (tag.get("label") or "").strip() or None if tag is not None else None
-        self.truths[path] = ImageTruth(image.image_id, with_ids(image.image_id, labels), whole, digest)
+        image = gathering.claim(notes, pointer, path, declared)
+        if image is not None:
+            labels, whole = _labels(node, pointer, categories, image, notes)
+            gathering.settle(notes, pointer, path, labels, digest, whole=whole)
+
+
+def _labels(
+    node: Element, pointer: str, categories: Mapping[str, None], image: KnownImage, notes: FaultList
+) -> tuple[list[AcceptedLabel | None], list[str]]:
+    """Read objects, None for each that was refused, and classes of the whole image."""
+    labels: list[AcceptedLabel | None] = []
+    whole: dict[str, None] = {}
+    counts = Counter[str]()
+    for shape in node:
+        counts[shape.tag] += 1
+        at = f"{pointer}/{shape.tag:.40}[{counts[shape.tag]}]"
+        if shape.tag == "tag" and (name := class_name(shape.get("label"))) is not None:
+            whole[name] = None
+        elif shape.tag != "attribute":
+            labels.append(notes.attempt(at, partial(_label, shape, categories, image), image.image_id))
+    return labels, list(whole)
 
 
 def _label(shape: Element, categories: Mapping[str, None], image: KnownImage) -> AcceptedLabel:
     if shape.tag not in _SHAPES:
         raise bad_record("BAD_RECORD", f"A shape <{shape.tag:.40}> is no {', '.join(_SHAPES)}.")
-    name = (shape.get("label") or "").strip()
-    if name not in categories:
-        raise bad_record("UNKNOWN_CATEGORY", f"Label {name!r:.80} is not one of {sorted(categories)}.")
+    name = class_name(shape.get("label"))
+    if name is None or name not in categories:
+        raise bad_record("UNKNOWN_CATEGORY", f"Label {name!r:.80} is none of the {len(categories)} that are listed.")
     if number_of(shape.get("rotation") or "0") != 0:
         raise bad_record("BAD_BOX", "A turned box has no edges along those of its image.")
     if shape.tag == "box":

@@ -48,7 +48,7 @@ def declared_levels(
         else:
             for number, name, text in rows:
                 _declare(levels, resolver, base, (number, name, text), notes)
-        faults += notes.faults
+        faults += notes.told()
     return {path: level.text for path, level in levels.items()}, faults
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,6 @@ from labelop.labels import AcceptedLabel
 
 Files = dict[str, bytes]
 """Content by percent-encoded relative path, the same form as the paths of images."""
-
-_UNWRITABLE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class LabelledImage:
 def file_name(path: str) -> str:
     """Write an encoded path as text for a file: itself decoded, or encoded where text cannot hold it."""
     name = names.readable(path)
-    return path if _UNWRITABLE.search(name) else name
+    return name if names.is_writable(name) else path
 
 
 def write_files(files: Files, folder: Path) -> None:
@@ -83,7 +80,7 @@ def class_numbers(images: Iterable[LabelledImage], classes: Sequence[str], first
     """
     numbers = {name: number for number, name in enumerate(classes, start=first)}
     for name in numbers:
-        if name != name.strip() or not name or _UNWRITABLE.search(name):
+        if name != name.strip() or not name or not names.is_writable(name):
             raise ReviewError(
                 f"Class {name!r} cannot be written: it is empty or has blanks or control characters around."
             )

@@ -5,9 +5,12 @@ A name is bytes to the file system; a lone surrogate breaks Arrow, a newline bre
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from labelop.errors import ManifestError
+
+_UNWRITABLE = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def encode(raw: bytes) -> str:
@@ -27,6 +30,11 @@ def decode(path: str) -> bytes:
 def readable(path: str) -> str:
     """Give an encoded path as text for matching rules; bytes that are no UTF-8 become surrogates."""
     return decode(path).decode("utf-8", "surrogateescape")
+
+
+def is_writable(text: str) -> bool:
+    """Say whether every table and file format can hold a text: control characters and lone surrogates they cannot."""
+    return not _UNWRITABLE.search(text)
 
 
 def is_safe(path: str) -> bool:

@@ -79,24 +79,25 @@ class Source:
         """Give every file that belongs to the dataset."""
         return iter(self.files)
 
-    def read(self, path: str) -> bytes:
-        """Read one file below the root.
+    def read(self, path: str, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
+        """Read one file below the root, of so many bytes at most.
 
         Raises:
             UnreadableImageError: It is gone, not regular, too large or keeps changing.
             ManifestError: The path leaves the root.
         """
-        return self.place.read(path, DEFAULT_LIMITS.max_bytes)
+        return self.place.read(path, max_bytes)
 
     def side_files(self, pattern: str) -> list[str]:
-        """Give encoded paths of regular files that match a glob anchored at the root, for example `labels/*.txt`."""
+        """Give encoded paths of regular files that match a glob anchored at the root, in capitals or not."""
         want = len(PurePosixPath(pattern).parts)
-        paths = (PurePosixPath(entry.path) for entry in self.entries if entry.regular)
-        return [str(path) for path in paths if len(path.parts) == want and path.match(pattern)]
+        paths = [entry.path for entry in self.entries if entry.regular and entry.path.count("/") == want - 1]
+        return [path for path in paths if PurePosixPath(path.lower()).match(pattern.lower())]
 
     def below(self, folder: str, suffix: str) -> list[str]:
-        """Give encoded paths of regular files below `folder` (ends in a slash) that end in `suffix`."""
-        return [e.path for e in self.entries if e.regular and e.path.startswith(folder) and e.path.endswith(suffix)]
+        """Give paths of regular files below `folder` (ends in a slash) that end in `suffix`, in capitals or not."""
+        inside = (entry.path for entry in self.entries if entry.regular and entry.path.startswith(folder))
+        return [path for path in inside if path.lower().endswith(suffix)]
 
     def levels_files(self) -> list[str]:
         """Give every levels.csv of the source, also one that is a link and cannot be read."""

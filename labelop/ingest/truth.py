@@ -14,12 +14,16 @@ from typing import Any
 from labelop import ids
 from labelop.errors import AnnotationError
 from labelop.geometry import Box
+from labelop.ingest import names
 from labelop.labels import AcceptedLabel
 
 _SLACK_PX = 2.0
 """How far a box may stand out of its image and is cut: formats round and count pixels differently."""
 
 _DECIMALS = 2
+_MOST_FAULTS = 10_000
+_MOST_DETAIL = 500
+_LONGEST_NAME = 200
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 
 
@@ -90,11 +94,23 @@ class FaultList:
     path: str
     """Encoded path of the file."""
     faults: list[Fault] = field(default_factory=list)
-    """What was found so far."""
+    """What was found so far: the first 10,000, since a file may hold nothing else."""
+    more_count: int = 0
+    """How many were found besides."""
 
     def add(self, pointer: str, reason: str, detail: str, image_id: str | None = None) -> None:
         """Note one record that was not taken in."""
-        self.faults.append(Fault(self.path, pointer, reason, detail, image_id))
+        if len(self.faults) < _MOST_FAULTS:
+            self.faults.append(Fault(self.path, pointer, reason, detail[:_MOST_DETAIL], image_id))
+        else:
+            self.more_count += 1
+
+    def told(self) -> list[Fault]:
+        """Give the faults, and one that counts those that are not told singly."""
+        if not self.more_count:
+            return self.faults
+        detail = f"{self.more_count} further records were not taken in."
+        return [*self.faults, Fault(self.path, "#", "MORE_FAULTS", detail)]
 
     def attempt(
         self, pointer: str, read: Callable[[], AcceptedLabel], image_id: str | None = None
@@ -105,35 +121,6 @@ class FaultList:
         except AnnotationError as error:
             self.add(pointer, str(error.context.get("code", "BAD_RECORD")), error.message, image_id)
             return None
-
-    def image_of(
-        self,
-        pointer: str,
-        path: str,
-        declared: tuple[Any, Any],
-        known: Mapping[str, KnownImage],
-        *,
-        size_pointer: str | None = None,
-    ) -> KnownImage | None:
-        """Find the usable image that a record labels; note why there is none.
-
-        Args:
-            pointer: Place of the record.
-            path: Encoded path of the image.
-            declared: Width and height that the record gives, see `checked_size`.
-            known: Usable images by encoded path.
-            size_pointer: Place of the size where it is another than the record's.
-        """
-        image = known.get(path)
-        if image is None:
-            self.add(pointer, "IMAGE_QUARANTINED", f"Labels of {path} are not used since the image is not.")
-            return None
-        try:
-            checked_size(declared, image)
-        except AnnotationError as error:
-            self.add(size_pointer or pointer, error.context["code"], error.message, image.image_id)
-            return None
-        return image
 
 
 def bad_record(code: str, message: str) -> AnnotationError:
@@ -178,10 +165,17 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def class_name(value: Any) -> str | None:
+    """Take the name of a class without blanks around it; None for what is none, or what no table or file can hold."""
+    name = value.strip() if isinstance(value, str) else ""
+    return name if 0 < len(name) <= _LONGEST_NAME and names.is_writable(name) else None
+
+
 def number_of(text: str | None) -> float | str | None:
     """Read a number out of a text file; what is none stays as it is, for the check that refuses it to show."""
     try:
-        return float(text) if text is not None else None
+        # Python also takes 1_0 and the digits of other scripts, which no other reader does
+        return float(text) if text is not None and text.isascii() and "_" not in text else text
     except ValueError:
         return text
 

@@ -10,15 +10,16 @@ ids of labels and of the drafts they came from.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, SubElement
 
-from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.errors import AnnotationError
 from labelop.ids import sha256_hex
 from labelop.ingest import names
+from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import (
     Files,
     LabelledImage,
@@ -31,17 +32,15 @@ from labelop.ingest.labelled import (
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
-    Fault,
     FaultList,
-    ImageTruth,
     KnownImage,
     bad_record,
     checked_box,
+    class_name,
     number_of,
-    with_ids,
 )
 from labelop.labels import AcceptedLabel
-from labelop.strict_text import read_xml
+from labelop.strict_text import MAX_BYTES, read_xml
 
 _FOLDERS = ("annotations/", "Annotations/")
 _SPLIT_FOLDERS = ("", "ImageSets/Main/")
@@ -70,15 +69,14 @@ def read_voc(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in found:
         by_stem[PurePosixPath(path).stem].append(path)
-    truths: dict[str, ImageTruth] = {}
-    faults: list[Fault] = []
+    gathering = Gathering(source, known)
     for path in paths:
-        notes = FaultList(path)
-        _read_file(source, by_stem, known, truths, notes)
-        faults += notes.faults
-    splits = _splits(source, by_stem, faults)
-    categories = sorted({label.label for truth in truths.values() for label in truth.labels})
-    return Annotations(tuple(categories), truths, splits, tuple(faults))
+        gathering.read(path, MAX_BYTES, partial(_read_document, gathering, by_stem))
+    for split in ("train", "val"):
+        for path in (path for folder in _SPLIT_FOLDERS for path in source.side_files(f"{folder}{split}.txt")):
+            gathering.read(path, MAX_BYTES, partial(_read_list, gathering, by_stem, split))
+    categories = sorted({label.label for truth in gathering.truths.values() for label in truth.labels})
+    return gathering.annotations(categories)
 
 
 def voc_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
@@ -130,41 +128,29 @@ def _text(parent: Element, name: str, value: str | int) -> None:
     SubElement(parent, name).text = str(value)
 
 
-def _read_file(
-    source: Source,
-    by_stem: Mapping[str, list[str]],
-    known: Mapping[str, KnownImage],
-    truths: dict[str, ImageTruth],
-    faults: FaultList,
-) -> None:
-    path = faults.path
-    try:
-        data = source.read(path)
-        root = read_xml(data, "annotation")
-    except ValueError as error:
-        faults.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
+def _read_document(gathering: Gathering, by_stem: Mapping[str, list[str]], data: bytes, notes: FaultList) -> None:
+    root = read_xml(data, "annotation")
+    path = _image_of(notes.path, root, by_stem)
+    if path is None:
+        notes.add("#", "MISSING_IMAGE", f"No single image of the source is called {PurePosixPath(notes.path).stem}.")
         return
-    except UnreadableImageError as error:
-        faults.add("#", "BAD_ANNOTATIONS", error.message)
-        return
-    image_path = _image_of(path, root, by_stem)
-    if image_path is None:
-        faults.add("#", "MISSING_IMAGE", f"No single image of the source is called {PurePosixPath(path).stem}.")
-        return
-    if image_path in truths:
-        image_id = truths[image_path].image_id
-        faults.add("#", "BAD_RECORD", f"Another file holds the labels of {image_path}.", image_id)
-        return
-    declared = (_number(root, "size/width"), _number(root, "size/height"))
-    image = faults.image_of("#", image_path, declared, known, size_pointer="/annotation/size")
+    declared = (number_of(root.findtext("size/width")), number_of(root.findtext("size/height")))
+    image = gathering.claim(notes, "#", path, declared, "/annotation/size")
     if image is None:
         return
-    objects = [
-        faults.attempt(f"/annotation/object[{number}]", partial(_label, node, image), image.image_id)
-        for number, node in enumerate(root.findall("object"), start=1)
-    ]
-    labels = with_ids(image.image_id, [label for label in objects if label is not None])
-    truths[image_path] = ImageTruth(image.image_id, labels, None, sha256_hex(data))
+    counts = Counter[str]()
+    labels = []
+    for node in root:
+        counts[node.tag] += 1
+        if node.tag == "object" or _holds_object(node):
+            at = f"/annotation/{node.tag:.40}[{counts[node.tag]}]"
+            labels.append(notes.attempt(at, partial(_label, node, image), image.image_id))
+    gathering.settle(notes, "#", path, labels, sha256_hex(data))
+
+
+def _holds_object(node: Element) -> bool:
+    """Say whether something that is no `object` looks like one, or holds one, in whatever spelling."""
+    return any(str(inner.tag).rpartition("}")[2].lower() in ("object", "bndbox") for inner in node.iter())
 
 
 def _image_of(path: str, root: Element, by_stem: Mapping[str, list[str]]) -> str | None:
@@ -177,47 +163,31 @@ def _image_of(path: str, root: Element, by_stem: Mapping[str, list[str]]) -> str
 
 
 def _label(node: Element, image: KnownImage) -> AcceptedLabel:
-    name = (node.findtext("name") or "").strip()
-    if not name:
-        raise bad_record("BAD_RECORD", "The object has no name.")
-    box = checked_box([_number(node, f"bndbox/{edge}") for edge in _EDGES], image)
+    if node.tag != "object":
+        raise bad_record("BAD_RECORD", f"An object must be an <object> under the root, not in <{node.tag:.40}>.")
+    name = class_name(_only(node, "name"))
+    if name is None:
+        raise bad_record("BAD_RECORD", "The object has not one name.")
+    box = checked_box([number_of(_only(node, f"bndbox/{edge}")) for edge in _EDGES], image)
     return AcceptedLabel("", name, box)
 
 
-def _number(node: Element, path: str) -> float | str | None:
-    return number_of(node.findtext(path))
+def _only(node: Element, path: str) -> str | None:
+    """Give the text of the one element there; None where there is none or more than one."""
+    found = node.findall(path)
+    return found[0].text if len(found) == 1 else None
 
 
-def _splits(source: Source, by_stem: Mapping[str, list[str]], faults: list[Fault]) -> dict[str, str]:
-    splits: dict[str, str] = {}
-    listed = [
-        (split, path)
-        for folder in _SPLIT_FOLDERS
-        for split in ("train", "val")
-        for path in source.side_files(f"{folder}{split}.txt")
-    ]
-    for split, path in listed:
-        notes = FaultList(path)
-        for number, stem in _lines(source, path, notes):
-            images = by_stem.get(stem, [])
-            if not images:
-                notes.add(f"line {number}", "MISSING_IMAGE", f"No image of the source is called {stem:.200}.")
-            for image in images:
-                if splits.get(image, split) != split:
-                    # held-out wins: training on it would make every measured quality a lie
-                    notes.add(f"line {number}", "SPLIT_CONFLICT", f"{image} is in both parts; taken as val.")
-                splits[image] = split
-        faults += notes.faults
-    return splits
-
-
-def _lines(source: Source, path: str, faults: FaultList) -> Iterable[tuple[int, str]]:
-    try:
-        lines = source.read(path).split(b"\n")
-    except UnreadableImageError as error:
-        faults.add("#", "BAD_ANNOTATIONS", error.message)
-        return
-    for number, line in enumerate(lines, start=1):
+def _read_list(
+    gathering: Gathering, by_stem: Mapping[str, list[str]], split: str, data: bytes, notes: FaultList
+) -> None:
+    for number, line in enumerate(data.splitlines(), start=1):
         words = line.split()
-        if words:
-            yield number, names.encode(words[0])
+        if not words:
+            continue
+        stem = names.encode(words[0])
+        images = by_stem.get(stem, [])
+        if not images:
+            notes.add(f"line {number}", "MISSING_IMAGE", f"No image of the source is called {stem:.200}.")
+        for image in images:
+            gathering.put_split(notes, f"line {number}", image, split)

@@ -1,7 +1,8 @@
 """YOLO labels: one text file per image, a class number and shares of the image in each line.
 
-`images/train/a.jpg` has its labels in `labels/train/a.txt`; class names are in `data.yaml` or `classes.txt`. A line of
-more than five values is a polygon. An image without a file has no truth; an empty file says that there is nothing.
+`images/train/a.jpg` has its labels in `labels/train/a.txt`, `train/images/a.jpg` in `train/labels/a.txt`, and `a.jpg`
+in `a.txt`; class names are in `data.yaml` or `classes.txt`. A line of more than five values is a polygon. An image
+without a file has no truth; an empty file says that there is nothing.
 
 Files written here and read again lack: masks, outlines, keypoints, classes of the whole image, ids of labels and of the
 drafts they came from, more than two decimals of a pixel, and a split that the path of the image does not tell.
@@ -9,6 +10,8 @@ drafts they came from, more than two decimals of a pixel, and a split that the p
 
 from __future__ import annotations
 
+import codecs
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -16,68 +19,58 @@ from typing import Any
 
 import yaml
 
-from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.errors import AnnotationError
 from labelop.geometry import Box
 from labelop.ids import sha256_hex
+from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, one_file_each
 from labelop.ingest.masks import polygons_mask
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
-    Fault,
     FaultList,
-    ImageTruth,
     KnownImage,
     bad_record,
     checked_box,
+    class_name,
     finite,
+    number_of,
     split_name,
-    with_ids,
 )
 from labelop.labels import AcceptedLabel
-from labelop.strict_text import read_yaml
+from labelop.strict_text import MAX_BYTES, MAX_YAML_BYTES, read_yaml
 
 _BOX_VALUES = 4
-_IMAGES, _LABELS = "images/", "labels/"
 
 
 def read_yolo(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     """Read the label files of a YOLO source.
 
     Args:
-        source: Holds `labels/` and `data.yaml` or `classes.txt`.
+        source: Holds label files and `data.yaml` or `classes.txt`.
         known: Usable images by encoded path.
 
     Returns:
         Labels by image path; a line that breaks its form is a fault and its siblings are kept.
 
     Raises:
-        AnnotationError: The class names are missing or break their form.
+        AnnotationError: The class names are missing or break their form, or there is no label file.
     """
-    classes = _class_names(source)
-    label_files = set(source.below("", ".txt"))
-    truths: dict[str, ImageTruth] = {}
-    faults: list[Fault] = []
-    for path, image in sorted(known.items()):
-        label_path = _label_path(path)
-        if label_path not in label_files:
-            continue
-        notes = FaultList(label_path)
-        try:
-            data = source.read(label_path)
-        except UnreadableImageError as error:
-            notes.add("#", "BAD_ANNOTATIONS", error.message, image.image_id)
-        else:
-            truths[path] = ImageTruth(image.image_id, _labels(data, classes, image, notes), None, sha256_hex(data))
-        faults += notes.faults
-    splits = {file.path: split for file in source.found() if (split := _split_of(file.path)) is not None}
-    wanted = {_label_path(file.path) for file in source.found()}
-    faults += [
-        Fault(path, "#", "MISSING_IMAGE", "No image belongs to this label file.")
-        for path in sorted(label_files - wanted)
-        if path.startswith(_LABELS) and path != f"{_LABELS}classes.txt"
-    ]
-    return Annotations(tuple(classes.values()), truths, splits, tuple(faults))
+    gathering = Gathering(source, known)
+    classes = _class_names(gathering)
+    images: dict[str, list[str]] = defaultdict(list)
+    for file in source.found():
+        images[_label_path(file.path)].append(file.path)
+        gathering.put_split(FaultList(file.path), "", file.path, _split_of(file.path))
+    paths = [path for path in source.below("", ".txt") if path in images or _is_label_file(path)]
+    if not paths:
+        raise AnnotationError(
+            f"Source {source.root_uri} has no label file for any image.",
+            hint="Labels of images/a.jpg are in labels/a.txt; use --source-format folder for bare images.",
+        )
+    for path in paths:
+        gathering.read(path, MAX_BYTES, partial(_read_labels, gathering, classes, images[path]))
+    return gathering.annotations(classes.values())
 
 
 def yolo_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
@@ -115,22 +108,31 @@ def _line(number: int, box: Box, image: LabelledImage) -> str:
     return " ".join([str(number), *(f"{share:.9f}" for share in shares)])
 
 
-def _labels(data: bytes, classes: Mapping[int, str], image: KnownImage, faults: FaultList) -> tuple[AcceptedLabel, ...]:
-    labels = []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        words = line.split()
-        if not words:
-            continue
-        label = faults.attempt(f"line {number}", partial(_label, words, classes, image), image.image_id)
-        if label is not None:
-            labels.append(label)
-    return with_ids(image.image_id, labels)
+def _read_labels(
+    gathering: Gathering, classes: Mapping[int, str], images: Sequence[str], data: bytes, notes: FaultList
+) -> None:
+    if not images:
+        notes.add("#", "MISSING_IMAGE", "No image belongs to this label file.")
+        return
+    if len(images) > 1:
+        notes.add("#", "BAD_RECORD", f"{' and '.join(images)} would share these labels: none of them gets any.")
+        return
+    [path] = images
+    image = gathering.claim(notes, "#", path)
+    if image is None:
+        return
+    labels = [
+        notes.attempt(f"line {number}", partial(_label, words, classes, image), image.image_id)
+        for number, line in enumerate(data.splitlines(), start=1)
+        if (words := line.split())
+    ]
+    gathering.settle(notes, "#", path, labels, sha256_hex(data))
 
 
 def _label(words: list[bytes], classes: Mapping[int, str], image: KnownImage) -> AcceptedLabel:
     key = int(words[0]) if words[0].isdigit() and len(words[0]) < 10 else None  # noqa: PLR2004 - more is no class
     if key is None or key not in classes:
-        raise bad_record("UNKNOWN_CATEGORY", f"Class {words[0]!r:.40} is not one of {sorted(classes)}.")
+        raise bad_record("UNKNOWN_CATEGORY", f"Class {words[0]!r:.40} is none of the {len(classes)} that are named.")
     shares = [_number(word) for word in words[1:]]
     if any(share is None for share in shares) or len(shares) < _BOX_VALUES:
         raise bad_record("BAD_BOX", "The line is not a class and at least four finite numbers.")
@@ -149,40 +151,55 @@ def _label(words: list[bytes], classes: Mapping[int, str], image: KnownImage) ->
 
 
 def _number(word: bytes) -> float | None:
-    try:
-        return finite(float(word))
-    except ValueError:
-        return None
+    return finite(number_of(word.decode("utf-8", "replace")))
 
 
 def _label_path(image_path: str) -> str:
-    inside = _LABELS + image_path.removeprefix(_IMAGES) if image_path.startswith(_IMAGES) else image_path
-    return str(PurePosixPath(inside).with_suffix(".txt"))
+    *folders, name = PurePosixPath(image_path).parts
+    if "images" in folders:
+        at = len(folders) - 1 - folders[::-1].index("images")
+        folders[at] = "labels"
+    return str(PurePosixPath(*folders, name).with_suffix(".txt"))
+
+
+def _is_label_file(path: str) -> bool:
+    *folders, name = PurePosixPath(path.lower()).parts
+    return "labels" in folders and name != "classes.txt"
 
 
 def _split_of(path: str) -> str | None:
     return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_name(part)) is not None), None)
 
 
-def _class_names(source: Source) -> dict[int, str]:
+def _class_names(gathering: Gathering) -> dict[int, str]:
+    source = gathering.source
     for path in source.side_files("data.yaml"):
         try:
             document = read_yaml(source.read(path))
         except ValueError as error:
             raise AnnotationError(f"File {path} of {source.root_uri} {error}.") from error
-        return _checked(document.get("names") if isinstance(document, dict) else None, path, source)
+        return _checked(document.get("names") if isinstance(document, dict) else None, path, gathering)
     for path in (*source.side_files("classes.txt"), *source.side_files("labels/classes.txt")):
-        lines = source.read(path).decode("utf-8-sig", "replace").split("\n")
-        return _checked([line.strip() for line in lines if line.strip()], path, source)
+        lines = source.read(path, MAX_YAML_BYTES).removeprefix(codecs.BOM_UTF8).splitlines()
+        # the number of a class is that of its line, so that an empty one counts
+        texts = {at: line.decode("utf-8", "surrogateescape") for at, line in enumerate(lines) if line.strip()}
+        return _checked(texts, path, gathering)
     raise AnnotationError(
         f"Source {source.root_uri} has neither data.yaml nor classes.txt.", hint="YOLO labels need their class names."
     )
 
 
-def _checked(value: Any, path: str, source: Source) -> dict[int, str]:
+def _checked(value: Any, path: str, gathering: Gathering) -> dict[int, str]:
+    """Give the names by number; one that is none is a fault, and so is every label of it."""
     pairs = dict(enumerate(value)) if isinstance(value, list) else value
-    if not isinstance(pairs, dict) or not all(type(k) is int and isinstance(v, str) and v for k, v in pairs.items()):
+    found = {key: class_name(text) for key, text in pairs.items()} if isinstance(pairs, dict) else {}
+    if not any(found.values()) or not all(type(key) is int for key in found):
         raise AnnotationError(
-            f"File {path} of {source.root_uri}, key names: expected a list of names or a map from number to name."
+            f"File {path} of {gathering.source.root_uri}, key names: expected a list of names or a map from number to "
+            "name."
         )
-    return dict(sorted(pairs.items()))
+    notes = FaultList(path)
+    for key in sorted(key for key, name in found.items() if name is None):
+        notes.add(f"class {key}", "BAD_RECORD", "The class has no name that a table can hold.")
+    gathering.faults += notes.told()
+    return {key: name for key, name in sorted(found.items()) if name is not None}

@@ -172,10 +172,10 @@ class _ReviewPlace:
 def _place(path: Path, source_format: AcceptedFormat) -> _ReviewPlace:
     """Find the label files at a path; links are left out, since they may lead anywhere."""
     if source_format == "yolo":
-        inside = [*path.glob("*.yaml"), *path.glob("classes.txt"), *path.rglob("labels/**/*.txt")]
+        inside = [file for file in path.rglob("*") if file.suffix.lower() in (".yaml", ".txt")]
         named = {names.encode(os.fsencode(file.relative_to(path).as_posix())): file for file in inside}
     elif source_format == "voc" and path.is_dir():
-        named = {f"annotations/{encoded_name(file)}": file for file in sorted(path.glob("*.xml"))}
+        named = {f"annotations/{encoded_name(file)}": file for file in path.iterdir() if file.suffix.lower() == ".xml"}
     else:
         name = {"coco": "annotations.json", "cvat": "annotations.xml"}.get(source_format)
         named = {name or f"annotations/{encoded_name(path)}": path}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -15,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from labelop.errors import ReviewFormatError, ReviewRecordError
 from labelop.review.brush import MAX_BYTES
-from labelop.strict_text import read_json
+from labelop.streamed_text import MAX_FILE_BYTES, json_list
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Largest review file that is read, bytes."""
+MAX_RECORD_BYTES = 24 * 1024 * 1024
+"""Largest task with its annotations; the largest mask takes 20 MB as text."""
 MAX_RECORD_DEPTH = 24
 """Deepest nesting inside one record; a real one has 7 levels."""
 MAX_REGIONS = 10_000
@@ -35,6 +36,7 @@ CLICK_CONTROL, PROMPT_CONTROL = "click", "prompt"
 
 _SMART = re.compile(r"m([1-9][0-9]{0,2})-[0-9a-f]{9}")
 _SHOWN_CHARACTERS = 160
+_HINT = "Export the project as JSON (not JSON-MIN) and try again."
 
 Percent: TypeAlias = float
 """0..100 of the image's edge; the tool may overshoot by rounding."""
@@ -188,16 +190,16 @@ def shown(text: str) -> str:
     return plain if len(plain) <= _SHOWN_CHARACTERS else plain[: _SHOWN_CHARACTERS - 3] + "..."
 
 
-def read_records(path: Path) -> tuple[list[Any], bytes]:
+def read_records(path: Path) -> tuple[Iterator[Any], bytes]:
     """Read a review file as a JSON list.
 
     Returns:
-        Its records, unchecked, and the bytes they came from.
+        Its records, unchecked, read as they are asked for, and the bytes they come from.
 
     Raises:
-        ReviewFormatError: The file is missing, too large, no UTF-8 JSON (NaN and Infinity are none) or no list.
+        ReviewFormatError: The file is missing or too large; while records are asked for, also: a record is too large,
+            or the file is no UTF-8 JSON (NaN and Infinity are none) or no list.
     """
-    hint = "Export the project as JSON (not JSON-MIN) and try again."
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ReviewFormatError(
@@ -205,16 +207,16 @@ def read_records(path: Path) -> tuple[list[Any], bytes]:
                 hint="Export it in parts.",
             )
         data = path.read_bytes()
-        records = read_json(data, MAX_FILE_BYTES)
     except OSError as error:
-        raise ReviewFormatError(f"Review file {path.name!r} cannot be read: {error.strerror}.", hint=hint) from error
+        raise ReviewFormatError(f"Review file {path.name!r} cannot be read: {error.strerror}.", hint=_HINT) from error
+    return _records_of(path, data), data
+
+
+def _records_of(path: Path, data: bytes) -> Iterator[Any]:
+    try:
+        yield from json_list(data, MAX_RECORD_BYTES)
     except ValueError as error:
-        raise ReviewFormatError(f"Review file {path.name!r} {shown(str(error))}.", hint=hint) from error
-    if not isinstance(records, list):
-        raise ReviewFormatError(
-            f"Review file {path.name!r} holds a {type(records).__name__}, expected a list of tasks.", hint=hint
-        )
-    return records, data
+        raise ReviewFormatError(f"Review file {path.name!r} {shown(str(error))}.", hint=_HINT) from error
 
 
 def task_record(value: Any) -> TaskRecord:

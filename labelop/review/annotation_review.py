@@ -87,11 +87,13 @@ def pseudonym_of(user: str) -> str:
 def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_id: str) -> list[AcceptedLabel]:
     drafts = {draft.prediction_id: draft for draft in task.drafts}
     labels: list[AcceptedLabel] = []
+    seen: set[str] = set()
     for index, value in enumerate(result):
         try:
             form = forms.region(value)
             if form is None:
                 continue
+            _note_once(form.id, seen)
             draft = drafts.get(form.draft_id or "")
             label_id = row_id("l", review_id, index)
             if isinstance(form, forms.ChoiceRegion):
@@ -107,6 +109,13 @@ def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_
                 drafts.pop(label.prediction_id, None)  # a copy of an object has no origin
             labels.append(label)
     return labels
+
+
+def _note_once(region_id: str, seen: set[str]) -> None:
+    """Refuse a region that stands in its annotation already: it would be two objects."""
+    if region_id and region_id in seen:
+        raise ReviewRecordError(f"region {region_id!r} stands twice", code="DUPLICATE", pointer="/id")
+    seen.add(region_id)
 
 
 def _box_label(

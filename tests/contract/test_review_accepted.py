@@ -127,15 +127,19 @@ def test_another_truth_does_not_replace_the_first(tmp_path: Path) -> None:
 
 
 def test_bad_records_keep_their_siblings(tmp_path: Path) -> None:
-    """Foreign images and hopeless boxes are named with their place; the rest lands."""
+    """Foreign images and hopeless boxes are named with their place; an image with nothing else is not empty."""
     records = coco(3)
     records["images"][2]["file_name"] = "../../etc/passwd"
     records["annotations"][0]["bbox"] = [1, 1, 0, 5]
     store = filled_store(tmp_path / "store")
     result = import_accepted(store, written(tmp_path / "d.json", records), "cells", "run", source_format="coco")
-    assert (result.landed, result.quarantined) == (2, 2)
+    assert (result.landed, result.quarantined) == (1, 3)
     found = {row["pointer"]: (row["reason"], row["path"]) for row in read_rows(store, "quarantine")}
-    assert found == {"/images/2": ("MISSING_IMAGE", "d.json"), "/annotations/0": ("BAD_BOX", "d.json")}
+    assert found == {
+        "/images/0": ("LABELS_LOST", "d.json"),
+        "/images/2": ("MISSING_IMAGE", "d.json"),
+        "/annotations/0": ("BAD_BOX", "d.json"),
+    }
 
 
 def test_nothing_to_import_is_told(tmp_path: Path) -> None:

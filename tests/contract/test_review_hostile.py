@@ -45,6 +45,12 @@ def _deep(record: Record) -> Record:
     return record | {"meta": inner}
 
 
+def _region_twice(record: Record) -> Record:
+    result = record["annotations"][0]["result"]
+    result[1:] = result[:1]
+    return record
+
+
 HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "no object": (lambda _: 5, "BAD_RECORD", ""),
     "null": (lambda _: None, "BAD_RECORD", ""),
@@ -75,6 +81,7 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "outside": (_value(x=150), "BAD_BOX", "/annotations/0/result/0/value"),
     "overflow": (_value(x=1e308, width=1e308), "BAD_BOX", "/annotations/0/result/0/value"),
     "thinner than a pixel's dust": (_value(width=1e-9), "BAD_BOX", "/annotations/0/result/0/value"),
+    "region twice": (_region_twice, "DUPLICATE", "/annotations/0/result/1/id"),
     "rotated": (_value(rotation=30), "ROTATED_BOX", "/annotations/0/result/0/value/rotation"),
     "not upright": (
         _region(original_width=256, original_height=320), "WRONG_FRAME", "/annotations/0/result/0/original_width",

@@ -116,6 +116,30 @@ def test_a_bad_image_record_costs_itself(root: Path, more: str, size: str, reaso
     assert labels_count(manifest) == kept
 
 
+def test_a_cvat_image_whose_shapes_were_all_refused_is_not_empty(root: Path) -> None:
+    """A skeleton is an object that has no place here: its image is not one without objects."""
+    manifest = cvat(root, '<skeleton label="cell"/>')
+
+    assert [reason for _, reason in reasons(manifest)] == ["LABELS_LOST", "BAD_RECORD"]
+    assert manifest.truths == ()
+
+
+def test_what_belongs_to_no_cvat_image_is_told(root: Path) -> None:
+    """Tracks of a video and images in a wrapper were passed over without a word."""
+    manifest = cvat(root, GOOD_BOX, more='<track label="cell"/><images><image name="a.png"/></images>')
+
+    assert reasons(manifest) == [("/annotations/images[1]", "BAD_RECORD"), ("/annotations/track[1]", "BAD_RECORD")]
+    assert labels_count(manifest) == 1
+
+
+def test_all_tags_of_a_cvat_image_are_kept(root: Path) -> None:
+    """The second class of an image was dropped without a word; a tag without a class is a fault."""
+    manifest = cvat(root, GOOD_BOX + '<tag label="smear"/><tag label="stained"/><tag/>')
+
+    assert [label.label for label in manifest.truths[0].labels] == ["cell", "smear", "stained"]
+    assert reasons(manifest) == [("/annotations/image[1]/tag[3]", "BAD_RECORD")]
+
+
 def _coco(root: Path, name: str) -> Manifest:
     document: dict[str, Any] = {
         "images": [{"id": 0, "file_name": name, "coco_url": name}, {"id": 1, "file_name": "a.png"}],

@@ -22,6 +22,11 @@ def build(uri: str) -> Manifest:
     return build_manifest(uri, "set", "coco", settings=Settings())
 
 
+def refusals(manifest: Manifest) -> list[tuple[str, str, str]]:
+    """Give file, pointer and reason of every fault."""
+    return [(row["path"], row["pointer"], row["reason"]) for row in manifest.quarantine]
+
+
 def annotation(**changes: Any) -> dict[str, Any]:
     """Make a good annotation record with some keys changed."""
     return {"id": 2, "image_id": 1, "category_id": 7, "bbox": [1, 1, 3, 2]} | changes
@@ -60,6 +65,7 @@ def test_boxes_masks_and_notes_are_read(coco_source: Write) -> None:
         ({"category_id": 8}, "UNKNOWN_CATEGORY"),
         ({"category_id": True}, "UNKNOWN_CATEGORY"),
         ({"id": 1}, "BAD_RECORD"),
+        ({"id": [1]}, "BAD_RECORD"),
         ({"image_id": 99}, "BAD_RECORD"),
         ({"iscrowd": 1}, "CROWD"),
         ({"segmentation": {"size": [8, 6], "counts": "`1"}}, "BAD_MASK"),
@@ -75,9 +81,7 @@ def test_a_bad_record_is_quarantined_and_its_siblings_kept(
     """Each kind of bad annotation has a reason and a JSON pointer; the good one beside it stays."""
     manifest = build(coco_source(annotations=[annotation(id=1), annotation(**changes)]))
 
-    assert [(row["path"], row["pointer"], row["reason"]) for row in manifest.quarantine] == [
-        ("annotations.json", "/annotations/1", reason)
-    ]
+    assert refusals(manifest) == [("annotations.json", "/annotations/1", reason)]
     assert len(manifest.truths[0].labels) == 1
 
 
@@ -113,6 +117,133 @@ def test_a_broken_file_costs_its_labels_only(coco_source: Write, tmp_path: Path,
 
     assert {row["reason"] for row in manifest.quarantine} == {"BAD_ANNOTATIONS"}
     assert [row["outcome"] for row in manifest.images] == ["ok"]
+
+
+@pytest.mark.parametrize("place", ["annotations/second.json", "annotations.json"])
+def test_no_image_is_labelled_twice(
+    coco_source: Write, tmp_path: Path, picture: Callable[..., bytes], place: str
+) -> None:
+    """A second record of an image, in the same file or in another one, is told and not taken; it doubled the labels."""
+    records = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    uri = coco_source(images=records)
+    (tmp_path / "images/b.png").write_bytes(picture(seed=1))
+    document = json.loads((tmp_path / "annotations.json").read_text())
+    if place == "annotations.json":
+        document["images"] = [*records, {"id": 9, "file_name": "images/a.png"}]
+        document["annotations"].append(annotation(image_id=9))
+    else:
+        document["images"] = [{"id": 9, "file_name": "a.png"}]
+        document["annotations"][0]["image_id"] = 9
+        (tmp_path / "annotations").mkdir()
+    (tmp_path / place).write_text(json.dumps(document))
+
+    manifest = build(uri)
+
+    number = 2 if place == "annotations.json" else 0
+    assert refusals(manifest) == [(place, f"/images/{number}", "BAD_RECORD")]
+    assert sorted(len(truth.labels) for truth in manifest.truths) == [0, 1]
+
+
+def test_an_image_id_used_twice_is_nobodys(coco_source: Write, tmp_path: Path, picture: Callable[..., bytes]) -> None:
+    """Labels of an id that two images share are not given to the first of them."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/b.png").write_bytes(picture(seed=1))
+    manifest = build(coco_source(images=[{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}]))
+
+    assert [pointer for _, pointer, _ in refusals(manifest)] == ["/images/0", "/images/1"]
+    assert manifest.truths == ()
+
+
+def test_a_category_id_with_two_names_is_neither(coco_source: Write) -> None:
+    """Labels of a number that means two classes are not given the first of them."""
+    manifest = build(coco_source(categories=[{"id": 7, "name": "cell"}, {"id": 7, "name": "clot"}]))
+
+    reasons = [reason for _, _, reason in refusals(manifest)]
+    assert sorted(reasons) == ["BAD_RECORD", "LABELS_LOST", "UNKNOWN_CATEGORY"]
+    assert manifest.truths == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"annotations": [annotation(bbox=[1, 1, 0, 2])]},
+        {"annotations": [annotation(iscrowd=1)]},
+        {"annotations": [annotation(image_id="1")]},
+        {"images": [{"id": 1, "file_name": "a.png", "image_label": "\ud800"}], "annotations": []},
+    ],
+)
+def test_an_image_whose_labels_were_all_refused_is_not_empty(coco_source: Write, changes: dict[str, Any]) -> None:
+    """Nobody said that there is nothing in it, so it is not taken as reviewed; it was."""
+    manifest = build(coco_source(**changes))
+
+    assert ("annotations.json", "/images/0", "LABELS_LOST") in refusals(manifest)
+    assert manifest.truths == ()
+    assert len(build(coco_source(annotations=[])).truths) == 1
+
+
+@pytest.mark.parametrize("key", ["images", "categories", "annotations"])
+@pytest.mark.parametrize("value", [None, {}, "gone"])
+def test_a_file_without_one_of_its_lists_says_nothing(
+    coco_source: Write, tmp_path: Path, key: str, value: object
+) -> None:
+    """A misspelt or missing list, or one that is none, leaves no image reviewed and without objects; it did."""
+    uri = coco_source(**{key: value})
+    if value == "gone":
+        document = json.loads((tmp_path / "annotations.json").read_text())
+        document[f"my_{key}"] = document.pop(key)
+        (tmp_path / "annotations.json").write_text(json.dumps(document))
+
+    manifest = build(uri)
+
+    assert refusals(manifest) == [("annotations.json", "#", "BAD_ANNOTATIONS")]
+    assert manifest.truths == ()
+
+
+@pytest.mark.parametrize("name", ["\ud800x", "a\nb", " ", "", 7, "x" * 201])
+def test_a_name_that_no_table_can_hold_costs_its_record(coco_source: Write, name: object) -> None:
+    """A lone surrogate in the name of a class cost the whole dataset."""
+    manifest = build(
+        coco_source(
+            categories=[{"id": 7, "name": "cell"}, {"id": 8, "name": name}],
+            annotations=[annotation(), annotation(id=3, category_id=8)],
+        )
+    )
+
+    assert [(pointer, reason) for _, pointer, reason in refusals(manifest)] == [
+        ("/annotations/1", "UNKNOWN_CATEGORY"),
+        ("/categories/1", "BAD_RECORD"),
+    ]
+    assert manifest.categories == ("cell",)
+
+
+def test_classes_of_the_whole_image_come_back_from_a_release(coco_source: Write) -> None:
+    """Those that a released label set lists are all kept; they were dropped without a word."""
+    image = {"id": 1, "file_name": "a.png", "image_labels": ["smear", "stained"]}
+    (truth,) = build(coco_source(images=[image], annotations=[])).truths
+
+    assert [(label.label, label.box) for label in truth.labels] == [("smear", None), ("stained", None)]
+
+
+def test_held_out_wins_between_files(coco_source: Write, tmp_path: Path) -> None:
+    """An image that one file trains on and another one holds out is held out; the last one won."""
+    uri = coco_source(images=[{"id": 1, "file_name": "a.png", "split": "val"}])
+    (tmp_path / "annotations").mkdir()
+    text = (tmp_path / "annotations.json").read_text().replace("val", "train")
+    (tmp_path / "annotations/more.json").write_text(text)
+
+    manifest = build(uri)
+
+    assert manifest.images[0]["split"] == "val"
+    assert sorted(reason for _, _, reason in refusals(manifest)) == ["BAD_RECORD", "SPLIT_CONFLICT"]
+
+
+def test_of_many_faults_the_first_are_told_and_the_others_counted(coco_source: Write) -> None:
+    """A file that holds nothing else cannot fill the quarantine or the memory."""
+    manifest = build(coco_source(annotations=[annotation(id=n, category_id=9) for n in range(10_050)]))
+
+    assert len(manifest.quarantine) == 10_001
+    (more,) = [row for row in manifest.quarantine if row["reason"] == "MORE_FAULTS"]
+    assert more["detail"].startswith("51 ")
 
 
 def test_the_annotation_file_can_be_named(coco_source: Write, tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def test_voc_objects_and_splits_are_read(voc: Callable[[str], Path]) -> None:
         (voc_object(edges=(1, 1, 400, 3)), "/annotation/object[2]", "BAD_BOX"),
         (voc_object(name=""), "/annotation/object[2]", "BAD_RECORD"),
         ("<object/>", "/annotation/object[2]", "BAD_RECORD"),
+        (voc_object().replace("</object>", "<name>WBC</name></object>"), "/annotation/object[2]", "BAD_RECORD"),
+        (voc_object(edges=("1_0", 1, 4, 3)), "/annotation/object[2]", "BAD_BOX"),
+        (f"<objects>{voc_object()}</objects>", "/annotation/objects[1]", "BAD_RECORD"),
+        (voc_object().replace("object", "Object"), "/annotation/Object[1]", "BAD_RECORD"),
+        (voc_object().replace("object", "item"), "/annotation/item[1]", "BAD_RECORD"),
     ],
 )
 def test_a_bad_voc_object_costs_only_itself(voc: Callable[[str], Path], body: str, pointer: str, reason: str) -> None:
@@ -72,6 +77,15 @@ def test_a_bad_voc_object_costs_only_itself(voc: Callable[[str], Path], body: st
     assert [(row["pointer"], row["reason"]) for row in manifest.quarantine] == [(pointer, reason)]
     assert manifest.quarantine[0]["image_id"] == manifest.images[0]["image_id"]
     assert len(manifest.truths[0].labels) == 1
+
+
+@pytest.mark.parametrize("body", [f"<objects>{voc_object()}</objects>", voc_object(edges=(4, 3, 4, 3))])
+def test_a_voc_image_whose_objects_were_all_refused_is_not_empty(voc: Callable[[str], Path], body: str) -> None:
+    """Objects in a strange place left their image reviewed and without objects, and nothing was told."""
+    manifest = build(voc(body), "voc")
+
+    assert [row["reason"] for row in manifest.quarantine][:-1] == ["LABELS_LOST"]
+    assert manifest.truths == ()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +203,89 @@ def test_a_bad_yolo_line_costs_only_itself(yolo: Callable[[str], Path], line: st
     pointers = [(row["path"], row["pointer"], row["reason"]) for row in manifest.quarantine]
     assert len(manifest.truths[0].labels) == 1 + (reason == "BAD_MASK" and not pointers)
     assert pointers == [("labels/val/a.txt", "line 1", reason)]
+
+
+def test_images_that_share_a_label_file_get_no_labels(yolo: Callable[[str], Path], picture: Encoder) -> None:
+    """Of `a.png` and `a.bmp` nobody knows whose `a.txt` is; both had its labels."""
+    root = yolo("0 0.5 0.5 0.5 0.5\n")
+    (root / "images/val/a.bmp").write_bytes(picture("BMP", seed=1))
+
+    manifest = build(root, "yolo")
+
+    assert [(row["path"], row["reason"]) for row in manifest.quarantine] == [("labels/val/a.txt", "BAD_RECORD")]
+    assert manifest.truths == ()
+
+
+@pytest.mark.parametrize("text", ["nonsense\n", "9 0.5 0.5 0.5 0.5\n"])
+def test_a_yolo_image_whose_lines_were_all_refused_is_not_empty(yolo: Callable[[str], Path], text: str) -> None:
+    """Only an empty file says that there is nothing."""
+    manifest = build(yolo(text), "yolo")
+
+    assert [row["reason"] for row in manifest.quarantine] == ["LABELS_LOST", "UNKNOWN_CATEGORY"]
+    assert manifest.truths == ()
+
+
+def test_yolo_labels_of_an_image_that_is_refused_are_told(yolo: Callable[[str], Path]) -> None:
+    """They were passed over without a word."""
+    root = yolo("0 0.5 0.5 0.5 0.5\n")
+    (root / "images/val/a.png").write_bytes(b"")
+
+    reasons = [(row["path"], row["reason"]) for row in build(root, "yolo").quarantine]
+
+    assert reasons == [("images/val/a.png", "EMPTY"), ("labels/val/a.txt", "IMAGE_QUARANTINED")]
+
+
+def test_lines_of_old_macs_are_lines(yolo: Callable[[str], Path]) -> None:
+    """Three boxes behind each other were taken for one polygon."""
+    manifest = build(yolo("0 .5 .5 .2 .2\r0 .3 .3 .1 .1\r0 .4 .4 .1 .1\r"), "yolo")
+
+    assert [label.mask_rle for label in manifest.truths[0].labels] == [None] * 3
+
+
+def test_a_folder_of_labels_may_stand_beside_any_folder_of_images(
+    yolo: Callable[[str], Path], picture: Encoder
+) -> None:
+    """`train/images/a.png` has its labels in `train/labels/a.txt`; they were lost without a word."""
+    root = yolo("")
+    for path in (root / "images/val/a.png", root / "labels/val/a.txt"):
+        path.unlink()
+    for folder in ("images/val", "images", "labels/val", "labels"):
+        (root / folder).rmdir()
+    (root / "train/images").mkdir(parents=True)
+    (root / "train/labels").mkdir()
+    (root / "train/images/a.png").write_bytes(picture())
+    (root / "train/labels/a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (root / "train/labels/b.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+
+    manifest = build(root, "yolo")
+
+    assert [[label.label for label in truth.labels] for truth in manifest.truths] == [["house"]]
+    assert manifest.images[0]["split"] == "train"
+    assert [(row["path"], row["reason"]) for row in manifest.quarantine] == [("train/labels/b.txt", "MISSING_IMAGE")]
+
+
+def test_yolo_without_any_label_file_is_an_error(yolo: Callable[[str], Path]) -> None:
+    """As in every other layout: labels that are looked for in the wrong place are not lost in silence."""
+    root = yolo("")
+    (root / "labels/val/a.txt").unlink()
+    with pytest.raises(AnnotationError, match="no label file"):
+        build(root, "yolo")
+
+
+def test_a_line_is_the_number_of_its_class(yolo: Callable[[str], Path]) -> None:
+    """An empty line moved all classes behind it, and two names that are no UTF-8 became one."""
+    root = yolo("0 .5 .5 .5 .5\n2 .5 .5 .5 .5\n3 .5 .5 .5 .5\n")
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_bytes(b"\xef\xbb\xbftree\r\n\r\nhouse\r\ncaf\xe9\r\n")
+
+    manifest = build(root, "yolo")
+
+    assert manifest.categories == ("tree", "house")
+    assert {label.label for label in manifest.truths[0].labels} == {"tree", "house"}
+    assert [(row["pointer"], row["reason"]) for row in manifest.quarantine] == [
+        ("class 3", "BAD_RECORD"),
+        ("line 3", "UNKNOWN_CATEGORY"),
+    ]
 
 
 def test_yolo_without_class_names_is_an_error(yolo: Callable[[str], Path]) -> None:

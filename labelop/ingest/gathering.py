@@ -1,0 +1,133 @@
+"""What the readers of all annotation formats do alike: no image gets labels twice, and none is empty by accident.
+
+An image is reviewed and without an object only where its file says so: neither where it says nothing, nor where
+what it says cannot be used. Knows no format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labelop.errors import AnnotationError, UnreadableImageError
+from labelop.ingest.sources import Source
+from labelop.ingest.truth import (
+    Annotations,
+    Fault,
+    FaultList,
+    ImageTruth,
+    KnownImage,
+    checked_size,
+    split_name,
+    with_ids,
+)
+from labelop.labels import AcceptedLabel
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Collects what the annotation files of one source say."""
+
+    source: Source
+    """Where they lie."""
+    known: Mapping[str, KnownImage]
+    """Usable images by encoded path."""
+    truths: dict[str, ImageTruth] = field(default_factory=dict)
+    """Labels by encoded image path."""
+    splits: dict[str, str] = field(default_factory=dict)
+    """`train` or `val` by encoded image path."""
+    faults: list[Fault] = field(default_factory=list)
+    """Records that were not taken in."""
+    taken: set[str] = field(default_factory=set)
+    """Images that a record labels, whatever became of its labels."""
+
+    def read(self, path: str, max_bytes: int, understand: Callable[[bytes, FaultList], None]) -> None:
+        """Read one file; one that breaks its form is a fault of its own.
+
+        Args:
+            path: Encoded path.
+            max_bytes: Largest file that is read.
+            understand: Takes its bytes; raises ValueError, before it has settled anything, for a file that is none.
+        """
+        notes = FaultList(path)
+        try:
+            understand(self.source.read(path, max_bytes), notes)
+        except ValueError as error:
+            notes.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
+        except UnreadableImageError as error:
+            notes.add("#", "BAD_ANNOTATIONS", error.message)
+        self.faults += notes.told()
+
+    def claim(
+        self, notes: FaultList, pointer: str, path: str, declared: tuple[Any, Any] = (None, None), size_at: str = ""
+    ) -> KnownImage | None:
+        """Find the usable image that a record labels; note why there is none.
+
+        Args:
+            notes: Faults of the record's file.
+            pointer: Place of the record.
+            path: Encoded path of the image.
+            declared: Width and height that the record gives, see `checked_size`.
+            size_at: Place of the size where it is another than the record's.
+        """
+        image = self.known.get(path)
+        if image is None:
+            notes.add(pointer, "IMAGE_QUARANTINED", f"Labels of {path} are not used since the image is not.")
+            return None
+        if path in self.taken:
+            notes.add(pointer, "BAD_RECORD", f"Another record holds the labels of {path}.", image.image_id)
+            return None
+        try:
+            checked_size(declared, image)
+        except AnnotationError as error:
+            notes.add(size_at or pointer, error.context["code"], error.message, image.image_id)
+            return None
+        self.taken.add(path)
+        return image
+
+    def settle(
+        self,
+        notes: FaultList,
+        pointer: str,
+        path: str,
+        labels: Iterable[AcceptedLabel | None],
+        digest: str,
+        *,
+        whole: Sequence[str] = (),
+    ) -> None:
+        """Take the labels of an image that was claimed.
+
+        Args:
+            notes: Faults of the record's file.
+            pointer: Place of the record.
+            path: Encoded path of the image.
+            labels: Objects; None for each that was refused, or may have been.
+            digest: SHA-256 of the file.
+            whole: Classes of the whole image.
+        """
+        image_id = self.known[path].image_id
+        told = list(labels)
+        kept = [label for label in told if label is not None]
+        if told and not kept:
+            detail = "No label of this image could be used, and it is not known to be without."
+            notes.add(pointer, "LABELS_LOST", detail, image_id)
+            return
+        if len(whole) > 1:
+            kept += [AcceptedLabel("", name) for name in whole]
+        self.truths[path] = ImageTruth(image_id, with_ids(image_id, kept), whole[0] if whole else None, digest)
+
+    def put_split(self, notes: FaultList, pointer: str, path: str, name: Any) -> None:
+        """Put an image into a part; what is not `train` or `val` is no part."""
+        split = split_name(name)
+        if split is None:
+            return
+        if self.splits.get(path, split) != split:
+            # held-out wins: training on it would make every measured quality a lie
+            notes.add(pointer, "SPLIT_CONFLICT", f"{path} is in both parts; taken as val.")
+            split = "val"
+        self.splits[path] = split
+
+    def annotations(self, categories: Iterable[str]) -> Annotations:
+        """Give everything that was collected."""
+        return Annotations(tuple(categories), dict(sorted(self.truths.items())), self.splits, tuple(self.faults))
