@@ -233,7 +233,7 @@ def _whole(
 ) -> tuple[tuple[str, ...], list[AcceptedLabel | None]]:
     """Read classes of the whole image: one text, or the list of texts that a release has; None for each refused."""
     given = [(key, record[key]) for key in _IMAGE_LABEL_KEYS if record.get(key) not in (None, "")]
-    several = record.get("image_labels", [])
+    several = record.get("image_labels") or []
     given += [("image_labels", text) for text in (several if isinstance(several, list) else [several])]
     read = [(key, class_name(text)) for key, text in given]
     refused = [key for key, name in read if name is None]
