@@ -61,7 +61,10 @@ def steadily(store: Store, what: str, call: Callable[[], Answer]) -> Answer:
             raise
         except STORE_ERRORS as error:
             if store.is_local or isinstance(error, pa.ArrowInvalid):
-                raise LandingError(f"{what}: {said(error)}.") from error
+                raise LandingError(
+                    f"{what}: {said(error)}.",
+                    hint="Check the folder and its disk, then run again: what is landed stays landed.",
+                ) from error
             if number == _TRIES:
                 raise StoreUnavailableError(
                     f"{what} in {_TRIES} tries: {said(error)}.",

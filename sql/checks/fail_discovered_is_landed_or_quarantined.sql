@@ -1,5 +1,5 @@
 -- Every file found is either in quarantine or has an outcome, never both and never neither, and as many as were counted.
--- A version that has been ingested and not yet planned is waiting, not lost; so is what a site keeps for the network.
+-- A version that was not planned yet is waiting, not lost, also where its ingest broke off; so is what a site keeps for the network.
 -- Params: none
 -- Grain: dataset, path
 WITH waiting AS (
@@ -7,6 +7,12 @@ WITH waiting AS (
     FROM runs
     GROUP BY dataset, dataset_version
     HAVING count(*) FILTER (event = 'planned') = 0
+    UNION ALL
+    -- a run began with the dataset and no event names the version
+    SELECT i.dataset, i.dataset_version
+    FROM images AS i
+    SEMI JOIN runs AS r ON r.dataset = i.dataset AND r.event = 'started'
+    ANTI JOIN runs AS r ON r.dataset = i.dataset AND r.dataset_version = i.dataset_version
 ),
 filed AS (
     SELECT

@@ -49,14 +49,19 @@ own AS (
     LEFT JOIN declassified AS d USING (image_id)
     LEFT JOIN ended AS e USING (image_id)
 ),
-strictest AS (
-    -- an image of another owner that nobody has classified yet is restricted, as everything unknown
-    SELECT i.image_id, max(coalesce(own.rank, 4)) AS rank, arg_max(own.known_at, own.rank) AS known_at
+said AS (
+    -- an image of another owner that nobody has classified yet is restricted, as everything unknown, since it is there
+    SELECT i.image_id, coalesce(own.rank, 4) AS rank, coalesce(own.known_at, i.landed_at) AS known_at
     FROM images AS i
     SEMI JOIN v_heard USING (dataset, dataset_version)
     LEFT JOIN own USING (dataset, dataset_version, image_id)
     WHERE i.outcome = 'ok'
-    GROUP BY i.image_id
+),
+strictest AS (
+    SELECT image_id, rank, min(known_at) AS known_at
+    FROM said
+    GROUP BY image_id, rank
+    QUALIFY row_number() OVER (PARTITION BY image_id ORDER BY rank DESC) = 1
 )
 SELECT
     own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.findings_digest,
