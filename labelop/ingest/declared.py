@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from labelop.errors import UnreadableImageError
 from labelop.ingest.sources import Resolver, Source
 from labelop.ingest.truth import Fault, FaultList
 from labelop.sensitivity.levels import LEVEL_TEXTS, Level
 
+_MOST_BYTES = 64 * 1024 * 1024
 _COLUMNS = ("file_name", "level")
 
 
@@ -41,13 +42,15 @@ def declared_levels(
         notes = FaultList(file)
         base = file.rpartition("/")[0] + "/" if "/" in file else ""
         try:
-            rows = _rows(source.read(file))
+            data = source.read(file, _MOST_BYTES)
+            for _ in _rows(data):
+                pass  # a file that breaks off declares nothing
         except (ValueError, csv.Error, UnreadableImageError) as error:
             notes.add("#", "BAD_LEVELS", f"Everything below this folder counts as restricted: {error}.")
             levels.update(dict.fromkeys((path for path in known if path.startswith(base)), Level.RESTRICTED))
         else:
-            for number, name, text in rows:
-                _declare(levels, resolver, base, (number, name, text), notes)
+            for row in _rows(data):
+                _declare(levels, resolver, base, row, notes)
         faults += notes.told()
     return {path: level.text for path, level in levels.items()}, faults
 
@@ -65,11 +68,11 @@ def _declare(
     levels[path] = max(levels.get(path, Level.PUBLIC), Level.from_text(text))
 
 
-def _rows(data: bytes) -> list[tuple[int, str, str]]:
+def _rows(data: bytes) -> Iterator[tuple[int, str, str]]:
     """Read line number, file name and level of each row; csv quoting allows every name."""
-    text = data.decode("utf-8-sig", "surrogateescape")
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "surrogateescape", newline="")
+    reader = csv.DictReader(text, strict=True)
     if reader.fieldnames is None or not set(_COLUMNS) <= set(reader.fieldnames):
         raise ValueError(f"expected the columns {', '.join(_COLUMNS)}, got {reader.fieldnames}")
     # a short row leaves its level out, which is read as unknown and therefore restricted
-    return [(reader.line_num, row["file_name"] or "", row["level"] or "") for row in reader]
+    yield from ((reader.line_num, row["file_name"] or "", row["level"] or "") for row in reader)

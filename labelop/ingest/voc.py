@@ -182,11 +182,11 @@ def _read_list(
     gathering: Gathering, by_stem: Mapping[str, list[str]], split: str, data: bytes, notes: FaultList
 ) -> None:
     for number, line in enumerate(data.splitlines(), start=1):
-        words = line.split()
-        if not words:
+        if not line.strip():
             continue
-        stem = names.encode(words[0])
-        images = by_stem.get(stem, [])
+        # a class may stand behind the name; a name may also hold blanks
+        stem = names.encode(line.strip())
+        images = by_stem.get(stem) or by_stem.get(names.encode(line.split()[0]), [])
         if not images:
             notes.add(f"line {number}", "MISSING_IMAGE", f"No image of the source is called {stem:.200}.")
         for image in images:

@@ -1,8 +1,9 @@
 """YOLO labels: one text file per image, a class number and shares of the image in each line.
 
 `images/train/a.jpg` has its labels in `labels/train/a.txt`, `train/images/a.jpg` in `train/labels/a.txt`, and `a.jpg`
-in `a.txt`; class names are in `data.yaml` or `classes.txt`. A line of more than five values is a polygon. An image
-without a file has no truth; an empty file says that there is nothing.
+in `a.txt`; class names are in `data.yaml` or `classes.txt`. A line of more than five values is a polygon, or
+a box with keypoints where `data.yaml` has `kpt_shape`: these are left out. An image without a file has no truth; an
+empty file says that there is nothing.
 
 Files written here and read again lack: masks, outlines, keypoints, classes of the whole image, ids of labels and of the
 drafts they came from, more than two decimals of a pixel, and a split that the path of the image does not tell.
@@ -11,8 +12,9 @@ drafts they came from, more than two decimals of a pixel, and a split that the p
 from __future__ import annotations
 
 import codecs
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -41,6 +43,7 @@ from labelop.labels import AcceptedLabel
 from labelop.strict_text import MAX_BYTES, MAX_YAML_BYTES, read_yaml
 
 _BOX_VALUES = 4
+_MOST_KEYPOINTS = 1000
 
 
 def read_yolo(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
@@ -57,19 +60,21 @@ def read_yolo(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
         AnnotationError: The class names are missing or break their form, or there is no label file.
     """
     gathering = Gathering(source, known)
-    classes = _class_names(gathering)
+    classes, keypoint_numbers = _description(gathering)
     images: dict[str, list[str]] = defaultdict(list)
     for file in source.found():
         images[_label_path(file.path)].append(file.path)
-        gathering.put_split(FaultList(file.path), "", file.path, _split_of(file.path))
+        if (split := _split_of(file.path)) is not None:
+            gathering.splits[file.path] = split
     paths = [path for path in source.below("", ".txt") if path in images or _is_label_file(path)]
     if not paths:
         raise AnnotationError(
             f"Source {source.root_uri} has no label file for any image.",
             hint="Labels of images/a.jpg are in labels/a.txt; use --source-format folder for bare images.",
         )
+    read_line = partial(_label, classes, keypoint_numbers)
     for path in paths:
-        gathering.read(path, MAX_BYTES, partial(_read_labels, gathering, classes, images[path]))
+        gathering.read(path, MAX_BYTES, partial(_read_labels, gathering, images[path], read_line))
     return gathering.annotations(classes.values())
 
 
@@ -109,7 +114,11 @@ def _line(number: int, box: Box, image: LabelledImage) -> str:
 
 
 def _read_labels(
-    gathering: Gathering, classes: Mapping[int, str], images: Sequence[str], data: bytes, notes: FaultList
+    gathering: Gathering,
+    images: Sequence[str],
+    read_line: Callable[[KnownImage, list[bytes]], AcceptedLabel],
+    data: bytes,
+    notes: FaultList,
 ) -> None:
     if not images:
         notes.add("#", "MISSING_IMAGE", "No image belongs to this label file.")
@@ -122,14 +131,14 @@ def _read_labels(
     if image is None:
         return
     labels = [
-        notes.attempt(f"line {number}", partial(_label, words, classes, image), image.image_id)
+        notes.attempt(f"line {number}", partial(read_line, image, words), image.image_id)
         for number, line in enumerate(data.splitlines(), start=1)
         if (words := line.split())
     ]
     gathering.settle(notes, "#", path, labels, sha256_hex(data))
 
 
-def _label(words: list[bytes], classes: Mapping[int, str], image: KnownImage) -> AcceptedLabel:
+def _label(classes: Mapping[int, str], keypoint_numbers: int, image: KnownImage, words: list[bytes]) -> AcceptedLabel:
     key = int(words[0]) if words[0].isdigit() and len(words[0]) < 10 else None  # noqa: PLR2004 - more is no class
     if key is None or key not in classes:
         raise bad_record("UNKNOWN_CATEGORY", f"Class {words[0]!r:.40} is none of the {len(classes)} that are named.")
@@ -137,13 +146,15 @@ def _label(words: list[bytes], classes: Mapping[int, str], image: KnownImage) ->
     if any(share is None for share in shares) or len(shares) < _BOX_VALUES:
         raise bad_record("BAD_BOX", "The line is not a class and at least four finite numbers.")
     values = [share for share in shares if share is not None]
+    if keypoint_numbers and len(values) == _BOX_VALUES + keypoint_numbers:
+        values = values[:_BOX_VALUES]
     width, height = image.width_px, image.height_px
     if len(values) == _BOX_VALUES:
         cx, cy, w, h = values
         edges = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
         return AcceptedLabel("", classes[key], checked_box(edges, image))
-    if len(values) % 2:
-        raise bad_record("BAD_MASK", f"A polygon of {len(values)} numbers is not made of x, y pairs.")
+    if len(values) % 2 or keypoint_numbers:
+        raise bad_record("BAD_MASK", f"{len(values)} numbers are no box and no polygon of x, y pairs.")
     points = [value * (height if number % 2 else width) for number, value in enumerate(values)]
     xs, ys = points[::2], points[1::2]
     box = checked_box((min(xs), min(ys), max(xs), max(ys)), image)
@@ -171,19 +182,24 @@ def _split_of(path: str) -> str | None:
     return next((split for part in PurePosixPath(path).parts[:-1] if (split := split_name(part)) is not None), None)
 
 
-def _class_names(gathering: Gathering) -> dict[int, str]:
+def _description(gathering: Gathering) -> tuple[dict[int, str], int]:
+    """Read the names of the classes, and how many numbers of keypoints stand behind a box."""
     source = gathering.source
     for path in source.side_files("data.yaml"):
         try:
             document = read_yaml(source.read(path))
         except ValueError as error:
             raise AnnotationError(f"File {path} of {source.root_uri} {error}.") from error
-        return _checked(document.get("names") if isinstance(document, dict) else None, path, gathering)
+        found = document if isinstance(document, dict) else {}
+        shape = found.get("kpt_shape", [0])
+        if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < _MOST_KEYPOINTS for size in shape):
+            raise AnnotationError(f"File {path} of {source.root_uri}, key kpt_shape: expected a list of two numbers.")
+        return _checked(found.get("names"), path, gathering), math.prod(shape)
     for path in (*source.side_files("classes.txt"), *source.side_files("labels/classes.txt")):
         lines = source.read(path, MAX_YAML_BYTES).removeprefix(codecs.BOM_UTF8).splitlines()
         # the number of a class is that of its line, so that an empty one counts
         texts = {at: line.decode("utf-8", "surrogateescape") for at, line in enumerate(lines) if line.strip()}
-        return _checked(texts, path, gathering)
+        return _checked(texts, path, gathering), 0
     raise AnnotationError(
         f"Source {source.root_uri} has neither data.yaml nor classes.txt.", hint="YOLO labels need their class names."
     )

@@ -125,6 +125,21 @@ def test_a_name_in_both_parts_is_held_out(voc: Callable[[str], Path]) -> None:
     assert [row["reason"] for row in manifest.quarantine] == ["MISSING_IMAGE", "SPLIT_CONFLICT"]
 
 
+def test_names_in_a_list_may_hold_blanks(voc: Callable[[str], Path], picture: Encoder) -> None:
+    """A name ends at a blank only where that is no name: `a b` put `a` into its part."""
+    root = voc(voc_object())
+    (root / "images/a b.png").write_bytes(picture(seed=1))
+    (root / "val.txt").write_text("a b\n")
+    (root / "train.txt").write_text("a  1\n")
+
+    manifest = build(root)
+
+    assert {row["path"]: row["split"] for row in manifest.images} == {
+        "images/a%20b.png": "val",
+        "images/a.png": "train",
+    }
+
+
 def test_labels_without_their_image_are_listed(voc: Callable[[str], Path]) -> None:
     """An annotation file whose image is missing, or in quarantine, is a fault of its own."""
     root = voc(voc_object())

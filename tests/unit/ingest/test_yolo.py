@@ -69,6 +69,21 @@ def test_a_bad_yolo_line_costs_only_itself(yolo: Callable[[str], Path], line: st
     assert pointers == [("labels/val/a.txt", "line 1", reason)]
 
 
+def test_keypoints_are_no_polygon(yolo: Callable[[str], Path]) -> None:
+    """A box with three keypoints was taken for a polygon of five corners; a line of another length is refused."""
+    root = yolo("1 0.5 0.5 0.5 0.5 0.1 0.1 0.9 0.1 0.9 0.9\n1 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    (root / "data.yaml").write_text("names: [tree, house]\nkpt_shape: [3, 2]\n")
+
+    manifest = build(root)
+
+    (label,) = manifest.truths[0].labels
+    assert (label.box.xyxy if label.box else None, label.mask_rle) == ((2, 1.5, 6, 4.5), None)
+    assert [(row["pointer"], row["reason"]) for row in manifest.quarantine] == [("line 2", "BAD_MASK")]
+    (root / "data.yaml").write_text("names: [tree, house]\nkpt_shape: many\n")
+    with pytest.raises(AnnotationError, match="kpt_shape"):
+        build(root)
+
+
 def test_images_that_share_a_label_file_get_no_labels(yolo: Callable[[str], Path], picture: Encoder) -> None:
     """Of `a.png` and `a.bmp` nobody knows whose `a.txt` is; both had its labels."""
     root = yolo("0 0.5 0.5 0.5 0.5\n")
