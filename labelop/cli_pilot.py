@@ -11,6 +11,7 @@ import typer
 
 from labelop.cli_common import DatasetOption, FormatOption, OneDatasetOption, StoreOption, running, show_query
 from labelop.cli_output import OutputFormat, show_rows, warn
+from labelop.errors import PilotError
 from labelop.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
         images: Annotated[int, typer.Option("--images", min=1, help="Images; 120 find 15 %, 200 find 10 %.")] = 120,
         margin: Annotated[float, typer.Option("--margin", help="Difference of seconds that counts as equal.")] = 0.10,
         looks: Annotated[int, typer.Option("--looks", help="1: a verdict at the end; 2: a look at half as well.")] = 1,
-        seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+        seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
         target: Annotated[Path | None, typer.Option("--output", help="Folder for one task file per reviewer.")] = None,
         simulate: Annotated[
             bool, typer.Option("--simulate", help="Let simulated reviewers do it from the truth (marked so).")
@@ -85,7 +86,10 @@ def status(
     with running(store) as (_, tables):
         show_query(tables, "pilot_status", {} if dataset is None else {"dataset": dataset}, output)
         for pilot in list_pilots(tables, dataset):
-            _warn_of(pilot.protocol.name, reasons_to_stop(tables, pilot))
+            try:
+                _warn_of(pilot.protocol.name, reasons_to_stop(tables, pilot))
+            except PilotError as error:  # the others may have to stop as well
+                warn(f"pilot {pilot.protocol.name} cannot be judged: {error.message}")
 
 
 def compare(

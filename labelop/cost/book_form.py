@@ -44,7 +44,7 @@ def _listed(given: object) -> object:
     return [given] if isinstance(given, Mapping) else given
 
 
-_Entries = Annotated[tuple[EntryForm, ...], Field(min_length=1), BeforeValidator(_listed)]
+_Entries = Annotated[tuple[EntryForm, ...], BeforeValidator(_listed)]
 
 
 class _OfferForm(StrictForm):

@@ -50,6 +50,10 @@ class Asked:
     declared: Mapping[str, Any] = field(default_factory=dict)
     """Margins, level, looks and exclusions that differ from the defaults of `Protocol`."""
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise PilotError(f"The seed of pilot {self.name} is {self.seed}; expected 0 or more.")
+
     @property
     def design(self) -> dict[str, Any]:
         """What decides who reviews what; it cannot change once it is drawn."""
@@ -167,18 +171,6 @@ def plan_pilot(
     candidates = [Candidate(**row) for row in rows if row["image_id"] in open_ids]
     sample = draw_sample(stratify(candidates, asked.images_count), asked.images_count, asked.seed)
     reviews = assign_reviews(sample, asked.arms, asked.reviewers, asked.seed)
-    assigned = _places(reviews, {arm: place for (_, arm), place in options.items()})
-    plan = plan_assigned(
-        store,
-        dataset,
-        dataset_version,
-        assigned,
-        arms=arms,
-        policy=policy,
-        standing=standing,
-        batch_images=batch_images,
-        run_id=run_id,
-    )
     detectors = {arm: arms[arm].detector for arm in drafting}
     protocol = Protocol(
         name=asked.name,
@@ -193,6 +185,18 @@ def plan_pilot(
         sample_digest=digest_of([dict(sample.stratum_of), [asdict(one) for one in reviews]]),
         images_count=len(sample.stratum_of),
         **asked.declared,
+    )
+    assigned = _places(reviews, {arm: place for (_, arm), place in options.items()})
+    plan = plan_assigned(
+        store,
+        dataset,
+        dataset_version,
+        assigned,
+        arms=arms,
+        policy=policy,
+        standing=standing,
+        batch_images=batch_images,
+        run_id=run_id,
     )
     pilot = Pilot(protocol, dict(sample.weights), (), plan.plan_id, asked.design)
     _land_assignments(store, protocol, reviews, plan, run_id)

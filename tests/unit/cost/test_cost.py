@@ -162,6 +162,7 @@ def test_a_changed_price_is_another_book(tmp_path: Path) -> None:
             lambda c: c["items"]["cloud"]["gpu"].update(amount="much"),
             r"items\.cloud\.gpu\.0\.amount has the value 'much'",
         ),
+        (lambda c: c["items"]["cloud"].update(gpu=[]), r"items\.cloud\.gpu has no price on"),
         (lambda c: c["items"]["cloud"]["gpu"].update(amount=float("nan")), r"items\.cloud\.gpu\.0\.amount"),
         (lambda c: c["items"]["cloud"]["gpu"].update(unit="money/day"), r"'money/day'; allowed is 'money/hour'"),
         (lambda c: c["items"]["cloud"]["gpu"].pop("source"), r"items\.cloud\.gpu\.0\.source is missing"),
@@ -181,6 +182,7 @@ def test_a_fault_names_file_key_and_value(tmp_path: Path, change: Callable[[dict
     with pytest.raises(PolicyError, match=said) as caught:
         load_prices(written(tmp_path, change))
     assert "prices.yaml" in caught.value.message
+    assert "tuple" not in caught.value.message, "the list that the fault left without an entry is no second fault"
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "a: [\n", "a: 1\na: 2\n", ""])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
+from labelop.ids import canonical_json
 from labelop.pilot.design import Assignment, Sample, assign
 from labelop.pilot.protocol import Protocol
 from labelop.pilot.statistics import Timed
+from tests.unit.report_rows import World
 
 ARMS = ("local", "cloud", "blind")
 EVEN = {"easy": 0.5, "hard": 0.5}
+WHERE = {"dataset": "d", "dataset_version": "v1"}
+GAPS = {"local": 0.4, "cloud": -0.4, "blind": 0.0}
 
 
 def protocol(**changed: object) -> Protocol:
@@ -61,3 +67,28 @@ def reviewed(
         )
         for one, slip in zip(assigned, noise, strict=True)
     ]
+
+
+def world(*, restricted: int = 0) -> World:
+    """Make the tables of a pilot whose local drafts cost time and of whose images so many are restricted."""
+    made, said = World(), protocol(images_count=60)
+    batch_of = {"local": "b-local", "cloud": "b-cloud", "blind": said.pilot_id}
+    declared = {"protocol": canonical_json(asdict(said)), "weights": canonical_json({"easy": 0.5, "hard": 0.5})}
+    made.put("pilots", **WHERE, pilot_id=said.pilot_id, name=said.name, asked="{}", plan_id="plan", **declared)
+    assigned = plan(said)
+    for number, image_id in enumerate(sorted({one.image_id for one in assigned})):
+        image = {**WHERE, "image_id": image_id}
+        made.put("images", **image, path=f"{image_id}.png", outcome="ok", width_px=10, height_px=10)
+        made.put("levels", **image, level="restricted" if number < restricted else "public")
+        for arm, placement in (("local", "onprem"), ("cloud", "cloud")):
+            drafted = {"arm": arm, "placement": placement, "batch_id": batch_of[arm], "role": "pilot"}
+            made.put("prelabels", **image, **drafted, model_id="m", outcome="ok", predictions=[], simulated=False)
+    timed = reviewed(assigned, GAPS, 5)
+    for number, (one, review) in enumerate(zip(assigned, timed, strict=True)):
+        image = {**WHERE, "image_id": one.image_id, "arm": one.arm, "batch_id": batch_of[one.arm]}
+        shown = {"reviewer": one.reviewer, "stratum": one.stratum, "period": one.period, "position": one.position}
+        made.put("pilot_assignments", **image, **shown, pilot_id=said.pilot_id)
+        took = {"active_seconds": review.seconds, "effort_source": "measured", "simulated": False}
+        known = {"review_id": f"r{number}", "reviewer": one.reviewer, "decision": "approved", "labels": []}
+        made.put("reviews", **image, **known, **took)
+    return made

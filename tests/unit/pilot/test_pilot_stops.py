@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from labelop.cli import app
 from labelop.effort.estimates import Estimate
-from labelop.ids import canonical_json
+from labelop.errors import PilotError
 from labelop.landing.store import Store
 from labelop.pilot import results
-from labelop.pilot.plan import list_pilots
+from labelop.pilot.plan import Asked, list_pilots
 from labelop.review.tasks import in_force, load_tasks
-from tests.unit.pilot.pilots import plan, protocol, reviewed
+from tests.unit.pilot.pilots import GAPS, world
 from tests.unit.report_rows import World
-
-WHERE = {"dataset": "d", "dataset_version": "v1"}
-GAPS = {"local": 0.4, "cloud": -0.4, "blind": 0.0}
-
-
-def world(*, restricted: int = 0) -> World:
-    """Land a pilot in which local drafts cost time; so many of its images are restricted and went to the cloud."""
-    made, said = World(), protocol(images_count=60)
-    batch_of = {"local": "b-local", "cloud": "b-cloud", "blind": said.pilot_id}
-    declared = {"protocol": canonical_json(asdict(said)), "weights": canonical_json({"easy": 0.5, "hard": 0.5})}
-    made.put("pilots", **WHERE, pilot_id=said.pilot_id, name=said.name, asked="{}", plan_id="plan", **declared)
-    assigned = plan(said)
-    for number, image_id in enumerate(sorted({one.image_id for one in assigned})):
-        image = {**WHERE, "image_id": image_id}
-        made.put("images", **image, path=f"{image_id}.png", outcome="ok", width_px=10, height_px=10)
-        made.put("levels", **image, level="restricted" if number < restricted else "public")
-        for arm, placement in (("local", "onprem"), ("cloud", "cloud")):
-            drafted = {"arm": arm, "placement": placement, "batch_id": batch_of[arm], "role": "pilot"}
-            made.put("prelabels", **image, **drafted, model_id="m", outcome="ok", predictions=[], simulated=False)
-    timed = reviewed(assigned, GAPS, 5)
-    for number, (one, review) in enumerate(zip(assigned, timed, strict=True)):
-        image = {**WHERE, "image_id": one.image_id, "arm": one.arm, "batch_id": batch_of[one.arm]}
-        shown = {"reviewer": one.reviewer, "stratum": one.stratum, "period": one.period, "position": one.position}
-        made.put("pilot_assignments", **image, **shown, pilot_id=said.pilot_id)
-        took = {"active_seconds": review.seconds, "effort_source": "measured", "simulated": False}
-        known = {"review_id": f"r{number}", "reviewer": one.reviewer, "decision": "approved", "labels": []}
-        made.put("reviews", **image, **known, **took)
-    return made
 
 
 def test_what_comes_in_tells_a_pilot_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +49,54 @@ def test_a_pilots_tasks_are_nobody_elses(tmp_path: Path) -> None:
     tasks = load_tasks(store, "d", "v1")
     assert len(tasks) == 180
     assert in_force(store, "d", "v1", tasks) == []
+
+
+def compared(made: World, folder: Path) -> Result:
+    """Land a pilot and compare its arms by the command line."""
+    store = made.land(Store(str(folder)))
+    assert CliRunner().invoke(app, ["pilot", "status", "--store", str(store.root)]).exit_code == 0
+    words = ["pilot", "compare", "--dataset", "d", "--name", "spring", "--format", "json"]
+    return CliRunner().invoke(app, [*words, "--store", str(store.root)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"active_seconds": 10.0}, "every review took 10 s: that was not measured"),
+        ({"image_id": "i0001"}, "at least 10 are needed"),
+    ],
+)
+def test_what_was_not_measured_has_no_figure(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    """Identical times, and reviews of one image alone, are null with a reason and no verdict."""
+    made = world()
+    if "image_id" in changed:
+        made.rows["reviews"] = [row for row in made.rows["reviews"] if row["image_id"] == changed["image_id"]]
+    for one in made.rows["reviews"]:
+        one.update(changed)
+    result = compared(made, tmp_path)
+    assert result.exit_code == 0, result.output
+    [row] = json.loads(result.stdout)
+    assert (row["verdict"], row["winner"], row["ratio"], row["p_value"]) == ("inconclusive", None, None, None)
+    assert said in row["sentence"]
+
+
+def test_an_empty_arm_and_a_person_on_both_arms_are_errors(tmp_path: Path) -> None:
+    """Neither gives a figure: the arm and the person are named in one line, and status still tells how far it is."""
+    empty, both = world(), world()
+    empty.rows["reviews"] = [row for row in empty.rows["reviews"] if row["arm"] != "cloud"]
+    for row in both.rows["reviews"]:
+        row["reviewer"] = "ann"
+    for name, made, said in (
+        ("empty", empty, "no measured review under cloud"),
+        ("both", both, "Reviewer ann reviewed image"),
+    ):
+        result = compared(made, tmp_path / name)
+        assert result.exit_code == 1
+        assert said in result.stderr
+        assert "Traceback" not in result.output
+
+
+def test_a_pilot_that_cannot_be_declared_plans_nothing() -> None:
+    """A seed below 0 is refused by the one who asks."""
+    with pytest.raises(PilotError, match="expected 0 or more"):
+        Asked("spring", ("local", "cloud"), "local", ("ann", "ben"), seed=-1)
