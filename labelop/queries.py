@@ -29,6 +29,11 @@ Session: TypeAlias = duckdb.DuckDBPyConnection
 _PACKAGE = Path(__file__).resolve().parent
 _HEADER = re.compile(r"\A(?P<header>(?:--[^\n]*\n)+)")
 _PARAM = re.compile(r"(?P<name>[a-z_]+) (?P<kind>text|integer|real|boolean)(?: = (?P<default>\S+))?\Z")
+_VIEWS = """
+    SELECT view_name, sql, comment IS NOT DISTINCT FROM 'kept'
+    FROM duckdb_views()
+    WHERE NOT internal AND view_name NOT IN (SELECT table_name FROM duckdb_tables() WHERE temporary)
+"""
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 Value: TypeAlias = str | int | float | bool | None
@@ -220,8 +225,10 @@ def run_file(source: Store | Session, path: Path, params: Mapping[str, Value]) -
     """Run one SQL file with a header; see `run_query`."""
     bound = _bind(describe(path), params)
     session = open_session(source) if isinstance(source, Store) else source
+    text = path.read_text(encoding="utf-8")
     try:
-        relation = session.sql(path.read_text(encoding="utf-8"), params=bound)
+        _keep(session, text)
+        relation = session.sql(text, params=bound)
         return relation.to_arrow_table()
     except duckdb.Error as error:
         raise AnalysisError(f"Query {path.stem!r} failed: {error}.") from error
@@ -240,6 +247,23 @@ def run_checks(source: Store | Session, *, root: Path | None = None) -> list[Che
         rows = run_file(session, path, {}).to_pylist()
         results.append(CheckResult(name, severity, describe(path).purpose, tuple(rows)))
     return results
+
+
+def _keep(session: Session, text: str) -> None:
+    """Compute, once a session, what a query reads of the views whose comment is `kept`.
+
+    A temporary table hides the view of its name, so whatever is built on the view reads the table from then on.
+    """
+    views = {name: (sql, kept) for name, sql, kept in session.execute(_VIEWS).fetchall()}
+    _keep_named(session, text, views)
+
+
+def _keep_named(session: Session, text: str, views: dict[str, tuple[str, bool]]) -> None:
+    for name in dict.fromkeys(re.findall(r"\w+", text)):
+        sql, kept = views.pop(name, ("", False))
+        _keep_named(session, sql, views)
+        if kept:
+            session.execute(f"CREATE TEMP TABLE {name} AS FROM {name}")
 
 
 def _param(path: Path, text: str) -> QueryParam:

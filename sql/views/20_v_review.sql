@@ -1,5 +1,6 @@
 -- Every pass of a person over an image, with its state, edits and seconds; imported truth is not a review.
 -- `approved` is the door's word (see v_accepted); an approved review is `accepted` as drafted or `fixed` by its edits.
+-- `is_last`: it is the last approved one of its image and arm, which is the one that counts.
 -- Modelled seconds are t_base + sum over operations of n_op * t_op, from scratch t_base + n_final * t_add
 -- (measures.md section 7), each by the parameter set of its edits; a review without edits by published seconds.
 -- Seconds are measured, calibrated or from literature, never a mean of two of them.
@@ -20,37 +21,43 @@ WITH counted AS (
 ),
 drawn AS (
     SELECT
-        review_id,
+        * EXCLUDE (labels),
         len(labels) AS labels_count,
         len(list_filter(labels, lambda x: x.x0_px IS NULL)) AS class_labels_count
     FROM reviews
+    WHERE arm <> 'import'
 ),
 timed AS (
     SELECT
         r.dataset, r.dataset_version, r.image_id, r.arm, r.model_id, r.batch_id, r.review_id, r.reviewer, r.decision,
         a.state, a.refusal, a.refusal IS NULL AND a.review_id IS NOT NULL AS approved,
         coalesce(c.predictions_count, 0) AS predictions_count,
-        d.labels_count,
+        r.labels_count,
         coalesce(c.accepts_count, 0) AS accepts_count,
         coalesce(c.edits_count, 0) AS edits_count,
         CASE WHEN r.effort_source = 'measured' THEN r.active_seconds END AS active_seconds,
         CASE
-            WHEN d.labels_count > 0 AND d.labels_count = d.class_labels_count THEN p.base_class_seconds
+            WHEN r.labels_count > 0 AND r.labels_count = r.class_labels_count THEN p.base_class_seconds
             ELSE p.base_seconds
         END AS base_seconds,
         coalesce(c.operation_seconds, 0) AS operation_seconds,
         coalesce(
             c.scratch_seconds,
-            (d.labels_count - d.class_labels_count) * p.add_box_seconds + d.class_labels_count * p.add_class_seconds
+            (r.labels_count - r.class_labels_count) * p.add_box_seconds + r.class_labels_count * p.add_class_seconds
         ) AS add_seconds,
         CASE WHEN c.calibrated THEN 'calibrated' ELSE 'literature' END AS modelled_by,
         r.simulated, r.submitted_at, r.run_id, r.landed_at
-    FROM reviews AS r
-    JOIN drawn AS d USING (review_id)
+    FROM drawn AS r
     LEFT JOIN counted AS c USING (review_id)
     LEFT JOIN approvals AS a USING (review_id)
     CROSS JOIN v_parameter AS p
-    WHERE r.arm <> 'import'
+),
+last AS (
+    -- ids only: a search over whole rows would carry them all
+    SELECT min({before: -epoch_us(submitted_at), review_id: review_id}).review_id AS review_id
+    FROM timed
+    WHERE approved
+    GROUP BY dataset, dataset_version, image_id, arm
 )
 SELECT
     * EXCLUDE (base_seconds, operation_seconds, add_seconds, modelled_by),
@@ -58,5 +65,8 @@ SELECT
     base_seconds + operation_seconds AS model_seconds,
     base_seconds + add_seconds AS scratch_seconds,
     coalesce(active_seconds, base_seconds + operation_seconds) AS effort_seconds,
-    CASE WHEN active_seconds IS NULL THEN modelled_by ELSE 'measured' END AS effort_source
-FROM timed;
+    CASE WHEN active_seconds IS NULL THEN modelled_by ELSE 'measured' END AS effort_source,
+    last.review_id IS NOT NULL AS is_last
+FROM timed
+LEFT JOIN last USING (review_id);
+COMMENT ON VIEW v_review IS 'kept';

@@ -12,7 +12,4 @@ SELECT
     1 - model_seconds / nullif(scratch_seconds, 0) AS saving,
     effort_source, simulated
 FROM v_review
-WHERE approved
-QUALIFY row_number() OVER (
-    PARTITION BY dataset, dataset_version, image_id, arm ORDER BY submitted_at DESC, review_id
-) = 1;
+WHERE is_last;

@@ -1,10 +1,10 @@
--- How many images an arm drafted, had reviewed, and how many labels of it were accepted (through the one door, `v_accepted`).
+-- How many images an arm drafted, had reviewed, and how many labels of it were accepted (the door's word, see v_review).
 -- Params: none
 -- Grain: dataset, dataset_version, arm
 CREATE VIEW v_arm_count AS
 WITH accepted AS (
-    SELECT dataset, dataset_version, arm, count(*) AS reviewed_count, sum(len(labels))::BIGINT AS accepted_count
-    FROM v_accepted
+    SELECT dataset, dataset_version, arm, count(*) AS reviewed_count, sum(labels_count)::BIGINT AS accepted_count
+    FROM v_image_effort
     GROUP BY ALL
 ),
 image AS (
@@ -17,3 +17,4 @@ SELECT
     coalesce(accepted_count, 0) AS accepted_count
 FROM image
 FULL JOIN accepted USING (dataset, dataset_version, arm);
+COMMENT ON VIEW v_arm_count IS 'kept';

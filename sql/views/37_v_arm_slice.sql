@@ -4,7 +4,18 @@
 -- Grain: dataset, dataset_version, slice, arm
 CREATE VIEW v_arm_slice AS
 WITH effort AS (
-    SELECT * FROM v_image_effort WHERE arm IN ('local', 'cloud')
+    -- a second look at an image costs too: review seconds are all reviews of the image, not only the last
+    SELECT
+        dataset, dataset_version, image_id, arm,
+        max(labels_count) FILTER (is_last) AS labels_count,
+        max(edits_count) FILTER (is_last) AS edits_count,
+        max(active_seconds) FILTER (is_last) AS active_seconds,
+        sum(effort_seconds) AS review_seconds,
+        bool_or(simulated) FILTER (is_last) AS simulated
+    FROM v_review
+    WHERE arm IN ('local', 'cloud')
+    GROUP BY dataset, dataset_version, image_id, arm
+    HAVING bool_or(is_last)
 ),
 pair AS (
     SELECT dataset, dataset_version, image_id
@@ -17,24 +28,17 @@ sliced AS (
     UNION ALL
     SELECT 'paired', effort.* FROM effort SEMI JOIN pair USING (dataset, dataset_version, image_id)
 ),
--- a second look at an image costs too: review seconds are all reviews of the image, not only the last
-spent AS (
-    SELECT dataset, dataset_version, image_id, arm, sum(effort_seconds) AS review_seconds
-    FROM v_review
-    GROUP BY dataset, dataset_version, image_id, arm
-),
 summed AS (
     SELECT
-        s.slice, s.dataset, s.dataset_version, s.arm,
+        slice, dataset, dataset_version, arm,
         count(*) AS images_count,
-        sum(s.labels_count)::BIGINT AS accepted_count,
-        sum(s.edits_count) / greatest(1, sum(s.labels_count)) AS her,
-        avg(s.active_seconds) AS active_seconds_mean,
-        sum(spent.review_seconds) AS review_seconds,
-        bool_or(s.simulated) AS simulated
-    FROM sliced AS s
-    JOIN spent USING (dataset, dataset_version, image_id, arm)
-    GROUP BY s.slice, s.dataset, s.dataset_version, s.arm
+        sum(labels_count)::BIGINT AS accepted_count,
+        sum(edits_count) / greatest(1, sum(labels_count)) AS her,
+        avg(active_seconds) AS active_seconds_mean,
+        sum(review_seconds) AS review_seconds,
+        bool_or(simulated) AS simulated
+    FROM sliced
+    GROUP BY slice, dataset, dataset_version, arm
 ),
 speed AS (
     SELECT dataset, dataset_version, arm, sum(images_count) / nullif(sum(infer_seconds), 0) AS images_per_second
@@ -58,3 +62,4 @@ SELECT
     (slice_cost / nullif(accepted_count, 0))::DECIMAL(18, 6) AS cost_per_label,
     images_per_second, currency, simulated OR coalesce(cost_simulated, false) AS simulated
 FROM costed;
+COMMENT ON VIEW v_arm_slice IS 'kept';

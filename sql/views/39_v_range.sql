@@ -33,3 +33,4 @@ SELECT
     greatest(value - spread, 0) / nullif(value, 0), (value + spread) / nullif(value, 0)
 FROM seconds
 WHERE spread IS NOT NULL;
+COMMENT ON VIEW v_range IS 'kept';
