@@ -67,8 +67,8 @@ DRAWN = {
         SELECT
             dataset, dataset_version, arm, placement, role, batch_id, run_id, model_id, simulated,
             'a' || batch_id AS attempt_id, count(*) AS images_count, 20.0 AS wall_seconds, 15.0 AS infer_seconds,
-            15.0 AS detector_seconds, 10000000 AS sent_bytes, 1000000 AS received_bytes, count(*) AS requests_count, 'finished' AS outcome,
-            max(landed_at) AS started_at
+            15.0 AS detector_seconds, 10000000 AS sent_bytes, 1000000 AS received_bytes, count(*) AS requests_count,
+            'finished' AS outcome, max(landed_at) AS started_at
         FROM task GROUP BY ALL""",
     "runs": """
         SELECT *, 'p' AS plan_id
@@ -88,12 +88,16 @@ def draw(folder: Path, images: int) -> pa.Table:
     Returns:
         Approvals of all reviews.
     """
-    database = duckdb.connect()
+    # rows are written as they come, so that drawing needs less memory than what is measured afterwards
+    database = duckdb.connect(config={"memory_limit": "2GiB", "preserve_insertion_order": "false"})
+    database.execute("SET enable_progress_bar = false")
+    database.execute(f"SET temp_directory = '{folder}/spilled'")
     database.execute(_MACROS)
     database.execute(_TASK, {"images": images})
     for name, rows in DRAWN.items():
         (folder / name).mkdir(parents=True)
-        database.execute(f"COPY ({_conformed(database, rows, schemas.table(name).schema)}) TO '{folder}/{name}/0.parquet' (CODEC zstd)")
+        conformed = _conformed(database, rows, schemas.table(name).schema)
+        database.execute(f"COPY ({conformed}) TO '{folder}/{name}/0.parquet' (CODEC zstd)")
     approved = "SELECT review_id, 'approved' AS state FROM task"
     return database.sql(_conformed(database, approved, APPROVALS)).to_arrow_table()
 

@@ -33,9 +33,10 @@ from bench.ratios import Table, Target
 from labelop import schemas
 from labelop.cost.prices import load_prices, price_rows
 from labelop.landing.rows import rows_to_table
-from labelop.queries import Session, open_tables, run_query, sql_root
+from labelop.queries import open_tables, run_query, sql_root
 from labelop.report.forms import FORMS
 from labelop.report.results import EXTRA_QUERIES
+from labelop.views import Session
 
 _QUESTIONS = tuple(dict.fromkeys([*(form.query for form in FORMS), *EXTRA_QUERIES]))
 _ROUNDS = 3
@@ -111,7 +112,7 @@ def _session(folder: Path, approvals: pa.Table) -> Session:
         tables[name] = ds.dataset(folder / name, schema=schemas.table(name).schema)
     book = load_prices(ROOT / "data/sample/config/prices.yaml")
     tables["prices"] = rows_to_table("prices", price_rows(book, "r"))
-    session = open_tables(tables)
+    session = open_tables(tables, files={name: [str(path) for path in (folder / name).iterdir()] for name in DRAWN})
     session.register("approvals", approvals)
     return session
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import duckdb
@@ -18,22 +19,15 @@ import pyarrow as pa
 
 from labelop import schemas
 from labelop.errors import AnalysisError, ConfigurationError, QueryParameterError, UnknownQueryError
-from labelop.landing.store import Store, dataset_of
+from labelop.landing.store import Store, look_at
 from labelop.review.approvals import NO_TRUST, Trust, trust_of
 from labelop.review.gate import LazyApprovals
 from labelop.settings import Settings, load_settings
-
-Session: TypeAlias = duckdb.DuckDBPyConnection
-"""Read-only look at one store: tables and views by name, no way to the outside."""
+from labelop.views import Session, add_table, keep, texts
 
 _PACKAGE = Path(__file__).resolve().parent
 _HEADER = re.compile(r"\A(?P<header>(?:--[^\n]*\n)+)")
 _PARAM = re.compile(r"(?P<name>[a-z_]+) (?P<kind>text|integer|real|boolean)(?: = (?P<default>\S+))?\Z")
-_VIEWS = """
-    SELECT view_name, sql, comment IS NOT DISTINCT FROM 'kept'
-    FROM duckdb_views()
-    WHERE NOT internal AND view_name NOT IN (SELECT table_name FROM duckdb_tables() WHERE temporary)
-"""
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 Value: TypeAlias = str | int | float | bool | None
@@ -160,16 +154,25 @@ def open_session(store: Store, *, root: Path | None = None) -> Session:
     Returns:
         An in-memory connection that can read these tables and nothing else: no file, no network, no other setting.
     """
-    return open_tables({name: dataset_of(store, name) for name in schemas.TABLES}, trust_of(store), root=root)
+    looks = {name: look_at(store, name) for name in schemas.TABLES}
+    files = {name: paths for name, (_, paths) in looks.items()}
+    return open_tables({name: rows for name, (rows, _) in looks.items()}, trust_of(store), root=root, files=files)
 
 
-def open_tables(tables: Mapping[str, Any], trust: Trust = NO_TRUST, *, root: Path | None = None) -> Session:
+def open_tables(
+    tables: Mapping[str, Any],
+    trust: Trust = NO_TRUST,
+    *,
+    root: Path | None = None,
+    files: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Session:
     """Open a session over Arrow tables or datasets by name; see `open_session`.
 
     Args:
         tables: Every table of `labelop.schemas`.
         trust: What approvals of labels rest on; without it no label counts as accepted.
         root: Folder of the SQL files; found by `sql_root` when None.
+        files: Parquet files of tables, where they lie on this machine; DuckDB then reads these itself.
 
     Raises:
         AnalysisError: A view does not fit the tables.
@@ -180,7 +183,7 @@ def open_tables(tables: Mapping[str, Any], trust: Trust = NO_TRUST, *, root: Pat
     for setting in ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false"):
         session.execute(setting)
     for name, rows in tables.items():
-        session.register(name, rows)
+        add_table(session, name, rows, files.get(name, ()))
     session.register("approvals", LazyApprovals(tables, trust))
     for path in sorted(((root or sql_root()) / "views").glob("*.sql")):
         try:
@@ -189,6 +192,7 @@ def open_tables(tables: Mapping[str, Any], trust: Trust = NO_TRUST, *, root: Pat
             raise AnalysisError(
                 f"View {path.name} cannot be created: {error}.", hint="Is LABELOP_SQL of this release?"
             ) from error
+    session.execute(f"SET allowed_paths = {texts(path for paths in files.values() for path in paths)}")
     for lock in ("SET enable_external_access = false", "SET lock_configuration = true"):
         session.execute(lock)
     return session
@@ -227,7 +231,7 @@ def run_file(source: Store | Session, path: Path, params: Mapping[str, Value]) -
     session = open_session(source) if isinstance(source, Store) else source
     text = path.read_text(encoding="utf-8")
     try:
-        _keep(session, text)
+        keep(session, text)
         relation = session.sql(text, params=bound)
         return relation.to_arrow_table()
     except duckdb.Error as error:
@@ -247,23 +251,6 @@ def run_checks(source: Store | Session, *, root: Path | None = None) -> list[Che
         rows = run_file(session, path, {}).to_pylist()
         results.append(CheckResult(name, severity, describe(path).purpose, tuple(rows)))
     return results
-
-
-def _keep(session: Session, text: str) -> None:
-    """Compute, once a session, what a query reads of the views whose comment is `kept`.
-
-    A temporary table hides the view of its name, so whatever is built on the view reads the table from then on.
-    """
-    views = {name: (sql, kept) for name, sql, kept in session.execute(_VIEWS).fetchall()}
-    _keep_named(session, text, views)
-
-
-def _keep_named(session: Session, text: str, views: dict[str, tuple[str, bool]]) -> None:
-    for name in dict.fromkeys(re.findall(r"\w+", text)):
-        sql, kept = views.pop(name, ("", False))
-        _keep_named(session, sql, views)
-        if kept:
-            session.execute(f"CREATE TEMP TABLE {name} AS FROM {name}")
 
 
 def _param(path: Path, text: str) -> QueryParam:

@@ -31,6 +31,7 @@ __all__ = [
     "land",
     "land_many",
     "landed_keys",
+    "look_at",
     "open_store",
     "read",
     "read_rows",
@@ -156,10 +157,23 @@ def dataset_of(store: Store, name: str) -> ds.Dataset:
         UnknownTableError: There is no such table.
         LandingError: The store cannot be read.
     """
+    return look_at(store, name)[0]
+
+
+def look_at(store: Store, name: str) -> tuple[ds.Dataset, list[str]]:
+    """Give the newest version of a table, and its Parquet files where they lie on this machine; see `dataset_of`.
+
+    Returns:
+        The dataset, and paths of files with exactly its rows; none for a table in an object store or of no rows.
+    """
     table = open_table(store, name)
-    if table is None or not table.file_uris():
-        return ds.dataset(empty_table(name))
-    return table.to_pyarrow_dataset(schema=schemas.table(name).schema)
+    addresses = [] if table is None else table.file_uris()
+    if table is None or not addresses:
+        return ds.dataset(empty_table(name)), []
+    rows = table.to_pyarrow_dataset(schema=schemas.table(name).schema)
+    # no table has partitions, so a file is in its table's folder; its address has % for some characters of the folder
+    files = [f"{store.uri(name)}/{address.rpartition('/')[2]}" for address in addresses] if store.is_local else []
+    return rows, files
 
 
 def time_in(store: Store, name: str) -> datetime:

@@ -20,7 +20,7 @@ from labelop.errors import ConfigurationError
 from labelop.ingest.decode import ImageArray
 from labelop.ingest.originals import read_pixels
 from labelop.landing.store import Store
-from labelop.queries import Session, open_session, run_query
+from labelop.queries import open_session, run_query
 from labelop.report import plots
 from labelop.report.cells import lay_out
 from labelop.report.compare import comparisons
@@ -39,6 +39,7 @@ from labelop.runs import current_version, source_root
 from labelop.sensitivity.clearance import NamedPolicy, Standing, standings
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
+from labelop.views import Session
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS = (

@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from labelop.errors import AnalysisError
-from labelop.queries import Session, run_checks, run_query
+from labelop.queries import run_checks, run_query
 from labelop.report.forms import FORMS
 from labelop.report.values import Value
+from labelop.views import Session
 
 Row = Mapping[str, Value]
 """One row of a query by column name; money is a float in the currency of the row's `currency`."""

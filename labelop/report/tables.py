@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labelop.errors import AnalysisError
-from labelop.queries import Session
 from labelop.report.compare import Comparison, comparisons, lines
 from labelop.report.form import Form
 from labelop.report.forms import FORMS
 from labelop.report.results import Results, Row, currency_of, gather
 from labelop.report.styles import BY_OP, STYLES
 from labelop.report.values import Kind, Value, plain, shown
+from labelop.views import Session
 
 LONGEST = 300
 """Rows a table of the page holds at most; the query itself returns all."""

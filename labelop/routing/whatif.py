@@ -24,7 +24,7 @@ from labelop.ingest.register import ontology_of
 from labelop.landing.filters import equal
 from labelop.landing.rows import rows_to_table
 from labelop.landing.store import Store, dataset_of, read_rows
-from labelop.queries import Session, open_tables, run_query, sql_root
+from labelop.queries import open_tables, run_query, sql_root
 from labelop.review.approvals import trust_of
 from labelop.routing.decide import CHOSEN, COMPARE, decide
 from labelop.routing.expect import Evidence, Workload, expect
@@ -33,6 +33,7 @@ from labelop.routing.rules import LevelPolicy
 from labelop.sensitivity.clearance import CLOUD
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
+from labelop.views import Session
 
 _MICRO = Decimal("0.000001")
 _OTHER = {"local": "cloud", "cloud": "local"}

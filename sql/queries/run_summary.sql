@@ -3,11 +3,12 @@
 -- Params: dataset text = null
 -- Grain: dataset
 WITH found AS (
-    SELECT
-        dataset, dataset_version,
-        count(DISTINCT path) AS files_count,
-        count(DISTINCT path) FILTER (outcome = 'quarantined') AS quarantined_count
-    FROM images
+    SELECT dataset, dataset_version, count(*) AS files_count, count(*) FILTER (quarantined) AS quarantined_count
+    FROM (
+        SELECT dataset, dataset_version, path, bool_or(outcome = 'quarantined') AS quarantined
+        FROM images
+        GROUP BY dataset, dataset_version, path
+    )
     GROUP BY dataset, dataset_version
 ),
 counted AS (
@@ -39,7 +40,8 @@ deferred AS (
 ),
 reviewed AS (
     SELECT dataset, dataset_version, count(DISTINCT image_id) AS reviewed_count, bool_or(simulated) AS simulated
-    FROM v_review
+    FROM reviews
+    WHERE arm <> 'import'
     GROUP BY dataset, dataset_version
 )
 SELECT

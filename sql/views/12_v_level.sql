@@ -1,5 +1,6 @@
 -- The level of each image: the highest that any dataset's current version gives these very bytes.
--- Bytes are the same bytes under every name, so the strictest owner decides; `own_level` is what this dataset alone says.
+-- Bytes are the same bytes under every name, so the strictest owner decides; `own_level` is what this dataset alone
+-- says, for this `reason`.
 -- An override that counts now (`v_override`) raises a level in any case; it lowers it while the findings are those it names.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
@@ -26,19 +27,19 @@ ended AS (
 ),
 found AS (
     SELECT
-        l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.findings_digest,
+        l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.findings_digest, l.reason,
         greatest(l.landed_at, coalesce(f.policy_since, l.landed_at)) AS known_at,
         coalesce(list_position(['public', 'internal', 'confidential', 'restricted'], l.level), 4) AS rank
     FROM levels AS l
     LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
     WHERE f.policy_digest IS NULL OR f.policy_digest = l.policy_digest
     QUALIFY row_number() OVER (
-        PARTITION BY l.dataset, l.dataset_version, l.image_id ORDER BY l.landed_at DESC, l.policy_digest
+        PARTITION BY l.image_id, l.dataset, l.dataset_version ORDER BY l.landed_at DESC, l.policy_digest
     ) = 1
 ),
 own AS (
     SELECT
-        f.dataset, f.dataset_version, f.image_id, f.policy_digest, f.findings_digest,
+        f.dataset, f.dataset_version, f.image_id, f.policy_digest, f.findings_digest, f.reason,
         CASE
             WHEN d.rank >= f.rank OR list_contains(d.findings_digests, f.findings_digest) THEN d.rank ELSE f.rank
         END AS rank,
@@ -64,7 +65,7 @@ strictest AS (
     QUALIFY row_number() OVER (PARTITION BY image_id ORDER BY rank DESC) = 1
 )
 SELECT
-    own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.findings_digest,
+    own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.findings_digest, own.reason,
     ['public', 'internal', 'confidential', 'restricted'][own.rank] AS own_level,
     ['public', 'internal', 'confidential', 'restricted'][greatest(own.rank, coalesce(s.rank, 0))] AS level,
     CASE WHEN s.rank > own.rank THEN s.known_at ELSE own.known_at END AS known_at

@@ -22,4 +22,5 @@ planned AS (
 )
 SELECT DISTINCT dataset, dataset_version, image_id
 FROM planned
-ANTI JOIN v_outcome USING (dataset, dataset_version, image_id);
+ANTI JOIN (SELECT dataset, dataset_version, image_id FROM v_prelabel WHERE role = 'chosen') AS landed
+    USING (dataset, dataset_version, image_id);

@@ -1,7 +1,7 @@
 -- What an arm cost in all, by category, and per image and accepted label.
 -- cost_per_label = (C_machine + C_rev) / accepted; qa_cost_per_label adds c_esc * residual rate (measures.md section 7) and is
 -- null, with its reason, while the price of an escaped error or their rate is not known. While images wait for review, their
--- share of the machine's cost is left out; nobody has reviewed: null. Accepted is what `v_accepted` lets through.
+-- share of the machine's cost is left out; nobody has reviewed: null. Accepted is what the door lets through (see v_review).
 -- Params: none
 -- Grain: dataset, dataset_version, arm
 CREATE VIEW v_tco_arm AS

@@ -15,7 +15,8 @@ from labelop.cost.items import ITEMS
 from labelop.cost.prices import Price, PriceBook
 from labelop.cost.prices import price_rows as rows_of_book
 from labelop.landing.rows import rows_to_table
-from labelop.queries import Session, open_tables
+from labelop.queries import open_tables
+from labelop.views import Session
 
 SECONDS = st.floats(min_value=0.001, max_value=1e5)
 _NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import yaml
 
 from labelop import schemas
-from labelop.queries import Session, open_tables, run_file
+from labelop.queries import open_tables, run_file
+from labelop.views import Session
 from tests.approved import TRUST, approved
 
 FOLDER = Path(__file__).parent

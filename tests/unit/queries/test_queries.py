@@ -14,8 +14,9 @@ from labelop import queries, schemas
 from labelop.effort.parameters import DEFAULTS
 from labelop.errors import AnalysisError, ConfigurationError, QueryParameterError, UnknownQueryError
 from labelop.landing.store import Store, land
-from labelop.queries import Session, describe, list_queries, open_session, open_tables, run_checks, run_query, sql_root
+from labelop.queries import describe, list_queries, open_session, open_tables, run_checks, run_query, sql_root
 from labelop.settings import load_settings
+from labelop.views import Session
 
 ROOT = Path(__file__).resolve().parents[3]
 
