@@ -25,16 +25,25 @@ ended AS (
     WHERE level = 'withdrawn' OR TRY_CAST("until" AS DATE) < current_date
     GROUP BY image_id
 ),
-found AS (
+said AS (
     SELECT
-        l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.findings_digest, l.reason,
+        l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.findings_digest, l.reason, l.landed_at,
         greatest(l.landed_at, coalesce(f.policy_since, l.landed_at)) AS known_at,
         coalesce(list_position(['public', 'internal', 'confidential', 'restricted'], l.level), 4) AS rank
     FROM levels AS l
     LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
     WHERE f.policy_digest IS NULL OR f.policy_digest = l.policy_digest
+),
+repeated AS (
+    SELECT image_id FROM said GROUP BY image_id HAVING count(*) > 1
+),
+found AS (
+    -- most images were classified once; only the others are sorted
+    FROM said ANTI JOIN repeated USING (image_id)
+    UNION ALL
+    FROM said SEMI JOIN repeated USING (image_id)
     QUALIFY row_number() OVER (
-        PARTITION BY l.image_id, l.dataset, l.dataset_version ORDER BY l.landed_at DESC, l.policy_digest
+        PARTITION BY image_id, dataset, dataset_version ORDER BY landed_at DESC, policy_digest
     ) = 1
 ),
 own AS (
