@@ -25,7 +25,7 @@ ended AS (
     WHERE level = 'withdrawn' OR TRY_CAST("until" AS DATE) < current_date
     GROUP BY image_id
 ),
-said AS (
+classified AS (
     SELECT
         l.dataset, l.dataset_version, l.image_id, l.policy_digest, l.findings_digest, l.reason, l.landed_at,
         greatest(l.landed_at, coalesce(f.policy_since, l.landed_at)) AS known_at,
@@ -35,13 +35,13 @@ said AS (
     WHERE f.policy_digest IS NULL OR f.policy_digest = l.policy_digest
 ),
 repeated AS (
-    SELECT image_id FROM said GROUP BY image_id HAVING count(*) > 1
+    SELECT image_id FROM classified GROUP BY image_id HAVING count(*) > 1
 ),
 found AS (
     -- most images were classified once; only the others are sorted
-    FROM said ANTI JOIN repeated USING (image_id)
+    FROM classified ANTI JOIN repeated USING (image_id)
     UNION ALL
-    FROM said SEMI JOIN repeated USING (image_id)
+    FROM classified SEMI JOIN repeated USING (image_id)
     QUALIFY row_number() OVER (
         PARTITION BY image_id, dataset, dataset_version ORDER BY landed_at DESC, policy_digest
     ) = 1
@@ -68,10 +68,9 @@ said AS (
     WHERE i.outcome = 'ok'
 ),
 strictest AS (
-    SELECT image_id, rank, min(known_at) AS known_at
-    FROM said
-    GROUP BY image_id, rank
-    QUALIFY row_number() OVER (PARTITION BY image_id ORDER BY rank DESC) = 1
+    SELECT image_id, max(rank) AS rank, arg_max(known_at, rank) AS known_at
+    FROM (SELECT image_id, rank, min(known_at) AS known_at FROM said GROUP BY image_id, rank)
+    GROUP BY image_id
 )
 SELECT
     own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.findings_digest, own.reason,
