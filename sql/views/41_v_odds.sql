@@ -1,17 +1,22 @@
 -- How probable it is that cloud is cheaper: 10,000 draws of every uncertain parameter at once; measures.md section 4.5.
--- Prices are triangular with P10 and P90 at their `low` and `high`; review seconds are a bootstrap over images, kept in 32
--- groups that both arms share, so that a million images cost what a hundred do. Seeded: the same rows give the same draws.
+-- Prices are two half triangles about the value in use, so that their median is that and P10 and P90 are `low` and `high`;
+-- what a cost is divided by is drawn as what it is multiplied by, else a draw near 0 costs without bounds. Review seconds are
+-- a bootstrap over images, kept in 32 groups that both arms share, so that a million images cost what a hundred do. Seeded:
+-- the same rows give the same draws.
 -- `robust`: the probability is at least .9 or at most .1.
 -- Params: none
 -- Grain: dataset, dataset_version
 CREATE VIEW v_odds AS
-WITH parameter AS MATERIALIZED (
-    -- the ends of a triangle with these P10 and P90 about 1: a symmetric one has its P10 at .5528 of the way to its end
+WITH driver AS MATERIALIZED (
+    SELECT * FROM v_cost_driver
+),
+parameter AS MATERIALIZED (
     SELECT
         row_number() OVER (ORDER BY dataset, dataset_version, parameter) AS number, dataset, dataset_version, parameter,
-        least(1 - (1 - low_factor) / 0.5528, 1 - (1 - high_factor) / 0.5528, 1) AS a,
-        greatest(1 + (high_factor - 1) / 0.5528, 1 + (low_factor - 1) / 0.5528, 1) AS c
+        1 - least(pow(low_factor, exponent), pow(high_factor, exponent), 1) AS below,
+        greatest(pow(low_factor, exponent), pow(high_factor, exponent), 1) - 1 AS above
     FROM v_range
+    JOIN (SELECT DISTINCT dataset, dataset_version, parameter, exponent FROM driver) USING (dataset, dataset_version, parameter)
 ),
 part AS MATERIALIZED (
     -- lines of an arm that the same parameters move are one part
@@ -22,8 +27,8 @@ part AS MATERIALIZED (
         SELECT
             d.dataset, d.dataset_version, d.arm, d.category, d.item,
             any_value(d.label_cost * if(d.arm = 'cloud', 1, -1)) AS signed_cost, bool_or(d.simulated) AS simulated,
-            list({number: p.number, exponent: d.exponent} ORDER BY p.number) FILTER (p.number IS NOT NULL) AS drivers
-        FROM v_cost_driver AS d
+            list(p.number ORDER BY p.number) FILTER (p.number IS NOT NULL) AS drivers
+        FROM driver AS d
         LEFT JOIN parameter AS p USING (dataset, dataset_version, parameter)
         GROUP BY d.dataset, d.dataset_version, d.arm, d.category, d.item
     )
@@ -69,14 +74,14 @@ drawn AS (
     SELECT
         number, draw,
         ln(greatest(
+            -- half a triangle has a tenth of all draws .5528 of the way to its end
             CASE
-                WHEN a = c THEN 1
-                WHEN u * (c - a) < 1 - a THEN a + sqrt(u * (c - a) * (1 - a))
-                ELSE c - sqrt((1 - u) * (c - a) * (c - 1))
+                WHEN u < 0.5 THEN 1 - below / 0.5528 * (1 - sqrt(2 * u))
+                ELSE 1 + above / 0.5528 * (1 - sqrt(2 - 2 * u))
             END, 1e-9
         )) AS log_factor
     FROM (
-        SELECT number, draw, a, c, hash(draw, parameter, 20261121) / 18446744073709551616.0 AS u
+        SELECT number, draw, below, above, hash(draw, parameter, 20261121) / 18446744073709551616.0 AS u
         FROM parameter CROSS JOIN range(10000) AS draws (draw)
         WHERE NOT starts_with(parameter, 'seconds.')
     )
@@ -90,9 +95,9 @@ drawn AS (
     WHERE starts_with(p.parameter, 'seconds.')
 ),
 moved AS (
-    SELECT d.part, w.draw, exp(sum(d.driver.exponent * w.log_factor)) AS factor
-    FROM (SELECT part, unnest(drivers) AS driver FROM part) AS d
-    JOIN drawn AS w ON w.number = d.driver.number
+    SELECT d.part, w.draw, exp(sum(w.log_factor)) AS factor
+    FROM (SELECT part, unnest(drivers) AS number FROM part) AS d
+    JOIN drawn AS w USING (number)
     GROUP BY d.part, w.draw
 ),
 certain AS (

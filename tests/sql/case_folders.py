@@ -47,7 +47,7 @@ def session_of(case: Case) -> Session:
 
     Reviews that were submitted as approved have the state that an import gives them, unless the case has states.
     """
-    tables = {name: _table(case.folder, name) for name in schemas.TABLES}
+    tables = {name: table_of(case.folder, name) for name in schemas.TABLES}
     if not tables["review_states"].num_rows:
         tables["review_states"] = approved(tables["reviews"])
     return open_tables(tables, TRUST, root=SQL)
@@ -79,7 +79,8 @@ def _rounded(table: pa.Table) -> list[tuple[Any, ...]]:
     return [tuple(round(value, 6) if isinstance(value, float) else value for value in row) for row in rows]
 
 
-def _table(folder: Path, name: str) -> pa.Table:
+def table_of(folder: Path, name: str) -> pa.Table:
+    """Read one table of a case; empty without a file."""
     schema = schemas.table(name).schema
     if (folder / f"{name}.json").is_file():
         rows = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
