@@ -185,6 +185,10 @@ def _annotations(
         image = known[found.path]
         label = notes.attempt(pointer, partial(_label, record, names, image, seen), image.image_id)
         found.labels.append(label)
+        points = record.get("keypoints")
+        if label is not None and isinstance(points, list) and any(points):
+            said = "Keypoints have no place in a label: they are left out, the box is kept."
+            notes.add(f"{pointer}/keypoints", "KEYPOINTS", said, image.image_id)
     return strays
 
 

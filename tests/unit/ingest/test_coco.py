@@ -85,6 +85,16 @@ def test_a_bad_record_is_quarantined_and_its_siblings_kept(
     assert len(manifest.truths[0].labels) == 1
 
 
+def test_keypoints_are_left_out_and_told(coco_source: Write) -> None:
+    """The box of an object with keypoints is taken, the points are a row of the quarantine, points not set are none."""
+    manifest = build(coco_source(annotations=[annotation(id=1, keypoints=[2, 2, 2]), annotation(keypoints=[0, 0, 0])]))
+
+    assert [(row["pointer"], row["reason"]) for row in manifest.quarantine] == [
+        ("/annotations/0/keypoints", "KEYPOINTS")
+    ]
+    assert len(manifest.truths[0].labels) == 2
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
