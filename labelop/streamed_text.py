@@ -11,7 +11,8 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -31,8 +32,18 @@ MAX_RECORDS = 1_000_000
 
 _CHUNK_BYTES = 1024 * 1024
 _MOST_KEYS = 1000
+_MARK = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+"""What decides where a value ends: a text as a whole, a bracket, a comma."""
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _TOP = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a record that cannot be read."""
+
+    why: str
+    """What is wrong with it."""
 
 
 def json_records(data: bytes, lists: Collection[str]) -> Iterator[tuple[str, int, Any]]:
@@ -70,14 +81,18 @@ def json_records(data: bytes, lists: Collection[str]) -> Iterator[tuple[str, int
 def json_list(data: bytes, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[Any]:
     """Read the records of a JSON list, one after the other.
 
+    Yields:
+        Each record; `Unreadable` for one that is no JSON, holds NaN or a doubled key, or is nested too deeply, where it
+        can be told where the next one begins.
+
     Raises:
-        ValueError: A record or the file is too large, or as `strict_text.read_json`.
+        ValueError: A record or the file is too large, or as `strict_text.read_json` for the list as a whole.
     """
     text = _JsonText(data, max_record_bytes)
     with _told(text):
         if text.peek() != "[":
             raise ValueError("holds no list")
-        yield from text.items()
+        yield from text.items(text.value_or_why)
         text.end()
 
 
@@ -148,16 +163,51 @@ class _JsonText:
                     break
         self.end()
 
-    def items(self) -> Iterator[Any]:
-        """Give the values of a list."""
+    def items(self, read: Callable[[], Any] | None = None) -> Iterator[Any]:
+        """Give the values of a list, each as it is read by `value` or another."""
+        read = read or self.value
         self._take("[")
         if self.peek() == "]":
             self._take("]")
             return
         while True:
-            yield self.value()
+            yield read()
             if self._take(",]") == "]":
                 return
+
+    def value_or_why(self) -> Any:
+        """Read one value of a list, or pass over it and say why."""
+        try:
+            return self.value()
+        except UnicodeDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            if not self._pass():
+                raise
+            return Unreadable("is nested too deeply" if isinstance(error, RecursionError) else str(error))
+
+    def _pass(self) -> bool:
+        """Go to the end of a value of a list, by its brackets; False where there is none or it is not to be found."""
+        while (end := self._end_of_value()) is None:
+            if self._is_fed or len(self._text) - self._at > self._most:
+                return False
+            self._feed()
+        is_something, self._at = end > self._at, end
+        return is_something
+
+    def _end_of_value(self) -> int | None:
+        """Find it in what is at hand; None where it is not there."""
+        depth = 0
+        for found in _MARK.finditer(self._text, self._at):
+            mark = found[0]
+            if mark == '"':  # a text that goes on
+                return None
+            if not depth and mark in {",", "]", "}"}:
+                return found.start()
+            depth += (mark in {"[", "{"}) - (mark in {"]", "}"})
+            if not depth and mark in {"]", "}"}:
+                return found.end()
+        return None
 
     def value(self) -> Any:
         """Read one value whole."""

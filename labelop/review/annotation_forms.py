@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from labelop.errors import ReviewFormatError, ReviewRecordError
 from labelop.review.brush import MAX_BYTES
-from labelop.streamed_text import MAX_FILE_BYTES, json_list
+from labelop.streamed_text import MAX_FILE_BYTES, Unreadable, json_list
 
 MAX_RECORD_BYTES = 24 * 1024 * 1024
 """Largest task with its annotations; the largest mask takes 20 MB as text."""
@@ -54,6 +54,7 @@ class TaskData(_Form):
     """The part of a task that our export wrote."""
 
     task_uid: str
+    image_id: str | None = None
 
 
 class TaskRecord(_Form):
@@ -194,11 +195,12 @@ def read_records(path: Path) -> tuple[Iterator[Any], bytes]:
     """Read a review file as a JSON list.
 
     Returns:
-        Its records, unchecked, read as they are asked for, and the bytes they come from.
+        Its records, unchecked, read as they are asked for, `Unreadable` for one that cannot be, and the bytes they come
+        from.
 
     Raises:
         ReviewFormatError: The file is missing or too large; while records are asked for, also: a record is too large,
-            or the file is no UTF-8 JSON (NaN and Infinity are none) or no list.
+            or the file is no UTF-8 JSON or no list.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -223,8 +225,10 @@ def task_record(value: Any) -> TaskRecord:
     """Check one record.
 
     Raises:
-        ReviewRecordError: It is too deep or breaks its form.
+        ReviewRecordError: It cannot be read, is too deep or breaks its form.
     """
+    if isinstance(value, Unreadable):
+        raise ReviewRecordError(f"the record {value.why}", code="BAD_RECORD")
     if not is_shallow(value):
         raise ReviewRecordError(f"nested deeper than {MAX_RECORD_DEPTH} levels", code="TOO_DEEP")
     return _validated(TaskRecord, value)

@@ -102,4 +102,10 @@ def _task_of(record: Any, known: ImportContext) -> tuple[ReviewTask, list[Any]]:
             code="UNKNOWN_TASK",
             pointer="/data/task_uid",
         )
+    if form.data.image_id not in {None, task.image_id}:
+        raise ReviewRecordError(
+            f"task {task.task_uid} shows another image than the one it was made for",
+            code="WRONG_IMAGE",
+            pointer="/data/image_id",
+        )
     return task, form.annotations

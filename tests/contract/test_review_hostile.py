@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,9 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "null": (lambda _: None, "BAD_RECORD", ""),
     "no annotations": (lambda r: {"data": r["data"]}, "BAD_RECORD", "/annotations"),
     "foreign task": (lambda r: r | {"data": {"task_uid": "t-\ud800\x00<script>"}}, "UNKNOWN_TASK", "/data/task_uid"),
+    "another image": (
+        lambda r: r | {"data": r["data"] | {"image_id": "0" * 64}}, "WRONG_IMAGE", "/data/image_id",
+    ),
     "too deep": (_deep, "TOO_DEEP", ""),
     "annotation no object": (lambda r: r | {"annotations": ["x"]}, "BAD_RECORD", "/annotations/0"),
     "negative time": (_annotation(lead_time=-1), "BAD_RECORD", "/annotations/0/lead_time"),
@@ -131,9 +135,34 @@ def test_twins_in_one_file_land_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "spoilt",
+    [
+        "NaN",
+        "-Infinity",
+        "9" * 5000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a": 1, "a": 2}',
+        '"\\ud8"',
+        "{]",
+    ],
+    ids=["nan", "infinity", "endless number", "bottomless", "key twice", "half an escape", "brackets"],
+)
+def test_what_no_reader_takes_costs_its_record(tmp_path: Path, spoilt: str) -> None:
+    """A number that is none, or 100,000 levels, somewhere in a record: it is refused with its place, the rest lands."""
+    store = filled_store(tmp_path / "store", images=3)
+    first, bad, last = (annotated(task) for task in export_tasks(store, "cells"))
+    bad["annotations"][0]["result"][0]["value"]["x"] = "SPOILT"
+    text = json.dumps([first, bad, last], indent=1).replace('"SPOILT"', spoilt)
+    result = import_reviews(store, written(tmp_path / "e.json", text), "cells", "run")
+    assert (result.landed, result.quarantined) == (2, 1)
+    [row] = read_rows(store, "quarantine")
+    assert (row["reason"], row["pointer"]) == ("BAD_RECORD", "/1")
+
+
+@pytest.mark.parametrize(
     "text",
-    ["", "{}", "[NaN]", "[Infinity]", "[1,]", "\x00", "[" * 100_000, "[" + "9" * 5000 + "]", '"text"'],
-    ids=["empty", "object", "nan", "infinity", "comma", "binary", "bottomless", "endless number", "string"],
+    ["", "{}", "[1,]", "[1][2]", "[}", "\x00", "[" * 100_000, '"text"'],
+    ids=["empty", "object", "comma", "two lists", "brackets", "binary", "bottomless", "string"],
 )
 def test_a_file_that_is_no_list_of_tasks_is_refused(tmp_path: Path, text: str) -> None:
     """What is no JSON list is one clear error that names the file, and lands nothing."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labelop import streamed_text
-from labelop.streamed_text import json_list, json_records, xml_records
+from labelop.streamed_text import Unreadable, json_list, json_records, xml_records
 
 DOCUMENT = {
     "info": {"x": [1, {"y": "}]"}]},
@@ -130,3 +130,12 @@ def test_what_is_no_such_xml_is_refused(monkeypatch: pytest.MonkeyPatch, data: b
     monkeypatch.setattr(streamed_text, "MAX_RECORD_BYTES", 1000)
     with pytest.raises(ValueError, match=word):
         elements(data)
+
+
+def test_a_record_that_is_passed_over_may_be_longer_than_a_piece() -> None:
+    """Where the next record begins is found behind megabytes of text with brackets and quotes in it."""
+    long = '][ "{ ' * 500_000
+    text = json.dumps([1, {"a": long, "b": "SPOILT", "c": long}, {"a": long}]).replace('"SPOILT"', "NaN")
+    first, bad, last = json_list(text.encode(), 1 << 25)
+    assert (first, last) == (1, {"a": long})
+    assert bad == Unreadable("holds NaN, which is no JSON number")
