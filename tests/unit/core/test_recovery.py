@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from labelop import recovery
 from labelop.cli import app
 from labelop.errors import EngineUnavailableError, RunCancelledError, RunFailedError
 from labelop.jobs import DatasetJob, parse_job, read_night
+from labelop.landing import store as landing
 from labelop.landing.store import Store, read_rows
 from labelop.queries import run_query
 from labelop.recovery import Asked, CancelWatch, cancel, end, is_cancelled, left_of, open_work, plan_to_finish, start
@@ -108,6 +110,17 @@ def test_the_night_takes_up_what_died_and_leaves_what_was_cancelled(tmp_path: Pa
     assert open_work(store) == []
     assert [one.dataset for one in open_work(store, quiet_seconds=0)] == ["b", "c", "a"]
     assert [one.dataset for one in open_work(store, besides=["b"], quiet_seconds=0)] == ["c", "a"]
+
+
+def test_a_run_from_a_clock_that_was_ahead_is_not_alive_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen last a day from now, it would keep its work from the nights until then; one that was seen just now does."""
+    with monkeypatch.context() as ahead:
+        ahead.setattr(landing, "utc_now", lambda: datetime.now(UTC) + timedelta(days=1))
+        store = started(tmp_path / "ahead", datasets=("a",))
+    assert [one.dataset for one in open_work(store)] == ["a"]
+    assert open_work(started(tmp_path / "now", datasets=("a",))) == []
 
 
 def test_cancelling_is_for_good_and_for_that_run_only(tmp_path: Path) -> None:
