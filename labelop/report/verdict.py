@@ -115,13 +115,13 @@ def _alone(results: Results, dataset: str) -> tuple[str, ...]:
 
 
 def _unfinished(results: Results, dataset: str) -> list[str]:
-    """Say how many files wait for the network, and how many are neither that nor landed nor quarantined."""
+    """Say how many files wait for reviewers or a sync, and how many are neither that nor landed nor quarantined."""
     said = []
     for row in results.of("run_summary", dataset=dataset):
         names = ("discovered", "landed", "quarantined", "deferred")
         discovered, *told = (found if isinstance(found := row.get(f"{name}_count"), int) else 0 for name in names)
         missing, deferred = discovered - sum(told), told[-1]
-        said += [f"{deferred:,} of {discovered:,} files wait for the next sync of this site."] * (deferred > 0)
+        said += [f"{deferred:,} of {discovered:,} files wait for reviewers or a sync."] * (deferred > 0)
         said += [f"{missing:,} of {discovered:,} files are not accounted for yet; run the night again."] * (missing > 0)
     return said
 

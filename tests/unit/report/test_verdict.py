@@ -99,6 +99,9 @@ def test_unfinished_night_is_said() -> None:
     counts = {"discovered_count": 1200, "landed_count": 190, "quarantined_count": 10}
     found = verdicts(results(run_summary=[{"dataset": "bccd"} | counts]))[0]
     assert found.sentences[-1] == "1,000 of 1,200 files are not accounted for yet; run the night again."
+    held = {"dataset": "bccd", "deferred_count": 1000} | counts
+    found = verdicts(results(run_summary=[held]))[0]
+    assert found.sentences[-1] == "1,000 of 1,200 files wait for reviewers or a sync.", "not only sites defer"
     assert not any("accounted" in sentence for sentence in verdicts(results())[0].sentences)
 
 
