@@ -86,13 +86,16 @@ def json_list(data: bytes, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator
         can be told where the next one begins.
 
     Raises:
-        ValueError: A record or the file is too large, or as `strict_text.read_json` for the list as a whole.
+        ValueError: A record, their number or the file is too large, or as `strict_text.read_json` for the whole list.
     """
     text = _JsonText(data, max_record_bytes)
     with _told(text):
         if text.peek() != "[":
             raise ValueError("holds no list")
-        yield from text.items(text.value_or_why)
+        for number, record in enumerate(text.items(text.value_or_why)):
+            if number >= MAX_RECORDS:
+                raise ValueError(f"has over {MAX_RECORDS} records; split it")
+            yield record
         text.end()
 
 

@@ -100,6 +100,8 @@ def test_large_json_is_refused_before_it_fills_the_memory(monkeypatch: pytest.Mo
     assert len(records(b'{"images": [1, 2], "annotations": [3], "other": [4, 5]}')) == 3
     with pytest.raises(ValueError, match="over 3 records"):
         records(b'{"images": [1, 2], "annotations": [3, 4]}')
+    with pytest.raises(ValueError, match="over 3 records"):
+        list(json_list(b"[1, 2, 3, 4]"))
     monkeypatch.setattr(streamed_text, "MAX_FILE_BYTES", 10)
     with pytest.raises(ValueError, match="allowed are 10"):
         records(b'{"images": [], "annotations": []}')
