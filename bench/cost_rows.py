@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from labelop import schemas
 from labelop.review.gate import APPROVALS
+from labelop.views import conformed
 
 _TASK = """
     CREATE TABLE task AS
@@ -89,21 +90,15 @@ def draw(folder: Path, images: int) -> pa.Table:
         Approvals of all reviews.
     """
     # rows are written as they come, so that drawing needs less memory than what is measured afterwards
-    database = duckdb.connect(config={"memory_limit": "2GiB", "preserve_insertion_order": "false"})
+    database = duckdb.connect(
+        config={"memory_limit": "2GiB", "preserve_insertion_order": "false", "temp_directory": f"{folder}/spilled"}
+    )
     database.execute("SET enable_progress_bar = false")
-    database.execute(f"SET temp_directory = '{folder}/spilled'")
     database.execute(_MACROS)
     database.execute(_TASK, {"images": images})
     for name, rows in DRAWN.items():
         (folder / name).mkdir(parents=True)
-        conformed = _conformed(database, rows, schemas.table(name).schema)
-        database.execute(f"COPY ({conformed}) TO '{folder}/{name}/0.parquet' (CODEC zstd)")
-    approved = "SELECT review_id, 'approved' AS state FROM task"
-    return database.sql(_conformed(database, approved, APPROVALS)).to_arrow_table()
-
-
-def _conformed(database: duckdb.DuckDBPyConnection, rows: str, schema: pa.Schema) -> str:
-    """Give the rows the columns and types of a schema."""
-    database.register("empty", schema.empty_table())
-    drawn = [name for name in database.sql(rows).columns if name in schema.names]
-    return f"SELECT * FROM empty UNION ALL BY NAME SELECT {', '.join(drawn)} FROM ({rows})"
+        rows_as_told = conformed(database, database.sql(rows), schemas.table(name).schema)
+        rows_as_told.write_parquet(f"{folder}/{name}/0.parquet", compression="zstd")
+    approved = database.sql("SELECT review_id, 'approved' AS state FROM task")
+    return conformed(database, approved, APPROVALS).to_arrow_table()

@@ -23,7 +23,7 @@ from labelop.landing.store import Store, look_at
 from labelop.review.approvals import NO_TRUST, Trust, trust_of
 from labelop.review.gate import LazyApprovals
 from labelop.settings import Settings, load_settings
-from labelop.views import Session, add_table, keep, texts
+from labelop.views import Session, add_table, keep
 
 _PACKAGE = Path(__file__).resolve().parent
 _HEADER = re.compile(r"\A(?P<header>(?:--[^\n]*\n)+)")
@@ -192,7 +192,7 @@ def open_tables(
             raise AnalysisError(
                 f"View {path.name} cannot be created: {error}.", hint="Is LABELOP_SQL of this release?"
             ) from error
-    session.execute(f"SET allowed_paths = {texts(path for paths in files.values() for path in paths)}")
+    session.execute("SET allowed_paths = ?", [[path for paths in files.values() for path in paths]])
     for lock in ("SET enable_external_access = false", "SET lock_configuration = true"):
         session.execute(lock)
     return session

@@ -6,16 +6,17 @@ Knows DuckDB; not which tables and views there are, nor what is in them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import duckdb
+import pyarrow as pa
 
 Session: TypeAlias = duckdb.DuckDBPyConnection
 """Read-only look at one store: tables and views by name, no way to the outside."""
 
 _VIEWS = """
-    SELECT view_name, sql, comment IS NOT DISTINCT FROM 'kept'
+    SELECT view_name, sql, comment
     FROM duckdb_views()
     WHERE NOT temporary AND NOT internal
     AND view_name NOT IN (SELECT table_name FROM duckdb_tables() WHERE temporary)
@@ -36,28 +37,36 @@ def add_table(session: Session, name: str, rows: Any, files: Sequence[str] = ())
     if not files or re.search(r"[*?\[\]{}]", files[0]):
         session.register(name, rows)
         return
-    session.register(f"{name}_columns", rows.schema.empty_table())
-    found = f"read_parquet({texts(files)}, union_by_name = true, hive_partitioning = false)"
-    session.execute(f"CREATE TEMP VIEW {name} AS FROM {name}_columns WHERE false UNION ALL BY NAME FROM {found}")
+    found = session.read_parquet(list(files), union_by_name=True, hive_partitioning=False)
+    conformed(session, found, rows.schema).create_view(name)
 
 
-def texts(values: Iterable[str]) -> str:
-    """Write a list of texts as SQL."""
-    return f"[{', '.join(chr(39) + value.replace(chr(39), chr(39) * 2) + chr(39) for value in values)}]"
+def conformed(session: Session, rows: duckdb.DuckDBPyRelation, schema: pa.Schema) -> duckdb.DuckDBPyRelation:
+    """Give rows the columns and types of a schema: what they lack is null, and what it lacks is left out."""
+    wanted = session.from_arrow(schema.empty_table())
+    return rows.select(
+        *(
+            (duckdb.ColumnExpression(name) if name in rows.columns else duckdb.ConstantExpression(None))
+            .cast(kind)
+            .alias(name)
+            for name, kind in zip(wanted.columns, wanted.types, strict=True)
+        )
+    )
 
 
 def keep(session: Session, text: str) -> None:
-    """Compute, once a session, what a query reads of the views whose comment is `kept`, each before those built on it.
+    """Compute, once a session, what a query reads of the views that are kept, each before those built on it.
 
-    A temporary table hides the view of its name, so whatever is built on the view reads the table from then on.
+    The comment of such a view is the statement that computes it into a temporary table. That hides the view of its
+    name, so whatever is built on the view reads the table from then on.
     """
     views = {name: (sql, kept) for name, sql, kept in session.execute(_VIEWS).fetchall()}
     _keep(session, text, views)
 
 
-def _keep(session: Session, text: str, views: dict[str, tuple[str, bool]]) -> None:
+def _keep(session: Session, text: str, views: dict[str, tuple[str, str | None]]) -> None:
     for name in dict.fromkeys(re.findall(r"\w+", text)):
-        sql, kept = views.pop(name, ("", False))
+        sql, statement = views.pop(name, ("", None))
         _keep(session, sql, views)
-        if kept:
-            session.execute(f"CREATE TEMP TABLE {name} AS FROM {name}")
+        if statement:
+            session.execute(statement)

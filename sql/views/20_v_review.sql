@@ -69,4 +69,4 @@ SELECT
     last.review_id IS NOT NULL AS is_last
 FROM timed
 LEFT JOIN last USING (review_id);
-COMMENT ON VIEW v_review IS 'kept';
+COMMENT ON VIEW v_review IS 'CREATE TEMP TABLE v_review AS FROM v_review';

@@ -114,4 +114,4 @@ CROSS JOIN v_price AS p
 LEFT JOIN v_price_item AS i USING (price_item)
 -- an unknown quantity stays visible: the check for unpriced lines finds it
 WHERE e.quantity IS NULL OR e.quantity > 0;
-COMMENT ON VIEW v_cost_line IS 'kept';
+COMMENT ON VIEW v_cost_line IS 'CREATE TEMP TABLE v_cost_line AS FROM v_cost_line';

@@ -35,4 +35,4 @@ SELECT
     f.fixed_count * (c.seeded_count / nullif(c.caught_count, 0) - 1) / nullif(f.accepted_count, 0) AS residual_rate
 FROM fixed AS f
 LEFT JOIN caught AS c USING (dataset, dataset_version, arm);
-COMMENT ON VIEW v_residual IS 'kept';
+COMMENT ON VIEW v_residual IS 'CREATE TEMP TABLE v_residual AS FROM v_residual';

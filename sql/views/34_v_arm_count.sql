@@ -17,4 +17,4 @@ SELECT
     coalesce(accepted_count, 0) AS accepted_count
 FROM image
 FULL JOIN accepted USING (dataset, dataset_version, arm);
-COMMENT ON VIEW v_arm_count IS 'kept';
+COMMENT ON VIEW v_arm_count IS 'CREATE TEMP TABLE v_arm_count AS FROM v_arm_count';

@@ -62,4 +62,4 @@ SELECT
     (slice_cost / nullif(accepted_count, 0))::DECIMAL(18, 6) AS cost_per_label,
     images_per_second, currency, simulated OR coalesce(cost_simulated, false) AS simulated
 FROM costed;
-COMMENT ON VIEW v_arm_slice IS 'kept';
+COMMENT ON VIEW v_arm_slice IS 'CREATE TEMP TABLE v_arm_slice AS FROM v_arm_slice';

@@ -33,4 +33,4 @@ SELECT
     greatest(value - spread, 0) / nullif(value, 0), (value + spread) / nullif(value, 0)
 FROM seconds
 WHERE spread IS NOT NULL;
-COMMENT ON VIEW v_range IS 'kept';
+COMMENT ON VIEW v_range IS 'CREATE TEMP TABLE v_range AS FROM v_range';

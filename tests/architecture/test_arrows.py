@@ -17,7 +17,7 @@ PRODUCT = ("labelop", "tasks", "flows")
 ADAPTERS = {
     "cryptography": {"labelop/egress/keys.py", "labelop/egress/public_keys.py", "labelop/egress/vault.py"},
     "deltalake": {f"labelop/landing/{name}.py" for name in ("drop", "store", "tables", "upkeep")},
-    "duckdb": {"labelop/queries.py"},
+    "duckdb": {"labelop/queries.py", "labelop/views.py"},
     "gevent": {"labelop/engines/over_http.py"},
     "geventhttpclient": {"labelop/engines/over_http.py"},
     "great_expectations": {"labelop/landing/expectations.py"},

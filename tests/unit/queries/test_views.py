@@ -36,8 +36,8 @@ def test_a_kept_view_is_computed_once_and_before_what_is_built_on_it(tmp_path: P
     """A view that draws at random gives the same value to every later question, also through another view."""
     session = session_with(
         tmp_path,
-        a_base="SELECT uuid()::VARCHAR AS n; COMMENT ON VIEW a_base IS 'kept'",
-        b_above="SELECT n FROM a_base; COMMENT ON VIEW b_above IS 'kept'",
+        a_base="SELECT uuid()::VARCHAR AS n; COMMENT ON VIEW a_base IS 'CREATE TEMP TABLE a_base AS FROM a_base'",
+        b_above="SELECT n FROM a_base; COMMENT ON VIEW b_above IS 'CREATE TEMP TABLE b_above AS FROM b_above'",
         c_open="SELECT uuid()::VARCHAR AS n",
     )
     first = ask(session, tmp_path, "SELECT n FROM b_above ORDER BY n")
@@ -48,7 +48,7 @@ def test_a_kept_view_is_computed_once_and_before_what_is_built_on_it(tmp_path: P
 
 def test_what_no_question_reads_is_not_kept(tmp_path: Path) -> None:
     """A kept view costs nothing to who does not read it: one that fails does not fail another question."""
-    broken = "SELECT error('never') AS n; COMMENT ON VIEW broken IS 'kept'"
+    broken = "SELECT error('never') AS n; COMMENT ON VIEW broken IS 'CREATE TEMP TABLE broken AS FROM broken'"
     session = session_with(tmp_path, broken=broken)
     assert ask(session, tmp_path, "SELECT 1 AS n ORDER BY n") == [{"n": 1}]
 
@@ -84,9 +84,7 @@ def test_an_older_file_lacks_a_newer_column(tmp_path: Path) -> None:
     assert session.sql("FROM images").to_arrow_table().schema.equals(schema)
 
 
-@pytest.mark.parametrize(
-    "statement", ["SELECT * FROM '{other}'", "COPY (SELECT 1) TO '{own}'", "COPY images TO '{other}'"]
-)
+@pytest.mark.parametrize("statement", ["SELECT * FROM 'OTHER'", "COPY (SELECT 1) TO 'OWN'", "COPY images TO 'OTHER'"])
 def test_a_session_of_files_reads_only_these_and_writes_none(tmp_path: Path, statement: str) -> None:
     """A session that may read the files of its tables reads no neighbour of them, and cannot write over them."""
     store = Store(str(tmp_path))
@@ -95,6 +93,6 @@ def test_a_session_of_files_reads_only_these_and_writes_none(tmp_path: Path, sta
     other.write_bytes(Path(own).read_bytes())
     session = open_session(store)
     with pytest.raises(duckdb.Error):
-        session.execute(statement.format(own=own, other=other))
+        session.execute(statement.replace("OWN", own).replace("OTHER", str(other)))
     assert Path(own).read_bytes() == other.read_bytes()
     assert session.sql("SELECT count(*) FROM images").fetchall() == [(1,)]
