@@ -158,16 +158,29 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
     """Keep the tasks of the plan that counts now: nobody should correct drafts that a later plan replaced.
 
     Corrections of replaced drafts that come back all the same are still imported: the work was done. Tasks of a pilot
-    are in no plan that counts: each goes to the reviewer it was assigned to (`labelop.pilot.work`).
+    are in no plan that counts: each goes to the reviewer it was assigned to (`labelop.pilot.work`). Until all of them
+    have come back, other tasks of these images wait: whoever met an image before is no fair judge of its draft.
     """
+    where = equal(dataset=dataset, dataset_version=dataset_version)
+    tasks, assigned = list(tasks), _pairs(store, "pilot_assignments", where)
     plan_id = plan_in_force(store, dataset, dataset_version)
     if plan_id is None:
-        where = equal(dataset=dataset, dataset_version=dataset_version)
-        asked = set(read(store, "pilot_assignments", columns=["batch_id"], filters=where)["batch_id"].to_pylist())
-        return [task for task in tasks if task.batch_id not in asked]
-    batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))["batch_id"].to_pylist()
-    wanted = set(batches)
-    return [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
+        piloted = {batch_id for batch_id, _ in assigned}
+        found = [task for task in tasks if task.batch_id not in piloted]
+    else:
+        batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))
+        wanted = set(batches["batch_id"].to_pylist())
+        found = [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
+    asked = assigned - _pairs(store, "reviews", where) if assigned else assigned
+    # an assigned draft that failed is nobody's task: nothing waits for it
+    waiting = {task.image_id for task in tasks if (task.batch_id, task.image_id) in asked}
+    return [task for task in found if task.image_id not in waiting]
+
+
+def _pairs(store: Store, table: str, where: ds.Expression) -> set[tuple[str, str]]:
+    """List batch and image of each row."""
+    rows = read(store, table, columns=["batch_id", "image_id"], filters=where)
+    return set(zip(rows["batch_id"].to_pylist(), rows["image_id"].to_pylist(), strict=True))
 
 
 def load_ontology(store: Store, dataset: str, dataset_version: str, *, with_source: bool = True) -> Ontology:

@@ -12,10 +12,11 @@ from typer.testing import CliRunner, Result
 from labelop.cli import app
 from labelop.effort.estimates import Estimate
 from labelop.errors import PilotError
-from labelop.landing.store import Store
+from labelop.landing.store import Store, land
 from labelop.pilot import results
 from labelop.pilot.plan import Asked, list_pilots
-from labelop.review.tasks import in_force, load_tasks
+from labelop.review.tasks import ReviewTask, in_force, load_tasks
+from labelop.schemas import table
 from tests.unit.pilot.pilots import GAPS, world
 from tests.unit.report_rows import World
 
@@ -49,6 +50,24 @@ def test_a_pilots_tasks_are_nobody_elses(tmp_path: Path) -> None:
     tasks = load_tasks(store, "d", "v1")
     assert len(tasks) == 180
     assert in_force(store, "d", "v1", tasks) == []
+
+
+def test_other_tasks_of_a_pilots_images_wait_for_it(tmp_path: Path) -> None:
+    """A night's export gave a pilot's images to its reviewers as usual work while the pilot still asked about them."""
+    here = {"dataset": "d", "dataset_version": "v1", "batch_id": "p", "image_id": "1"}
+    store = Store(str(tmp_path))
+    land(store, "pilot_assignments", [dict.fromkeys(table("pilot_assignments").schema.names) | here], "p")
+    usual, asked, other = drafted("usual", "1"), drafted("p", "1"), drafted("usual", "2")
+    assert in_force(store, "d", "v1", [usual, asked, other]) == [other]
+    assert in_force(store, "d", "v1", [usual]) == [usual], "a draft that failed is nobody's task and holds nothing up"
+    land(store, "reviews", [dict.fromkeys(table("reviews").schema.names) | here], "r")
+    assert in_force(store, "d", "v1", [usual, asked]) == [usual]
+
+
+def drafted(batch_id: str, image_id: str) -> ReviewTask:
+    """Make the task of one draft."""
+    uid, path = f"{batch_id}-{image_id}", f"{image_id}.jpg"
+    return ReviewTask(uid, "d", "v1", image_id, path, batch_id, "local", "m", "", 8, 8, ())
 
 
 def compared(made: World, folder: Path) -> Result:
