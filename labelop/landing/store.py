@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 from deltalake import ColumnProperties, CommitProperties, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
@@ -170,7 +171,10 @@ def look_at(store: Store, name: str) -> tuple[ds.Dataset, list[str]]:
     addresses = [] if table is None else table.file_uris()
     if table is None or not addresses:
         return ds.dataset(empty_table(name)), []
-    rows = table.to_pyarrow_dataset(schema=schemas.table(name).schema)
+    # Arrow reads a folder by itself: through the table library its threads come back to Python, and a process that ends
+    # just then is aborted
+    folder = pafs.SubTreeFileSystem(store.uri(name), pafs.LocalFileSystem()) if store.is_local else None
+    rows = table.to_pyarrow_dataset(schema=schemas.table(name).schema, filesystem=folder)
     # no table has partitions, so a file is in its table's folder; its address has % for some characters of the folder
     files = [f"{store.uri(name)}/{address.rpartition('/')[2]}" for address in addresses] if store.is_local else []
     return rows, files
