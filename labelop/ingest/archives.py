@@ -21,7 +21,7 @@ from labelop.ingest.archive_readers import BROKEN, Member, is_of_the_disk, membe
 _BLOCK_BYTES = 1 << 20
 _MEMORY_BYTES = 2 << 30
 _WALL_SECONDS = 24 * 3600.0
-_NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ})
+_NO_NAME = frozenset({errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ})
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -53,7 +53,9 @@ class Unpacked:
 
 
 def unpack(archive: Path, folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Unpacked:
-    """Unpack an archive into a folder that is made for it, and is there only once all of it is.
+    """Unpack an archive into a folder that is made for it, and is there only at the end.
+
+    It holds all of the archive then, or the whole files before the place where it was `stopped`.
 
     Args:
         archive: A zip file, or a tar file, also packed with gzip, bzip2 or xz; told by its content.
@@ -165,12 +167,11 @@ class _Work:
             # only folders made here lie below, and no links: nothing can lead out
             os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120 - raw bytes
             descriptor = os.open(target, _NEW, 0o644)
-        except FileExistsError:
-            raise _Refused("DUPLICATE") from None
         except OSError as error:
             if error.errno not in _NO_NAME:
                 raise
-            raise _Refused("BAD_PATH") from None
+            # where it is not there itself, a folder of its name is a file
+            raise _Refused("DUPLICATE" if os.path.lexists(target) else "BAD_PATH") from None
         try:
             with os.fdopen(descriptor, "wb") as out:
                 _copy(member, out)

@@ -23,7 +23,7 @@ from labelop.geometry import Box, to_xywh
 from labelop.ids import sha256_hex
 from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name
-from labelop.ingest.masks import mask_of
+from labelop.ingest.masks import extent, mask_of
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
@@ -201,10 +201,14 @@ def _label(record: Mapping[str, Any], names: Mapping[int, str], image: KnownImag
     category = record.get("category_id")
     if type(category) is not int or category not in names:
         raise bad_record("UNKNOWN_CATEGORY", f"Category {category!r:.80} is none of the file's {len(names)}.")
-    if record.get("iscrowd", 0) not in (0, False):
+    if record.get("iscrowd") not in (None, 0, False):
         raise bad_record("CROWD", "A crowd region is no single object.")
     box = _box(record.get("bbox"), image)
     mask = mask_of(record.get("segmentation"), image.width_px, image.height_px)
+    if mask is not None:
+        left, top, right, bottom = extent(mask, image.height_px)
+        if left > box.x1 or right < box.x0 or top > box.y1 or bottom < box.y0:
+            raise bad_record("BAD_MASK", f"Box {list(box.xyxy)} and mask {[left, top, right, bottom]} lie apart.")
     return AcceptedLabel("", names[category], box, mask)
 
 

@@ -165,7 +165,8 @@ def _labels(
     for shape in node:
         counts[shape.tag] += 1
         at = f"{pointer}/{shape.tag:.40}[{counts[shape.tag]}]"
-        if shape.tag == "tag" and (name := class_name(shape.get("label"))) is not None:
+        name = class_name(shape.get("label"))
+        if shape.tag == "tag" and name is not None and name in categories:
             whole[name] = None
         elif shape.tag != "attribute":
             labels.append(notes.attempt(at, partial(_label, shape, categories, image), image.image_id))
@@ -173,7 +174,7 @@ def _labels(
 
 
 def _label(shape: Element, categories: Mapping[str, None], image: KnownImage) -> AcceptedLabel:
-    if shape.tag not in _SHAPES:
+    if shape.tag not in (*_SHAPES, "tag"):
         raise bad_record("BAD_RECORD", f"A shape <{shape.tag:.40}> is no {', '.join(_SHAPES)}.")
     name = class_name(shape.get("label"))
     if name is None or name not in categories:

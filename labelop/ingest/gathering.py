@@ -1,7 +1,7 @@
 """What the readers of all annotation formats do alike: no image gets labels twice, and none is empty by accident.
 
 An image is reviewed and without an object only where its file says so: neither where it says nothing, nor where
-what it says cannot be used. Knows no format.
+what it says cannot be used, nor where a further record of it is there. Knows no format.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Gathering:
     """Records that were not taken in."""
     taken: set[str] = field(default_factory=set)
     """Images that a record labels, whatever became of its labels."""
+    doubled: set[str] = field(default_factory=set)
+    """Those that a further record names, which may hold what the first lacks."""
 
     def read(self, path: str, max_bytes: int, understand: Callable[[bytes, FaultList], None]) -> None:
         """Read one file; one that breaks its form is a fault of its own.
@@ -76,7 +78,9 @@ class Gathering:
             notes.add(pointer, "IMAGE_QUARANTINED", f"Labels of {path} are not used since the image is not.")
             return None
         if path in self.taken:
-            notes.add(pointer, "BAD_RECORD", f"Another record holds the labels of {path}.", image.image_id)
+            said = f"An earlier record of {path} counts; where that one is empty the image is not known to be."
+            notes.add(pointer, "BAD_RECORD", said, image.image_id)
+            self.doubled.add(path)
             return None
         try:
             checked_size(declared, image)
@@ -130,4 +134,8 @@ class Gathering:
 
     def annotations(self, categories: Iterable[str]) -> Annotations:
         """Give everything that was collected."""
-        return Annotations(tuple(categories), dict(sorted(self.truths.items())), self.splits, tuple(self.faults))
+        sure = {path: truth for path, truth in self.truths.items() if not self._may_hold_more(path, truth)}
+        return Annotations(tuple(categories), dict(sorted(sure.items())), self.splits, tuple(self.faults))
+
+    def _may_hold_more(self, path: str, truth: ImageTruth) -> bool:
+        return path in self.doubled and not truth.labels and truth.image_label is None

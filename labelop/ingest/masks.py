@@ -6,6 +6,7 @@ first: the C code trusts its input.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,26 @@ def encode_mask(mask: NDArray[np.bool_]) -> str:
     return _text(_coco().encode(np.asfortranarray(mask.astype(np.uint8))))
 
 
+def extent(mask_rle: str, height_px: int) -> tuple[int, int, int, int]:
+    """Give left, top, right and bottom of what compressed run lengths of a full image paint, in pixels.
+
+    Raises:
+        AnnotationError: They are none, or paint nothing; code BAD_MASK.
+    """
+    runs = run_lengths(mask_rle)
+    ends = list(accumulate(runs))
+    painted = [(end - run, end - 1) for run, end in zip(runs[1::2], ends[1::2], strict=True) if run]
+    if not painted:
+        raise bad_record("BAD_MASK", "A mask without a pixel has no place.")
+    # a run that goes on in the next column touches the lower and the upper edge
+    rows = [
+        (first % height_px, last % height_px) if first // height_px == last // height_px else (0, height_px - 1)
+        for first, last in painted
+    ]
+    left, right = painted[0][0] // height_px, painted[-1][1] // height_px
+    return left, min(top for top, _ in rows), right + 1, max(bottom for _, bottom in rows) + 1
+
+
 def mask_of(segmentation: Any, width_px: int, height_px: int) -> str | None:
     """Read a COCO segmentation.
 
@@ -104,7 +125,8 @@ def polygons_mask(polygons: list[Any], width_px: int, height_px: int) -> str:
     """Fill polygons (x, y, x, y ... in pixels) and join them into one mask.
 
     Raises:
-        AnnotationError: A polygon has under three points or a value that is no finite number; code BAD_MASK.
+        AnnotationError: A polygon has under three points or a value that is no finite number, or none of them covers
+            a pixel; code BAD_MASK.
         MissingExtraError: pycocotools is not installed.
     """
     for polygon in polygons:
@@ -116,7 +138,10 @@ def polygons_mask(polygons: list[Any], width_px: int, height_px: int) -> str:
         if any(number is None or abs(number) > 2 * reach for number in numbers):
             raise bad_record("BAD_MASK", "A polygon holds a value that is not a number near its image.")
     coco = _coco()
-    return _text(coco.merge(coco.frPyObjects([[float(v) for v in p] for p in polygons], height_px, width_px)))
+    mask = coco.merge(coco.frPyObjects([[float(v) for v in p] for p in polygons], height_px, width_px))
+    if not coco.area(mask):
+        raise bad_record("BAD_MASK", "A polygon without a pixel has no place.")
+    return _text(mask)
 
 
 def _coco() -> Any:

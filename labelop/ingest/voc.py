@@ -132,7 +132,8 @@ def _read_document(gathering: Gathering, by_stem: Mapping[str, list[str]], data:
     root = read_xml(data, "annotation")
     path = _image_of(notes.path, root, by_stem)
     if path is None:
-        notes.add("#", "MISSING_IMAGE", f"No single image of the source is called {PurePosixPath(notes.path).stem}.")
+        said = f"Not one image is called {PurePosixPath(notes.path).stem} and is the file's <filename>, if it has one."
+        notes.add("#", "MISSING_IMAGE", said)
         return
     declared = (number_of(root.findtext("size/width")), number_of(root.findtext("size/height")))
     image = gathering.claim(notes, "#", path, declared, "/annotation/size")
@@ -154,12 +155,19 @@ def _holds_object(node: Element) -> bool:
 
 
 def _image_of(path: str, root: Element, by_stem: Mapping[str, list[str]]) -> str | None:
-    """Pair by the file's own name; its `filename` only chooses where several images share that name."""
+    """Pair by the file's own name; its `filename` chooses where several images share that name, and denies no other."""
     candidates = by_stem.get(PurePosixPath(path).stem, [])
-    if len(candidates) > 1:
-        wanted = names.encode((root.findtext("filename") or "").encode("utf-8", "surrogateescape"))
-        candidates = [candidate for candidate in candidates if PurePosixPath(candidate).name == wanted]
+    text = (root.findtext("filename") or "").strip()
+    if text:
+        wanted = "/" + names.encode(text.encode("utf-8", "surrogateescape"))
+        # tools write it with and without the ending, or with that of before a conversion
+        named = [candidate for candidate in candidates if f"/{candidate}".endswith(wanted)]
+        candidates = named or [c for c in candidates if _bare(f"/{c}").endswith((wanted, _bare(wanted)))]
     return candidates[0] if len(candidates) == 1 else None
+
+
+def _bare(path: str) -> str:
+    return path.removesuffix(PurePosixPath(path).suffix)
 
 
 def _label(node: Element, image: KnownImage) -> AcceptedLabel:

@@ -132,7 +132,7 @@ def _read_labels(
         return
     labels = [
         notes.attempt(f"line {number}", partial(read_line, image, words), image.image_id)
-        for number, line in enumerate(data.splitlines(), start=1)
+        for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).splitlines(), start=1)
         if (words := line.split())
     ]
     gathering.settle(notes, "#", path, labels, sha256_hex(data))

@@ -42,7 +42,8 @@ def build(root: Path, source_format: str) -> Manifest:
 
 def cvat(root: Path, shapes: str, *, more: str = "", head: str = "", size: str = 'width="8" height="6"') -> Manifest:
     """Write and read a CVAT file of one image with such shapes, and further records."""
-    labels = "<meta><task><labels><label><name>cell</name></label></labels></task></meta>"
+    names = "".join(f"<label><name>{name}</name></label>" for name in ("cell", "smear", "stained"))
+    labels = f"<meta><task><labels>{names}</labels></task></meta>"
     image = f'<image id="0" name="a.png" {size} subset="val">{shapes}</image>'
     (root / "annotations.xml").write_text(f"{head}<annotations>{labels}{image}{more}</annotations>")
     return build(root, "cvat")
@@ -67,7 +68,7 @@ def test_cvat_shapes_are_read(root: Path) -> None:
     assert [label.box.xyxy for label in truth.labels if label.box] == [(1, 1, 4, 3), (1, 1, 4, 4)]
     assert [label.mask_rle is not None for label in truth.labels] == [False, True]
     assert truth.image_label == "smear"
-    assert manifest.categories == ("cell",)
+    assert manifest.categories == ("cell", "smear", "stained")
     assert manifest.images[0]["split"] == "val"
     assert manifest.quarantine == ()
 
@@ -83,6 +84,8 @@ def test_cvat_shapes_are_read(root: Path) -> None:
         ('<box label="cell" xtl="1" ytl="1" xbr="4" ybr="3" rotation="30"/>', "BAD_BOX"),
         ('<box label="other" xtl="1" ytl="1" xbr="4" ybr="3"/>', "UNKNOWN_CATEGORY"),
         ('<box xtl="1" ytl="1" xbr="4" ybr="3"/>', "UNKNOWN_CATEGORY"),
+        ('<tag label="other"/>', "UNKNOWN_CATEGORY"),
+        ('<polygon label="cell" points="1,1;2,2;3,3"/>', "BAD_MASK"),
         ('<polygon label="cell" points=""/>', "BAD_MASK"),
         ('<polygon label="cell" points="1,1;2"/>', "BAD_MASK"),
         ('<polygon label="cell" points="1,1;2,x;3,3"/>', "BAD_MASK"),
@@ -137,7 +140,7 @@ def test_all_tags_of_a_cvat_image_are_kept(root: Path) -> None:
     manifest = cvat(root, GOOD_BOX + '<tag label="smear"/><tag label="stained"/><tag/>')
 
     assert [label.label for label in manifest.truths[0].labels] == ["cell", "smear", "stained"]
-    assert reasons(manifest) == [("/annotations/image[1]/tag[3]", "BAD_RECORD")]
+    assert reasons(manifest) == [("/annotations/image[1]/tag[3]", "UNKNOWN_CATEGORY")]
 
 
 def _coco(root: Path, name: str) -> Manifest:

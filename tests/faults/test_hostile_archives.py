@@ -98,8 +98,16 @@ def test_bombs_are_stopped(tmp_path: Path, make: Any) -> None:
 
 
 def test_a_doubled_a_locked_and_a_damaged_member_cost_themselves(tmp_path: Path) -> None:
-    """The first of two names counts; a password and a wrong checksum are told apart."""
-    stored = [("a", b"first"), ("a", b"second"), ("locked", b"secret"), ("damaged", b"checked"), ("z", b"last")]
+    """The first of two names counts, none lies below a file; a password and a wrong checksum are told apart."""
+    stored = [
+        ("a", b"first"),
+        ("a", b"second"),
+        ("a/b", b"below"),
+        ("a/b/c", b"below"),
+        ("locked", b"secret"),
+        ("damaged", b"checked"),
+        ("z", b"last"),
+    ]
     archive = tmp_path / "archive.zip"
     with zipfile.ZipFile(archive, "w") as made, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -112,7 +120,8 @@ def test_a_doubled_a_locked_and_a_damaged_member_cost_themselves(tmp_path: Path)
 
     found = unpack(archive, tmp_path / "out")
 
-    assert found.refused == (("a", "DUPLICATE"), ("locked", "ENCRYPTED"), ("damaged", "CORRUPT"))
+    below_a_file = (("a/b", "BAD_PATH"), ("a/b/c", "BAD_PATH"))
+    assert found.refused == (("a", "DUPLICATE"), *below_a_file, ("locked", "ENCRYPTED"), ("damaged", "CORRUPT"))
     assert below(tmp_path / "out") == {"a": b"first", "z": b"last"}
 
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from labelop.errors import AnnotationError
 from labelop.geometry import Box
 from labelop.ingest.manifest import Manifest, build_manifest
+from labelop.ingest.masks import encode_mask, extent
 from labelop.settings import Settings
 
 Write = Callable[..., str]
@@ -34,7 +36,7 @@ def annotation(**changes: Any) -> dict[str, Any]:
 
 def test_boxes_masks_and_notes_are_read(coco_source: Write) -> None:
     """A box becomes edges, ready run lengths stay as they are, the image's split and class are kept."""
-    rle = {"size": [6, 8], "counts": "`1"}
+    rle = {"size": [6, 8], "counts": "0`1"}
     uri = coco_source(
         images=[{"id": 1, "file_name": "a.png", "width": 8, "height": 6, "split": "val", "land_use": "farm"}],
         annotations=[annotation(segmentation=rle)],
@@ -47,7 +49,7 @@ def test_boxes_masks_and_notes_are_read(coco_source: Write) -> None:
     assert manifest.images[0]["split"] == "val"
     assert truth.image_label == "farm"
     assert truth.labels[0].box == Box(1, 1, 4, 3)
-    assert truth.labels[0].mask_rle == "`1"
+    assert truth.labels[0].mask_rle == "0`1"
     assert manifest.quarantine == ()
 
 
@@ -68,7 +70,11 @@ def test_boxes_masks_and_notes_are_read(coco_source: Write) -> None:
         ({"id": [1]}, "BAD_RECORD"),
         ({"image_id": 99}, "BAD_RECORD"),
         ({"iscrowd": 1}, "CROWD"),
-        ({"segmentation": {"size": [8, 6], "counts": "`1"}}, "BAD_MASK"),
+        ({"segmentation": {"size": [8, 6], "counts": "0`1"}}, "BAD_MASK"),
+        ({"segmentation": {"size": [6, 8], "counts": "`1"}}, "BAD_MASK"),
+        ({"segmentation": {"size": [6, 8], "counts": [48]}}, "BAD_MASK"),
+        ({"segmentation": [[1, 1, 2, 2, 3, 3]]}, "BAD_MASK"),
+        ({"segmentation": {"size": [6, 8], "counts": [41, 1, 6]}}, "BAD_MASK"),
         ({"segmentation": {"size": [6, 8], "counts": "`"}}, "BAD_MASK"),
         ({"segmentation": {"size": [6, 8], "counts": [1, 2]}}, "BAD_MASK"),
         ({"segmentation": [[1, 1, 2, 2]]}, "BAD_MASK"),
@@ -127,6 +133,44 @@ def test_a_broken_file_costs_its_labels_only(coco_source: Write, tmp_path: Path,
 
     assert {row["reason"] for row in manifest.quarantine} == {"BAD_ANNOTATIONS"}
     assert [row["outcome"] for row in manifest.images] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "place"), [([7, 2, 39], (1, 1, 2, 3)), ([0, 48], (0, 0, 8, 6)), ([5, 2, 41], (0, 0, 2, 6))]
+)
+def test_the_extent_of_a_mask_by_hand(runs: list[int], place: tuple[int, ...]) -> None:
+    """Columns of 6 pixels: within one, all of them, and over the end of one into the next."""
+    painted = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(8, 6).T
+
+    assert extent(encode_mask(painted), 6) == place
+
+
+@pytest.mark.parametrize("flag", [None, 0, False])
+def test_an_annotation_that_is_no_crowd_is_taken(coco_source: Write, flag: object) -> None:
+    """A label whose crowd flag is null was lost as a crowd."""
+    assert build(coco_source(annotations=[annotation(iscrowd=flag)])).quarantine == ()
+
+
+@pytest.mark.parametrize("place", ["annotations/second.json", "annotations.json"])
+def test_labels_in_a_second_record_leave_no_image_empty(coco_source: Write, tmp_path: Path, place: str) -> None:
+    """An image whose first record has no label and whose second has some was taken as reviewed and without objects."""
+    records = [{"id": 1, "file_name": "a.png"}, {"id": 9, "file_name": "images/a.png"}]
+    labels = [annotation(image_id=9)]
+    if place == "annotations.json":
+        uri = coco_source(images=records, annotations=labels)
+    else:
+        uri = coco_source(images=records[:1], annotations=[])
+        second = json.loads((tmp_path / "annotations.json").read_text()) | {
+            "images": records[1:],
+            "annotations": labels,
+        }
+        (tmp_path / "annotations").mkdir()
+        (tmp_path / place).write_text(json.dumps(second))
+
+    manifest = build(uri)
+
+    assert [reason for *_, reason in refusals(manifest)] == ["BAD_RECORD"]
+    assert manifest.truths == ()
 
 
 @pytest.mark.parametrize("place", ["annotations/second.json", "annotations.json"])

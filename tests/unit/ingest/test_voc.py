@@ -156,6 +156,30 @@ def test_labels_without_their_image_are_listed(voc: Callable[[str], Path]) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "is_taken"),
+    [
+        ("a.png", True),
+        (" images/a.png ", True),
+        ("a", True),
+        ("a.jpg", True),
+        ("", True),
+        ("b.png", False),
+        ("ba.png", False),
+        ("../../a.png", False),
+        ("/etc/passwd", False),
+        ("/", False),
+        (".", False),
+    ],
+)
+def test_labels_that_name_another_file_are_not_taken(voc: Callable[[str], Path], name: str, is_taken: bool) -> None:
+    """Labels whose `filename` is another file went to the image that is called as theirs, without a word."""
+    manifest = build(voc(f"<filename>{name}</filename>{voc_object()}"))
+
+    assert [row["reason"] for row in manifest.quarantine] == ([] if is_taken else ["MISSING_IMAGE"])
+    assert len(manifest.truths) == is_taken
+
+
 def test_the_real_photographs_are_taken_in_whole() -> None:
     """All 292 photographs land, with both splits, all classes, and exactly the two points listed as bad boxes."""
     manifest = build(BCCD)

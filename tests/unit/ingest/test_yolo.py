@@ -48,6 +48,14 @@ def test_yolo_lines_are_read(yolo: Callable[[str], Path]) -> None:
     assert tree.mask_rle is not None
 
 
+def test_a_byte_order_mark_is_no_class(yolo: Callable[[str], Path]) -> None:
+    """The first label of a file that begins with one was lost."""
+    manifest = build(yolo("\ufeff1 0.5 0.5 0.5 0.5\n"))
+
+    assert [label.label for label in manifest.truths[0].labels] == ["house"]
+    assert manifest.quarantine == ()
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
