@@ -43,9 +43,12 @@ def report(
     """Compute, land and show catch rate, anchoring, errors left and agreement."""
     from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.meter.figures import land_figures  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
 
-    with running(store) as (_, tables):
+    with running(store) as (settings, tables):
+        if reviewers:
+            load_roles(settings.config / "roles.yaml").require(settings.acting_user, "compare reviewers", dataset)
         run = new_run_id("bias")
         land_edits(tables, run, dataset=dataset)
         land_figures(tables, dataset, run)

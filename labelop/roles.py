@@ -19,15 +19,18 @@ from labelop.forms import StrictForm, read_form
 
 Role: TypeAlias = Literal["operator", "reviewer", "lead", "analyst"]
 """operator runs nights, reviewer judges labels, lead answers for them, analyst reads."""
-Action: TypeAlias = Literal["review", "approve", "withdraw", "override", "release"]
+Action: TypeAlias = Literal["import", "review", "approve", "withdraw", "override", "release", "compare reviewers"]
 """What needs a role; everything else needs none."""
 
 _ALLOWED: Mapping[Action, tuple[Role, ...]] = {
+    # what comes in counts as approved by those who submitted it
+    "import": ("operator", "reviewer", "lead"),
     "review": ("reviewer", "lead"),
     "approve": ("reviewer", "lead"),
     "withdraw": ("lead",),
     "override": ("lead",),
     "release": ("lead",),
+    "compare reviewers": ("lead",),
 }
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _HINT = "roles.yaml in the folder of LABELOP_CONFIG says who has which role; LABELOP_USER says who you are."

@@ -55,6 +55,8 @@ class TaskData(_Form):
 
     task_uid: str
     image_id: str | None = None
+    dataset: str | None = None
+    dataset_version: str | None = None
 
 
 class TaskRecord(_Form):
@@ -96,7 +98,7 @@ def smart_id(clicks_count: int, digest: str) -> str:
 
 class _RegionForm(_Form):
     id: str = ""
-    origin: str | None = None  # manual | prediction | prediction-changed
+    origin: Literal["manual", "prediction", "prediction-changed"] | None = None
 
     @property
     def draft_id(self) -> str | None:
@@ -108,6 +110,7 @@ class _RegionForm(_Form):
 class _DrawnForm(_RegionForm):
     original_width: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
     original_height: int | None = Field(default=None, gt=0, le=MAX_EDGE_PX)
+    image_rotation: float = 0
 
 
 class BoxRegion(_DrawnForm):
@@ -137,12 +140,19 @@ class ChoiceRegion(_RegionForm):
     value: ChoiceValue
 
 
+class Person(_Form):
+    """Who completed an annotation, where the tool says more than a number."""
+
+    id: int | str | None = None
+    email: str | None = None
+
+
 class Annotation(_Form):
     """One submitted or skipped annotation."""
 
     id: int | str | None = None
     unique_id: str | None = None
-    completed_by: int | str | dict[str, Any] | None = None
+    completed_by: int | str | Person | None = None
     result: list[Any] = Field(max_length=MAX_REGIONS)
     was_cancelled: bool = False
     lead_time: float | None = Field(default=None, ge=0)
@@ -203,6 +213,8 @@ def read_records(path: Path) -> tuple[Iterator[Any], bytes]:
             or the file is no UTF-8 JSON or no list.
     """
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            raise ReviewFormatError(f"There is no review file at {path.name!r}.", hint=_HINT)
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ReviewFormatError(
                 f"Review file {path.name!r} has {path.stat().st_size} bytes, at most {MAX_FILE_BYTES} are read.",

@@ -102,10 +102,11 @@ def _task_of(record: Any, known: ImportContext) -> tuple[ReviewTask, list[Any]]:
             code="UNKNOWN_TASK",
             pointer="/data/task_uid",
         )
-    if form.data.image_id not in {None, task.image_id}:
-        raise ReviewRecordError(
-            f"task {task.task_uid} shows another image than the one it was made for",
-            code="WRONG_IMAGE",
-            pointer="/data/image_id",
-        )
+    for name, code in (("image_id", "WRONG_IMAGE"), ("dataset", "WRONG_DATASET"), ("dataset_version", "WRONG_DATASET")):
+        if getattr(form.data, name) not in {None, getattr(task, name)}:
+            raise ReviewRecordError(
+                f"task {task.task_uid} has another {name} than the one it was made for",
+                code=code,
+                pointer=f"/data/{name}",
+            )
     return task, form.annotations

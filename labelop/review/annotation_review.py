@@ -6,6 +6,7 @@ region started from. Nothing an annotation says is taken over as text except cla
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,9 +21,12 @@ from labelop.review import annotation_forms as forms
 from labelop.review import brush
 from labelop.review.rows import review_row
 from labelop.review.tasks import Ontology, ReviewTask
+from labelop.schemas import utc_now
 
 _PIXEL_DIGITS = 4
 _FRAME_TOLERANCE = 0.02
+_AHEAD = dt.timedelta(hours=1)
+"""How far the clock of a review tool may be ahead of ours."""
 
 
 def review_of(
@@ -41,6 +45,9 @@ def review_of(
         ReviewRecordError: Something in it cannot be used; a review is taken whole or not at all.
     """
     form = forms.annotation(value)
+    if form.submitted_at is not None and form.submitted_at > utc_now() + _AHEAD:
+        # of several reviews the last one counts: this one would for ever
+        raise ReviewRecordError("it was submitted in the future", code="FUTURE_TIME", pointer="/updated_at")
     reviewer = _reviewer(form.completed_by, pseudonyms)
     name = form.unique_id or form.id
     review_id = row_id("r", task.task_uid, reviewer, digest_of(form.result) if name is None else name)
@@ -69,10 +76,10 @@ def _cap_seconds(task: ReviewTask, labels: Sequence[AcceptedLabel]) -> float:
     return lead_time_cap_seconds(len({d.prediction_id for d in task.drafts}) + len(labels), DEFAULTS.gap_cap_seconds)
 
 
-def _reviewer(completed_by: Any, pseudonyms: Mapping[str, str]) -> str | None:
+def _reviewer(completed_by: int | str | forms.Person | None, pseudonyms: Mapping[str, str]) -> str | None:
     """Give the reviewer's pseudonym; names and addresses of people never reach a table."""
-    if isinstance(completed_by, dict):
-        completed_by = completed_by.get("id", completed_by.get("email"))
+    if isinstance(completed_by, forms.Person):
+        completed_by = completed_by.email if completed_by.id is None else completed_by.id
     if completed_by is None:
         return None
     key = forms.shown(str(completed_by))
@@ -156,6 +163,12 @@ def _mask_label(
 
 def _check_frame(task: ReviewTask, form: forms.BoxRegion | forms.BrushRegion) -> None:
     """Refuse what was drawn on an image that was not upright."""
+    if form.image_rotation % 360:
+        raise ReviewRecordError(
+            f"drawn on an image turned by {form.image_rotation} degrees, expected 0",
+            code="WRONG_FRAME",
+            pointer="/image_rotation",
+        )
     if not form.original_width or not form.original_height:
         return
     wanted, got = task.width_px / task.height_px, form.original_width / form.original_height

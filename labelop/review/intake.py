@@ -120,11 +120,14 @@ class Reading:
         Raises:
             LandingError: The store did not take the rows.
             PolicyError: `roles.yaml` has a fault.
+            RoleError: Who imports may only read: reviews come in with the approvals of those who submitted them.
         """
+        settings = load_settings(store=store.root)
+        roles = load_roles(settings.config / "roles.yaml")
+        roles.require(settings.acting_user, "import", self.dataset)
         where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
         before = read_rows(store, "reviews", filters=where)
         fresh, landed = self._fresh(before)
-        roles = load_roles(load_settings(store=store.root).config / "roles.yaml")
         set_positions(fresh, before)
         quarantined = len(self.problems)
         if quarantined:

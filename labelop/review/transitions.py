@@ -38,7 +38,8 @@ def submit(store: Store, rows: Sequence[dict[str, Any]], roles: Roles, run_id: s
     Args:
         store: Where.
         rows: Rows of `reviews`, landed before. Those that have a state already are left alone.
-        roles: The roles in force. Where a dataset needs a lead, a review stays pending until one approves it.
+        roles: The roles in force. Where a dataset needs a lead, a review stays pending until one approves it; so
+            does one that does not say whose it is, until somebody does.
         run_id: Run that imported them.
 
     Returns:
@@ -56,7 +57,8 @@ def submit(store: Store, rows: Sequence[dict[str, Any]], roles: Roles, run_id: s
         # who submits is a reviewer by that, and a lead where roles.yaml names the pseudonym
         role = "lead" if "lead" in roles.people.get(by, ()) else "reviewer"
         needs_lead = roles.approver(row["dataset"]) == "lead"
-        if state == "approved" and ((needs_lead and role != "lead") or _task(row) in seeded):
+        is_nobodys = row["reviewer"] is None or (needs_lead and role != "lead")
+        if state == "approved" and (is_nobodys or _task(row) in seeded):
             continue
         steps.append(_sealed(key, row["review_id"], [], state, by, role, SUBMITTED, "", digest))
     if steps:

@@ -169,15 +169,21 @@ def test_new_images_get_a_plan_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    """`bias plan` tells counts only; `bias report` lands figures and shows reviewers where asked."""
+    """`bias plan` tells counts only; `bias report` lands figures and shows reviewers to a lead alone."""
     store = planned(tmp_path)
     reviewed(store)
-    calls = [["plan"], ["report"], ["report", "--reviewers"]]
+    (tmp_path / "roles.yaml").write_text("schema: 1\npeople: {lena: [lead]}\nothers: [analyst]\n")
+    calls = [["plan"], ["report"], ["report", "--reviewers"], ["report", "--reviewers"]]
     done = [
-        CliRunner().invoke(app, ["bias", *call, "--dataset", "cells", "--store", store.root, "--format", "json"])
-        for call in calls
+        CliRunner().invoke(
+            app,
+            ["bias", *call, "--dataset", "cells", "--store", store.root, "--format", "json"],
+            env={"LABELOP_CONFIG": str(tmp_path), "LABELOP_USER": user},
+        )
+        for call, user in zip(calls, ("ana", "ana", "lena", "ana"), strict=True)
     ]
-    assert [one.exit_code for one in done] == [0, 0, 0], [one.output for one in done]
+    assert [one.exit_code for one in done] == [0, 0, 0, 1], [one.output for one in done]
+    assert "'ana' may not compare reviewers" in done[3].output
     assert "image_id" not in done[0].stdout
     assert "sim-" not in done[1].stdout
     assert "sim-" in done[2].stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from labelop.effort.ledger import land_edits
 from labelop.effort.parameters import DEFAULTS
-from labelop.errors import ReviewFormatError, RunFailedError
+from labelop.errors import ReviewFormatError, RoleError, RunFailedError
 from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
 from labelop.review import brush
@@ -178,6 +179,27 @@ def test_changed_after_import_is_not_lost_silently(tmp_path: Path) -> None:
     assert (result.landed, result.quarantined) == (0, 1)
     assert [row["reason"] for row in read_rows(store, "quarantine")] == ["CHANGED_AFTER_IMPORT"]
     assert len(imported(store)[0]["labels"]) == 3
+
+
+def test_who_only_reads_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in counts as approved: an analyst could make accepted labels with a file of their own."""
+    store = filled_store(tmp_path / "store", images=1)
+    (tmp_path / "roles.yaml").write_text("schema: 1\npeople: {olga: [operator]}\nothers: [analyst]\n")
+    monkeypatch.setenv("LABELOP_CONFIG", str(tmp_path))
+    path = written(tmp_path / "export.json", [annotated(task) for task in export_tasks(store, "cells")])
+    monkeypatch.setenv("LABELOP_USER", "ana")
+    with pytest.raises(RoleError, match="'ana' may not import labels of cells: roles analyst"):
+        import_reviews(store, path, "cells", "run")
+    assert not imported(store)
+    monkeypatch.setenv("LABELOP_USER", "olga")
+    assert import_reviews(store, path, "cells", "run").landed == 1
+
+
+def test_a_pipe_is_no_review_file(tmp_path: Path) -> None:
+    """What is no regular file is refused at once; a pipe was waited for without end."""
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(ReviewFormatError, match=r"no review file at 'pipe\.json'"):
+        import_reviews(filled_store(tmp_path / "store", images=1), tmp_path / "pipe.json", "cells", "run")
 
 
 def test_missing_file_and_dataset_are_told(tmp_path: Path) -> None:

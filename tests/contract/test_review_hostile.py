@@ -60,6 +60,12 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "another image": (
         lambda r: r | {"data": r["data"] | {"image_id": "0" * 64}}, "WRONG_IMAGE", "/data/image_id",
     ),
+    "another dataset": (
+        lambda r: r | {"data": r["data"] | {"dataset": "zzz"}}, "WRONG_DATASET", "/data/dataset",
+    ),
+    "another version": (
+        lambda r: r | {"data": r["data"] | {"dataset_version": "v9"}}, "WRONG_DATASET", "/data/dataset_version",
+    ),
     "too deep": (_deep, "TOO_DEEP", ""),
     "annotation no object": (lambda r: r | {"annotations": ["x"]}, "BAD_RECORD", "/annotations/0"),
     "negative time": (_annotation(lead_time=-1), "BAD_RECORD", "/annotations/0/lead_time"),
@@ -71,6 +77,12 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     ),
     "person as list": (_annotation(completed_by=[1]), "BAD_RECORD", "/annotations/0/completed_by/int"),
     "no date": (_annotation(created_at="yesterday"), "BAD_RECORD", "/annotations/0/created_at"),
+    "submitted in the future": (
+        _annotation(updated_at="2999-01-01T00:00:00Z"), "FUTURE_TIME", "/annotations/0/updated_at",
+    ),
+    "person without a number": (
+        _annotation(completed_by={"id": {"a": 1}}), "BAD_RECORD", "/annotations/0/completed_by/int",
+    ),
     "date too early": (_annotation(created_at="0001-01-01T00:00:00+14:00"), "BAD_RECORD", "/annotations/0/created_at"),
     "result no list": (_annotation(result={}), "BAD_RECORD", "/annotations/0/result"),
     "region no object": (_annotation(result=[3]), "UNSUPPORTED_REGION", "/annotations/0/result/0/type"),
@@ -90,6 +102,8 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "not upright": (
         _region(original_width=256, original_height=320), "WRONG_FRAME", "/annotations/0/result/0/original_width",
     ),
+    "turned": (_region(image_rotation=180), "WRONG_FRAME", "/annotations/0/result/0/image_rotation"),
+    "origin nobody knows": (_region(origin="zzz"), "BAD_RECORD", "/annotations/0/result/0/origin"),
     "frame of nothing": (_region(original_width=0), "BAD_RECORD", "/annotations/0/result/0/original_width"),
 }  # fmt: skip
 

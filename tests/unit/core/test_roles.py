@@ -31,6 +31,7 @@ def test_roles_decide_who_may(tmp_path: Path) -> None:
         assert (roles.acting("lena", action), roles.acting("rob", action)) == ("lead", None)
     with pytest.raises(RoleError, match="'max' may not override: roles analyst, expected lead") as caught:
         roles.require("max", "override")
+    assert [roles.acting(name, "import") for name in ("max", "rob", "lena")] == [None, "reviewer", "lead"]
     assert "LABELOP_USER" in caught.value.hint
 
 

@@ -66,6 +66,14 @@ def test_what_is_submitted_is_approved_once(tmp_path: Path) -> None:
     assert accepted(store) == {"r-0", "r-1", "r-2"}
 
 
+def test_a_review_of_nobody_is_pending_until_somebody_approves_it(tmp_path: Path) -> None:
+    """A review without a reviewer was approved as of "unknown": it waits for a person's word."""
+    store = submitted(tmp_path, reviewer=None)
+    assert accepted(store) == set()
+    go(store, "approved", by="rob")
+    assert accepted(store) == {"r-0"}
+
+
 def test_a_dataset_that_needs_a_lead_waits_for_one(tmp_path: Path) -> None:
     """Where roles.yaml asks for a lead, submitted reviews are pending, a reviewer cannot approve them, a lead can."""
     store = submitted(tmp_path, STRICT)
