@@ -1,14 +1,14 @@
 """Seconds of the operations as our own reviewers take them, from measured reviews; published ones where it is too few.
 
-Protocol: `measures.md` 1.6. Wraps statsmodels' mixed model and SciPy's least squares, loaded when asked for. Knows no
+Protocol: `measures.md` 1.6. Wraps SciPy's least squares; how fast reviewers are is told by `speeds`. Knows no
 table: rows come in, parameters go out, and only when they predict reviewers they were not fitted on.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.optimize import nnls
 
 from labelop.effort.estimates import CONFIDENCE, Estimate
 from labelop.effort.parameters import DEFAULTS, EffortParameters
+from labelop.effort.speeds import reviewer_factors
 
 FIELDS = {
     "base": "base_box_seconds",
@@ -66,10 +67,13 @@ class TimedReview:
     """Place in its batch: people get faster, or tired."""
 
     def __post_init__(self) -> None:
-        if not self.active_seconds > 0:
+        if not 0 < self.active_seconds < inf:
             raise ValueError(
                 f"review of {self.image_id} by {self.reviewer}: {self.active_seconds} seconds, expected more than 0"
             )
+        for name, count in self.counts.items():
+            if not 0 <= count < inf:
+                raise ValueError(f"{count} times {name!r} in {self.image_id}, expected a number of at least 0")
         if unknown := set(self.counts) - (set(FIELDS) - {"base"}):
             raise ValueError(f"operations {sorted(unknown)} are unknown, expected some of {sorted(FIELDS)}")
 
@@ -96,6 +100,8 @@ class Calibration:
     """Condition number of X'X over the learnt operations, each counted in published seconds."""
     parameters: EffortParameters | None
     """The prior with the learnt seconds; None when it may not be published: stay with measured time."""
+    refusal: str
+    """Why it may not be published; empty when it may."""
 
 
 def calibrate(
@@ -125,7 +131,8 @@ def calibrate(
     design = _Design.of(counts, prior)
     reviewers = np.array([row.reviewer for row in reviews])
     measured = np.array([row.active_seconds for row in reviews])
-    factors = _reviewer_factors(reviews, design.predict(np.ones(design.width)))
+    position = np.array([row.position for row in reviews], dtype=np.float64)
+    factors = reviewer_factors(reviewers.tolist(), measured, design.predict(np.ones(design.width)), position)
     speed = np.array([factors[name] for name in reviewers])
     scale = _fit(design, measured / speed)
     predicted = np.full(len(reviews), np.nan)
@@ -135,10 +142,10 @@ def calibrate(
             learnt = _fit(design, measured / speed, others.astype(np.float64))
             predicted[~others] = design.predict(learnt)[~others]
     error, share, r2 = _errors(predicted, measured)
-    condition = float(np.linalg.cond(design.columns.T @ design.columns))
+    condition = float(np.linalg.cond(design.columns.T @ design.columns)) if design.width else 1.0
     images = np.array([row.image_id for row in reviews])
     draws = _draws(design, measured / speed, (reviewers, images), resamples, seed)
-    good = error is not None and error <= MOST_ERROR and condition < MOST_CONDITION
+    refusal = _refusal(design.width, error, condition)
     seconds = design.seconds(scale)
     return Calibration(
         seconds=_estimates(seconds, [design.seconds(draw) for draw in draws], counts.sum(axis=0)),
@@ -149,8 +156,25 @@ def calibrate(
         mean_error_share=share,
         r2=r2,
         condition=condition,
-        parameters=replace(prior, origin="calibrated", **{FIELDS[k]: v for k, v in seconds.items()}) if good else None,
+        parameters=None
+        if refusal
+        else replace(prior, origin="calibrated", **{FIELDS[k]: v for k, v in seconds.items()}),
+        refusal=refusal,
     )
+
+
+def _refusal(learnt_count: int, error: float | None, condition: float) -> str:
+    if not learnt_count:
+        return f"no operation happened {LEAST_COUNT} times"
+    if error is None:
+        return f"fewer than {_LEAST_REVIEWERS} reviewers: nobody can be left out"
+    if error > MOST_ERROR:
+        return f"it is off by {error:.2f} for reviewers left out, at most {MOST_ERROR} is published"
+    if condition >= MOST_CONDITION:
+        return (
+            f"the operations cannot be told apart: condition {condition:.0f}, below {MOST_CONDITION:.0f} is published"
+        )
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,28 +251,6 @@ def _fit(design: _Design, seconds: _Real, weight: _Real | None = None) -> _Real:
         target = np.concatenate([(seconds - design.offset) * root, [row.sum() for row in pseudo]])
         scale = np.asarray(nnls(rows, target)[0])
     return scale
-
-
-def _reviewer_factors(reviews: Sequence[TimedReview], modelled: _Real) -> dict[str, float]:
-    """Estimate each reviewer's share of the modelled seconds: exp of the intercept of a mixed model of log seconds."""
-    import pandas as pd  # noqa: PLC0415
-    from statsmodels.regression.mixed_linear_model import MixedLM  # noqa: PLC0415 - slow to import
-
-    names = sorted({row.reviewer for row in reviews})
-    if len(names) < _LEAST_REVIEWERS:
-        return dict.fromkeys(names, 1.0)
-    position = np.array([row.position for row in reviews], dtype=np.float64)
-    fixed: dict[str, Any] = {"one": np.ones(len(reviews))}
-    for name, values in (("modelled", np.log(modelled)), ("position", position)):
-        if np.ptp(values) > 0:
-            fixed[name] = values - values.mean()
-    log_seconds = np.log([row.active_seconds for row in reviews])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # reviewers of equal speed lie on the boundary: a variance of 0 is an answer
-        model = MixedLM(log_seconds, pd.DataFrame(fixed), groups=[row.reviewer for row in reviews])
-        effects = model.fit(reml=True).random_effects
-    speeds = np.array([float(effects[name].iloc[0]) for name in names])
-    return dict(zip(names, np.exp(speeds - speeds.mean()).tolist(), strict=True))
 
 
 def _errors(predicted: _Real, measured: _Real) -> tuple[float | None, float | None, float | None]:

@@ -74,11 +74,13 @@ def ratio(
         resamples: Draws; 0 linearises whatever the number of images, as the view `v_arm_effort` does.
 
     Raises:
-        ValueError: The two are not about the same images.
+        ValueError: The two are not about the same images, hold NaN or infinity, or a denominator is below 0.
     """
     if len(above) != len(below):
         raise ValueError(f"{len(above)} images above but {len(below)} below")
     top, bottom = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    if not (np.isfinite(top).all() and np.isfinite(bottom).all() and (bottom >= 0).all()):
+        raise ValueError("an image has NaN, infinity or something below 0 to be measured by")
     count, total = len(top), max(least_below, float(bottom.sum()))
     if not count or total <= 0:
         return Estimate(None, None, None, count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf, isfinite
 
 from labelop.effort.changes import Size, kind_of
 from labelop.effort.estimates import Estimate, ratio
@@ -63,7 +64,12 @@ def effort_of(
 
     Returns:
         Counts and seconds. Only an image whose labels are all labels of the whole image is looked over for those.
+
+    Raises:
+        ValueError: The measured seconds are below 0, NaN or infinite.
     """
+    if active_seconds is not None and not 0 <= active_seconds < inf:
+        raise ValueError(f"{active_seconds} active seconds, expected a number of at least 0")
     labels = [edit.accepted for edit in edits if edit.accepted is not None]
     of_image = sum(kind_of(label) == "image" for label in labels)
     boxes = not labels or of_image < len(labels)
@@ -97,8 +103,9 @@ def human_edit_rate(edits_per_image: Sequence[int], labels_per_image: Sequence[i
         The rate over all images together, which may exceed 1, with its 95 % interval over images; undefined without.
 
     Raises:
-        ValueError: The two are not about the same images.
+        ValueError: The two are not about the same images, or hold NaN, infinity or what is below 0.
     """
+    _check_no_negative(edits_per_image)
     return ratio(edits_per_image, labels_per_image, least_below=1.0, seed=seed)
 
 
@@ -149,11 +156,17 @@ def saving(spent_seconds: Sequence[float], scratch_seconds: Sequence[float], *, 
         The saving with its 95 % interval over images; undefined when nothing was labelled.
 
     Raises:
-        ValueError: The two are not about the same images.
+        ValueError: The two are not about the same images, or hold NaN, infinity or what is below 0.
     """
+    _check_no_negative(spent_seconds)
     share = ratio(spent_seconds, scratch_seconds, seed=seed)
     # what is subtracted turns the interval around
     return Estimate(_rest(share.value), _rest(share.high), _rest(share.low), share.count)
+
+
+def _check_no_negative(values: Sequence[float]) -> None:
+    if any(value < 0 for value in values):
+        raise ValueError(f"one image has {min(values)}, expected at least 0")
 
 
 def _rest(share: float | None) -> float | None:
@@ -166,8 +179,16 @@ def active_seconds(event_seconds: Iterable[float], gap_cap_seconds: float = DEFA
     Args:
         event_seconds: Times of a reviewer's events on one image, seconds, any order.
         gap_cap_seconds: A gap of this length or longer is a pause, seconds.
+
+    Raises:
+        ValueError: A time is NaN or infinite, or the cap is not above 0.
     """
-    gaps = (after - before for before, after in pairwise(sorted(event_seconds)))
+    times = sorted(event_seconds)
+    if not all(map(isfinite, times)):
+        raise ValueError("an event has no finite time in seconds")
+    if not gap_cap_seconds > 0:
+        raise ValueError(f"gap_cap_seconds {gap_cap_seconds}, expected more than 0")
+    gaps = (after - before for before, after in pairwise(times))
     return sum(gap for gap in gaps if gap < gap_cap_seconds)
 
 

@@ -7,10 +7,11 @@ doubt until it is calibrated on measured reviews.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import inf
 
 from labelop.ids import digest_of
 
-_SETS = {"literature": "literature-2026-11"}  # when it was gathered
+_ORIGINS = {"literature": "literature-2026-11", "calibrated": "calibrated"}  # with when it was gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,16 @@ class EffortParameters:
             raise ValueError(
                 f"tau_match {self.tau_match} and tau_same {self.tau_same}: expected 0 < match <= same <= 1"
             )
+        if self.origin not in _ORIGINS:
+            raise ValueError(f"origin {self.origin!r}, expected one of {', '.join(_ORIGINS)}")
+        for name, value in asdict(self).items():
+            if name != "origin" and not 0 <= value < inf:
+                raise ValueError(f"{name} {value}, expected a number of at least 0")
 
     @property
     def parameter_set(self) -> str:
         """Name of this set: where it comes from and 12 hex digits of its content."""
-        return f"{_SETS.get(self.origin, self.origin)}-{digest_of(asdict(self))[:12]}"
+        return f"{_ORIGINS[self.origin]}-{digest_of(asdict(self))[:12]}"
 
     def base_seconds(self, *, boxes: bool) -> float:
         """Seconds one image takes before any operation; `boxes` says whether objects are looked for."""

@@ -14,10 +14,16 @@ OFTEN = {"accept": 6.0, "adjust_1": 1.5, "adjust_2": 1.0, "relabel": 0.7, "delet
 
 
 def reviews(
-    count: int = 600, *, reviewers: int = 6, spread: float = 0.1, noise: float = 0.1, often: dict[str, float] = OFTEN
+    count: int = 600,
+    *,
+    reviewers: int = 6,
+    spread: float = 0.1,
+    noise: float = 0.1,
+    often: dict[str, float] = OFTEN,
+    seed: int = 4,
 ) -> tuple[list[TimedReview], dict[str, float]]:
     """Draw reviews whose seconds follow TRUTH, and the speed of each reviewer."""
-    draw = np.random.default_rng(4)
+    draw = np.random.default_rng(seed)
     speeds = np.exp(draw.normal(0, spread, reviewers))
     rows = []
     for k in range(count):
@@ -39,6 +45,7 @@ def test_known_seconds_and_speeds_are_found() -> None:
     assert found.relative_error is not None
     assert found.relative_error < 0.25
     assert found.parameters is not None
+    assert found.refusal == ""
     assert found.parameters.origin == "calibrated"
     assert found.parameters.parameter_set.startswith("calibrated-")
     assert found.parameters.add_box_seconds == found.seconds["add"].value
@@ -74,6 +81,25 @@ def test_one_reviewer_proves_nothing() -> None:
     """With nobody to leave out there is no error and nothing is published."""
     found = calibrate(reviews(100, reviewers=1)[0], resamples=0)
     assert (found.relative_error, found.parameters, found.reviewer_factors) == (None, None, {"r0": 1.0})
+    assert "nobody can be left out" in found.refusal
+
+
+@pytest.mark.parametrize(("count", "reviewers"), [(1, 1), (2, 2), (4, 2)])
+def test_too_few_reviews_are_an_answer(count: int, reviewers: int) -> None:
+    """A handful of reviews ended in errors of linear algebra; now nothing is published, and why is said."""
+    found = calibrate(reviews(count, reviewers=reviewers)[0], resamples=2)
+    assert found.parameters is None
+    assert found.refusal == "no operation happened 30 times"
+    assert set(found.reviewer_factors) == {f"r{k}" for k in range(reviewers)}
+
+
+def test_reviewers_of_equal_speed_are_an_answer() -> None:
+    """Where reviewers do not differ, and where nothing is left to differ in, each needs the modelled seconds."""
+    for seed in range(4):
+        rows, _ = reviews(120, reviewers=2, spread=0.0, noise=0.2, seed=seed)
+        assert calibrate(rows, resamples=0).reviewer_factors == pytest.approx({"r0": 1, "r1": 1}, abs=0.1)
+    same = [TimedReview("ab"[k % 2], "i", 10.0, {"accept": 2.0}) for k in range(60)]
+    assert calibrate(same, resamples=0).reviewer_factors == {"a": 1.0, "b": 1.0}
 
 
 def test_senseless_reviews_are_refused() -> None:
@@ -82,5 +108,10 @@ def test_senseless_reviews_are_refused() -> None:
         calibrate([])
     with pytest.raises(ValueError, match="more than 0"):
         TimedReview("r", "i", 0.0, {})
+    for value in (-2.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"{value} times 'accept'"):
+            TimedReview("r", "i", 1.0, {"accept": value})
+    with pytest.raises(ValueError, match="more than 0"):
+        TimedReview("r", "i", float("inf"), {})
     with pytest.raises(ValueError, match="unknown"):
         TimedReview("r", "i", 1.0, {"guess": 1})

@@ -183,6 +183,39 @@ def test_pauses_are_not_work() -> None:
     assert measures.lead_time_cap_seconds(2) == 300.0
 
 
+NO_NUMBERS = (-4.0, float("nan"), float("inf"))
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_is_no_amount_is_refused(value: float) -> None:
+    """NaN, infinity and less than nothing became measured seconds, rates and pauses that say nothing."""
+    bad = [1.0, value, 3.0]
+    with pytest.raises(ValueError, match="active seconds"):
+        measures.effort_of([], active_seconds=value)
+    for above, below in ((bad, [1.0, 1.0, 1.0]), ([1.0, 1.0, 1.0], bad)):
+        with pytest.raises(ValueError, match="image has"):
+            measures.saving(above, below)
+        with pytest.raises(ValueError, match="image has"):
+            measures.human_edit_rate(above, below)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="delete_seconds"):
+        EffortParameters(delete_seconds=value)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS[1:])
+def test_an_event_without_a_time_is_refused(value: float) -> None:
+    """A time that is none made the gaps beside it vanish; a cap that is none, all of them."""
+    with pytest.raises(ValueError, match="no finite time"):
+        measures.active_seconds([1.0, value, 3.0])
+    with pytest.raises(ValueError, match="gap_cap_seconds"):
+        measures.active_seconds([1.0, 3.0], gap_cap_seconds=float("nan"))
+
+
+def test_seconds_come_from_literature_or_calibration() -> None:
+    """Another origin would pass modelled seconds off as measured."""
+    with pytest.raises(ValueError, match="origin 'measured', expected one of literature, calibrated"):
+        EffortParameters(origin="measured")
+
+
 def test_parameter_set_is_named_by_content() -> None:
     """Equal parameters have one name, changed ones another, and senseless ones are refused."""
     assert EffortParameters().parameter_set == DEFAULTS.parameter_set
