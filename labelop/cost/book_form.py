@@ -11,17 +11,32 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from labelop.cost.items import ITEMS, ItemKind
+from labelop.cost.items import ITEMS, MOST_PER_UNIT, ItemKind
 from labelop.forms import StrictForm
 
 UNDATED = "undated"
 """`as_of` of a price whose source does not say when it was true."""
 
+
+def day_of(as_of: str) -> dt.date | None:
+    """Give the first day of a date, month or year; None for what has no date."""
+    return None if as_of == UNDATED else dt.date.fromisoformat((as_of + "-01-01")[:10])
+
+
+def _a_day(as_of: str) -> str:
+    """Refuse a day that no calendar has."""
+    try:
+        day_of(as_of)
+    except ValueError:
+        raise ValueError("allowed is a day, month or year of the calendar") from None
+    return as_of
+
+
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]
-_AsOf = Annotated[str, Field(pattern=r"^(undated|\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?)$")]
+_AsOf = Annotated[str, Field(pattern=r"^(undated|\d{4}(-\d{2}(-\d{2})?)?)$"), AfterValidator(_a_day)]
 _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
@@ -88,7 +103,8 @@ class BookForm(StrictForm):
         if entry.unit != kind.unit:
             raise ValueError(f"key {name}.unit has the value {entry.unit!r}; allowed is {kind.unit!r}")
         for place, amount in (("amount", entry.amount), ("low", entry.low), ("high", entry.high)):
-            if amount is not None and not kind.least <= amount <= kind.most:
+            # as a float: 0.1 of the file is below the float 0.1 that bounds it
+            if amount is not None and not kind.least <= float(amount) <= kind.most:
                 raise ValueError(
                     f"key {name}.{place} has the value {amount}; allowed is {kind.least:g} to {kind.most:g} {kind.unit}"
                 )
@@ -98,9 +114,12 @@ class BookForm(StrictForm):
             raise ValueError(f"key {name}.amount has the value {entry.amount}; allowed is {entry.low} to {entry.high}")
         if entry.currency not in {None, self.currency}:
             raise ValueError(f"key {name}.currency has the value {entry.currency!r}; the book is in {self.currency!r}")
-        since = day_of(entry.as_of) if entry.as_of else None
+        self._check_known(name, entry.as_of)
+
+    def _check_known(self, name: str, as_of: str | None) -> None:
+        since = day_of(as_of) if as_of else None
         if since is not None and since > self.as_of:
-            raise ValueError(f"key {name}.as_of has the value {entry.as_of!r}; the book itself is of {self.as_of}")
+            raise ValueError(f"key {name}.as_of has the value {as_of!r}; the book itself is of {self.as_of}")
 
     def _check_sense(self, entries: dict[tuple[str, str], EntryForm]) -> None:
         price, salvage = entries["onprem", "machine_price"], entries["onprem", "machine_salvage"]
@@ -108,6 +127,12 @@ class BookForm(StrictForm):
             raise ValueError(
                 f"key items.onprem.machine_salvage.amount has the value {salvage.amount}; "
                 f"allowed is below machine_price, {price.amount}"
+            )
+        hourly = _most(price) / (_least(entries["onprem", "machine_life"]) * _least(entries["onprem", "machine_busy"]))
+        if hourly > MOST_PER_UNIT:
+            raise ValueError(
+                f"key items.onprem.machine_price makes a busy hour cost {float(hourly):g}; "
+                f"allowed is up to {MOST_PER_UNIT:g} money/hour"
             )
         if not entries["cloud", "gpu"].amount and not entries["cloud", "api"].amount:
             raise ValueError("key items.cloud.gpu.amount and items.cloud.api.amount are both 0; a path without a price")
@@ -120,6 +145,7 @@ class BookForm(StrictForm):
                 raise ValueError(f"key offers.{number}.item has the value {offer.item!r}, which is no item of a book")
             if offer.unit != kind.unit:
                 raise ValueError(f"key offers.{number}.unit has the value {offer.unit!r}; allowed is {kind.unit!r}")
+            self._check_known(f"offers.{number}", offer.as_of)
             if offer.name in seen:
                 raise ValueError(f"key offers.{number}.name has the value {offer.name!r} a second time")
             seen.add(offer.name)
@@ -137,9 +163,12 @@ def entry_on(entries: Sequence[EntryForm], day: dt.date) -> EntryForm:
     raise ValueError(f"no entry holds on {day}")
 
 
-def day_of(as_of: str) -> dt.date | None:
-    """Give the first day of a date, month or year; None for what has no date."""
-    return None if as_of == UNDATED else dt.date.fromisoformat((as_of + "-01-01")[:10])
+def _least(entry: EntryForm) -> Decimal:
+    return entry.amount if entry.low is None else entry.low
+
+
+def _most(entry: EntryForm) -> Decimal:
+    return entry.amount if entry.high is None else entry.high
 
 
 def _check_spans(name: str, entries: Sequence[EntryForm], day: dt.date) -> None:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-UNBOUNDED = 1e9
+_MOST_WORTH = 1e9
+"""Most that a machine may cost."""
+MOST_PER_UNIT = 1e7
+"""Most money per unit: amounts of the tables end below 1e12, which 10,000 such units in a line leave room to add up."""
+_MOST_PER_KWH = 1e5
+_MOST_HOURS = 1e3
+"""Most hours of people per dataset."""
+_MOST_SECONDS = 31 * 86400.0
 _NOT_FREE = 1e-6
 """What has a price is not free: a path that costs nothing would win every comparison by an entry nobody made."""
 
@@ -20,7 +27,7 @@ class ItemKind:
     """Unit of its amount; `money` stands for the book's currency."""
     least: float = 0.0
     """Smallest amount allowed."""
-    most: float = UNBOUNDED
+    most: float = MOST_PER_UNIT
     """Largest amount allowed."""
     optional: bool = False
     """Whether a book may leave it out; then what it prices has no price, which is said and never taken for zero."""
@@ -32,30 +39,30 @@ class ItemKind:
 
 
 ITEMS: dict[tuple[str, str], ItemKind] = {
-    ("onprem", "machine_price"): ItemKind("money", least=_NOT_FREE),
-    ("onprem", "machine_salvage"): ItemKind("money"),
+    ("onprem", "machine_price"): ItemKind("money", least=_NOT_FREE, most=_MOST_WORTH),
+    ("onprem", "machine_salvage"): ItemKind("money", most=_MOST_WORTH),
     ("onprem", "machine_life"): ItemKind("year", least=0.1, most=30),
     ("onprem", "machine_busy"): ItemKind("hour/year", least=1, most=8784),
     ("onprem", "machine_power"): ItemKind("kW", least=_NOT_FREE, most=100),
     ("onprem", "pue"): ItemKind("ratio", least=1, most=5),
-    ("onprem", "electricity"): ItemKind("money/kWh", least=_NOT_FREE),
+    ("onprem", "electricity"): ItemKind("money/kWh", least=_NOT_FREE, most=_MOST_PER_KWH),
     ("onprem", "slowdown"): ItemKind("share", most=1),
-    ("onprem", "blocked"): ItemKind("hour/dataset"),
-    ("onprem", "setup"): ItemKind("hour/dataset"),
+    ("onprem", "blocked"): ItemKind("hour/dataset", most=_MOST_HOURS),
+    ("onprem", "setup"): ItemKind("hour/dataset", most=_MOST_HOURS),
     ("onprem", "retry_rate"): ItemKind("share", most=1),
     ("cloud", "gpu"): ItemKind("money/hour"),
     ("cloud", "increment"): ItemKind("second", least=0.001, most=86400),
-    ("cloud", "minimum"): ItemKind("second"),
-    ("cloud", "cold_start"): ItemKind("second"),
-    ("cloud", "keep_warm"): ItemKind("second"),
+    ("cloud", "minimum"): ItemKind("second", most=_MOST_SECONDS),
+    ("cloud", "cold_start"): ItemKind("second", most=_MOST_SECONDS),
+    ("cloud", "keep_warm"): ItemKind("second", most=_MOST_SECONDS),
     ("cloud", "api"): ItemKind("money/1000 images"),
     ("cloud", "storage"): ItemKind("money/GB month"),
-    ("cloud", "storage_time"): ItemKind("month"),
+    ("cloud", "storage_time"): ItemKind("month", most=120),
     ("cloud", "put"): ItemKind("money/1000 requests"),
     ("cloud", "get"): ItemKind("money/1000 requests"),
     ("cloud", "egress"): ItemKind("money/GB"),
-    ("cloud", "setup"): ItemKind("hour/dataset"),
-    ("cloud", "governance"): ItemKind("hour/dataset"),
+    ("cloud", "setup"): ItemKind("hour/dataset", most=_MOST_HOURS),
+    ("cloud", "governance"): ItemKind("hour/dataset", most=_MOST_HOURS),
     ("cloud", "retry_rate"): ItemKind("share", most=1),
     ("review", "loaded_rate"): ItemKind("money/hour", least=_NOT_FREE),
     ("review", "productive_fraction"): ItemKind("share", least=0.05, most=1),

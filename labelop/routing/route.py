@@ -24,7 +24,7 @@ from labelop.routing.decide import Decision, decide, explain
 from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy
 from labelop.routing.rules import LEVEL_NOT_ALLOWED, LevelPolicy
-from labelop.routing.verdicts import PilotVerdict, newest_verdict
+from labelop.routing.verdicts import verdict_about
 from labelop.schemas import utc_now
 from labelop.sensitivity.clearance import CLOUD, cloud_rule, group_of, standings
 from labelop.sensitivity.levels import Level
@@ -75,7 +75,7 @@ def route_dataset(
     groups, size_bytes = _images(store, dataset, dataset_version, policy)
     counts = {group: len(image_ids) for group, image_ids in sorted(groups.items())}
     by_group = {group_of(level.text, rule): count for (level, rule), count in counts.items()}
-    pilot = _pilot(store, dataset, ontology, routing, catalog)
+    pilot = verdict_about(store, dataset, ontology, routing, catalog)
     inputs = digest_of([policy.digest, routing.digest, prices.digest, cards, ontology, by_group])
     if pilot is not None:
         inputs = digest_of([inputs, pilot.contrast_id])
@@ -128,17 +128,6 @@ def route_dataset(
     landed = read_rows(store, "decisions", filters=equal(**where, decision_set=row_id("ds", key)))
     landed.sort(key=lambda row: (Level.from_text(row["level"]), row["release_rule"] or "", row["arm"]))
     return [Decision(**{name: row[name] for name in names}) for row in landed]
-
-
-def _pilot(
-    store: Store, dataset: str, ontology: str, routing: RoutingPolicy, catalog: Mapping[str, ModelCard]
-) -> PilotVerdict | None:
-    """Find the verdict about these arms; one of simulated reviews counts only where the cloud is played as well."""
-    models = {
-        name: catalog[arm.detector].digest for name, arm in routing.arms_of(ontology).items() if arm.detector in catalog
-    }
-    emulated = any(placement.emulated for placement in routing.placements.values())
-    return newest_verdict(store, dataset, models, with_simulated=emulated)
 
 
 def _images(

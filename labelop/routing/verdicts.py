@@ -5,11 +5,14 @@ Knows the table `pilot_contrasts`, no statistics. A verdict is valid while both 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from labelop.catalog.cards import ModelCard
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
+from labelop.routing.policy import RoutingPolicy
 
 SUPERIOR = "superior"
 _SETTLED = frozenset({SUPERIOR, "equivalent", "inconclusive"})
@@ -39,8 +42,34 @@ class PilotVerdict:
     """What a person reads."""
 
 
+def verdict_about(
+    store: Store,
+    dataset: str,
+    ontology: str,
+    routing: RoutingPolicy,
+    catalog: Mapping[str, ModelCard],
+    *,
+    before: dt.datetime | None = None,
+) -> PilotVerdict | None:
+    """Find the verdict about a policy's arms; one of simulated reviews counts only where the cloud is played as well.
+
+    Args:
+        store: Where the tables are.
+        dataset: Dataset name.
+        ontology: Its class set.
+        routing: Placements and arms.
+        catalog: Model cards by id.
+        before: Time by which the verdict was known; now when None.
+    """
+    models = {
+        name: catalog[arm.detector].digest for name, arm in routing.arms_of(ontology).items() if arm.detector in catalog
+    }
+    emulated = any(placement.emulated for placement in routing.placements.values())
+    return newest_verdict(store, dataset, models, with_simulated=emulated, before=before)
+
+
 def newest_verdict(
-    store: Store, dataset: str, models: Mapping[str, str], *, with_simulated: bool
+    store: Store, dataset: str, models: Mapping[str, str], *, with_simulated: bool, before: dt.datetime | None = None
 ) -> PilotVerdict | None:
     """Find the verdict that is valid now.
 
@@ -49,6 +78,7 @@ def newest_verdict(
         dataset: Dataset name; a verdict about an earlier version counts.
         models: Digest of each arm's detector.
         with_simulated: Whether a verdict from simulated reviews or an emulated placement counts: where everything is.
+        before: Time by which the verdict was known; now when None.
 
     Returns:
         The newest verdict over all strata that was not exploratory, blocked or running, about these very models.
@@ -58,6 +88,7 @@ def newest_verdict(
         for row in read_rows(store, "pilot_contrasts", filters=equal(dataset=dataset, stratum="all"))
         if row["verdict"] in _SETTLED
         and not row["exploratory"]
+        and (before is None or row["landed_at"] < before)
         and (with_simulated or not row["simulated"])
         and models.get(row["arm"]) == row["model_digest"]
         and models.get(row["reference"]) == row["reference_digest"]

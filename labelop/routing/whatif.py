@@ -30,6 +30,7 @@ from labelop.routing.decide import CHOSEN, COMPARE, decide
 from labelop.routing.expect import Evidence, Workload, expect
 from labelop.routing.policy import RoutingPolicy
 from labelop.routing.rules import LevelPolicy
+from labelop.routing.verdicts import verdict_about
 from labelop.sensitivity.clearance import CLOUD
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
@@ -92,10 +93,17 @@ def what_if(
         where the images stay as they were.
 
     Raises:
-        AnalysisError: Nothing was decided since that day.
+        AnalysisError: Nothing was decided since that day, or the record is in another currency than the prices to try.
     """
     decided: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     session, priced = _session(store, settings, None), _session(store, settings, then.prices)
+    [[currency, version]] = session.sql("SELECT currency, price_version FROM v_price").fetchall()
+    if currency not in {None, then.prices.currency}:
+        raise AnalysisError(
+            f"The record in {store.root} is in {currency} (price book {version}), price book {then.prices.version} "
+            f"to try is in {then.prices.currency}: there is no difference between two currencies.",
+            hint=f"Write the prices to try in {currency}.",
+        )
     in_force = session.sql("SELECT * FROM v_decision ORDER BY dataset, dataset_version, level, release_rule, arm")
     for row in in_force.to_arrow_table().to_pylist():
         if row["landed_at"].date() >= since:
@@ -186,11 +194,14 @@ class _Version:
 
     def decided_again(self, settings: Settings, policy: LevelPolicy) -> list[dict[str, Any]]:
         """Weigh every arm of each group of images again, with the evidence that was known when it was decided."""
-        known = _session(self.store, settings, None, min(row["landed_at"] for row in self.decisions))
+        decided_at = min(row["landed_at"] for row in self.decisions)
+        known = _session(self.store, settings, None, decided_at)
         params = {"dataset": self.key[0], "dataset_version": self.key[1]}
         found = run_query(known, "routing_evidence", params).to_pylist()
         evidence = {(r["arm"], r["model_id"]): Evidence(r["machine_seconds"], r["review_seconds"]) for r in found}
         work, ontology = self._workload()
+        routing, catalog = self.then.routing, self.catalog
+        pilot = verdict_about(self.store, self.key[0], ontology, routing, catalog, before=decided_at)
         return [
             {**option, "level": level, "release_rule": rule, "images_count": count}
             for level, rule, count in self._groups()
@@ -198,12 +209,13 @@ class _Version:
                 Level.from_text(level),
                 work,
                 ontology,
-                routing=self.then.routing,
+                routing=routing,
                 policy=policy,
-                catalog=self.catalog,
+                catalog=catalog,
                 evidence=evidence,
                 prices=self.then.prices,
                 released=frozenset({CLOUD} if rule else ()),
+                pilot=pilot,
             )
         ]
 

@@ -226,6 +226,8 @@ GPU = {"amount": 1, "unit": "money/hour", "source": "t"}
         ([{**GPU, "since": "2026-06-30", "until": "2026-06-01"}], r"ends on 2026-06-01, before it begins"),
         ([], r"items\.cloud\.gpu"),
         ({**GPU, "as_of": "2026-12"}, r"as_of has the value '2026-12'; the book itself is of 2026-11-20"),
+        ({**GPU, "as_of": "2026-02-31"}, r"gpu\.0\.as_of has the value '2026-02-31'; allowed is a day, month or year"),
+        ({**GPU, "amount": 9e8}, r"allowed is 0 to 1e\+07 money/hour"),
         ({**GPU, "as_of": "lately"}, r"items\.cloud\.gpu\.0\.as_of has the value 'lately'"),
         ({**GPU, "currency": "EUR"}, r"currency has the value 'EUR'; the book is in 'USD'"),
         ({**GPU, "unit": "EUR/hour"}, r"unit has the value 'EUR/hour'; allowed is 'money/hour'"),
@@ -284,9 +286,11 @@ def test_offers_price_nothing(tmp_path: Path) -> None:
         ({"item": "cloud.tpu"}, "no item of a book"),
         ({"unit": "money/day"}, r"allowed is 'money/hour'"),
         ({"name": "serverless L4 (Modal)"}, "a second time"),
+        ({"as_of": "2026-02-31"}, r"offers\.0\.as_of has the value '2026-02-31'; allowed is a day, month or year"),
+        ({"as_of": "2029"}, r"offers\.0\.as_of has the value '2029'; the book itself is of 2026-11-20"),
     ],
 )
 def test_an_offer_is_checked(tmp_path: Path, change: dict[str, str], said: str) -> None:
-    """An offer of no item, in another unit or named twice is an error."""
+    """An offer of no item, in another unit, named twice or dated on no day or a coming one is an error."""
     with pytest.raises(PolicyError, match=said):
         load_prices(written(tmp_path, lambda c: c["offers"][0].update(change)))
