@@ -6,7 +6,7 @@ transaction; the log refuses a second commit of the same key, also from another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -30,6 +30,7 @@ __all__ = [
     "is_empty",
     "is_landed",
     "land",
+    "land_after",
     "land_many",
     "landed_keys",
     "look_at",
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
-_ATTEMPTS = 5
+_ATTEMPTS, _LOOKS = 5, 20
 _ZSTD_LEVEL = 1
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
@@ -95,6 +96,24 @@ def land_many(store: Store, name: str, groups: Sequence[tuple[str, Rows]]) -> li
             first[key], waiting[key] = position, table
     landed = _commit(store, name, waiting)
     return [key in landed and first[key] == position for position, (key, _) in enumerate(groups)]
+
+
+def land_after(store: Store, name: str, look: Callable[[], tuple[str, Rows]]) -> None:
+    """Land rows that follow from what has landed: of those who saw the same one lands, and the others look again.
+
+    Args:
+        store: Where.
+        name: A table of `labelop.schemas`.
+        look: Reads the table; gives a digest of all that its rows follow from, and the rows. None end it.
+
+    Raises:
+        LandingError: The store did not take the commit, or others landed first each time.
+    """
+    for _ in range(_LOOKS):
+        seen, rows = look()
+        if len(rows) == 0 or land(store, name, rows, key=f"after:{seen}"):
+            return
+    raise LandingError(f"Others landed in {name!r} first {_LOOKS} times in a row.", hint="Run the same again.")
 
 
 def is_landed(store: Store, name: str, key: str) -> bool:

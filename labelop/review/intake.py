@@ -14,7 +14,7 @@ from urllib.parse import quote
 from labelop.errors import ReviewRecordError
 from labelop.ids import digest_of
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, land, read_rows
+from labelop.landing.store import Store, land, land_after, read_rows
 from labelop.review.annotation_forms import shown
 from labelop.review.history import set_positions, successor
 from labelop.review.rows import landed_values
@@ -126,21 +126,24 @@ class Reading:
         roles = load_roles(settings.config / "roles.yaml")
         roles.require(settings.acting_user, "import", self.dataset)
         where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
-        before = read_rows(store, "reviews", filters=where)
-        fresh, landed = self._fresh(before)
-        set_positions(fresh, before)
-        quarantined = len(self.problems)
-        if quarantined:
+        fresh: list[dict[str, Any]] = []
+        landed: list[dict[str, Any]] = []
+        problems = list(self.problems)
+
+        def look() -> tuple[str, list[dict[str, Any]]]:
+            nonlocal fresh, landed
+            before, self.problems = read_rows(store, "reviews", filters=where), list(problems)
+            fresh, landed = self._fresh(before)
+            set_positions(fresh, before)
+            return digest_of([self.dataset_version, sorted(row["review_id"] for row in before)]), fresh
+
+        land_after(store, "reviews", look)
+        if self.problems:
             content = [(p["path"], p["pointer"], p["reason"], p["detail"]) for p in self.problems]
             land(store, "quarantine", self.problems, key=f"reviews:{digest_of([self.dataset_version, content])}")
-        key = f"reviews:{digest_of(sorted(row['review_id'] for row in fresh))}"
-        landed_here = bool(fresh) and land(store, "reviews", fresh, key=key)
         # those that were there too: a death may have come between their landing and their first state
         submit(store, [*fresh, *landed], roles, self.run_id)
-        if fresh and not landed_here:
-            # another process landed the same reviews meanwhile
-            return ImportResult(0, quarantined, len(landed) + len(fresh))
-        return ImportResult(len(fresh), quarantined, len(landed))
+        return ImportResult(len(fresh), len(self.problems), len(landed))
 
     def _fresh(self, before: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         known = {row["review_id"]: row for row in before}

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from labelop.errors import ReviewError
 from labelop.ids import digest_of
 from labelop.landing.rows import rows_to_table
-from labelop.landing.store import Store, dataset_of, land, land_many, read
+from labelop.landing.store import Store, dataset_of, land_after, land_many, read
 from labelop.review.approvals import sealing_key, withdraw
 from labelop.review.content import COLUMNS, content_digests
 from labelop.review.gate import state_chains
@@ -45,13 +45,27 @@ def submit(store: Store, rows: Sequence[dict[str, Any]], roles: Roles, run_id: s
     Returns:
         Reviews that were moved.
     """
-    wanted = [row for row in rows if row["arm"] != "import"]
-    known = state_chains(_filtered(store, "review_states", [row["review_id"] for row in wanted]))
-    seeded = _seeded(store)
-    fresh = [row for row in wanted if row["review_id"] not in known]
-    key, steps = sealing_key(store), []
-    digests = content_digests(rows_to_table("reviews", fresh).select([*COLUMNS])) if fresh else []
-    for row, digest in zip(fresh, digests, strict=True):
+    wanted = {row["review_id"]: row for row in rows if row["arm"] != "import"}
+    key, seeded = sealing_key(store), _seeded(store)
+    steps: list[StateRow] = []
+
+    def look() -> tuple[str, list[dict[str, Any]]]:
+        nonlocal steps
+        begun = set(read(store, "review_states", columns=["review_id"])["review_id"].to_pylist())
+        fresh = [row for review_id, row in wanted.items() if review_id not in begun]
+        steps = _first_steps(fresh, key, seeded, roles)
+        return digest_of(sorted(begun)), [_state_row(step, run_id) for step in steps]
+
+    land_after(store, "review_states", look)
+    return len(steps)
+
+
+def _first_steps(
+    rows: Sequence[dict[str, Any]], key: bytes, seeded: set[tuple[Any, Any, Any]], roles: Roles
+) -> list[StateRow]:
+    steps = []
+    digests = content_digests(rows_to_table("reviews", rows).select([*COLUMNS])) if rows else []
+    for row, digest in zip(rows, digests, strict=True):
         state: State = "approved" if row["decision"] == "approved" else "rejected"
         by = row["reviewer"] or "unknown"
         # who submits is a reviewer by that, and a lead where roles.yaml names the pseudonym
@@ -61,10 +75,7 @@ def submit(store: Store, rows: Sequence[dict[str, Any]], roles: Roles, run_id: s
         if state == "approved" and (is_nobodys or _task(row) in seeded):
             continue
         steps.append(_sealed(key, row["review_id"], [], state, by, role, SUBMITTED, "", digest))
-    if steps:
-        name = digest_of(sorted((step.review_id, step.state) for step in steps))
-        land(store, "review_states", [_state_row(step, run_id) for step in steps], key=f"submitted:{name}")
-    return len(steps)
+    return steps
 
 
 def move(

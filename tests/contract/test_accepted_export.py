@@ -71,4 +71,4 @@ def test_prompts_are_smart_and_leave_nothing() -> None:
     assert 'KeyPointLabels name="click"' in smart
     assert 'RectangleLabels name="prompt"' in smart
     assert "smart" not in labelling_config(classes, masks=True)
-    assert "smart" not in labelling_config(classes, smart=True)
+    assert 'smart="true"' not in labelling_config(classes, smart=True)

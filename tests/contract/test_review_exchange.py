@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from labelop.effort.parameters import DEFAULTS
 from labelop.errors import ReviewFormatError, RoleError, RunFailedError
 from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
-from labelop.review import brush
+from labelop.review import brush, intake, transitions
 from labelop.review.annotation_forms import smart_id
 from labelop.review.label_studio import export_review, export_tasks, import_reviews, labelling_config
 from labelop.review.rows import label_values
@@ -98,6 +100,36 @@ def test_the_same_file_lands_once(tmp_path: Path) -> None:
     assert len(read_rows(store, "quarantine")) == 1
     assert land_edits(store, "run") > 0
     assert land_edits(store, "again") == 0
+
+
+def test_two_imports_at_once_land_a_review_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that share reviews doubled them when they were imported at once, and a doubled review is not accepted.
+
+    The second import runs whole between the first one's look at the table and its landing, for reviews and for states.
+    """
+    store = filled_store(tmp_path / "store")
+    records = [annotated(task) for task in export_tasks(store, "cells")]
+    one, other = written(tmp_path / "a.json", records[:2]), written(tmp_path / "b.json", records[1:])
+    results = []
+
+    def late(module: object, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def first_the_other(*given: object) -> object:
+            monkeypatch.setattr(module, name, real)
+            results.append(import_reviews(store, other, "cells", "run-b"))
+            return real(*given)
+
+        return first_the_other
+
+    for module, name in ((intake, "set_positions"), (transitions, "_first_steps")):
+        monkeypatch.setattr(module, name, late(module, name, getattr(module, name)))
+    results.append(import_reviews(store, one, "cells", "run-a"))
+    assert sorted((each.landed, each.skipped) for each in results) == [(0, 2), (1, 1), (2, 0)]
+    assert Counter(row["review_id"] for row in imported(store)).most_common(1)[0][1] == 1
+    assert len(imported(store)) == 3
+    states = read_rows(store, "review_states")
+    assert sorted((row["review_id"], row["position"]) for row in states) == sorted(
+        (row["review_id"], 0) for row in imported(store)
+    )
 
 
 def test_corrections_become_edits(tmp_path: Path) -> None:
