@@ -52,6 +52,7 @@ _WORDS = {
     "image_accuracy": "image class accuracy",
     "images_per_second": "images per s",
     "currency": "in",
+    "price_version": "prices",
     "simulated": "simulated",
 }
 """What a person reads for a column; the others are left to the queries themselves."""

@@ -53,7 +53,7 @@ FORMS: tuple[Form, ...] = (
             Column("cost_per_image", "Per image ({currency})", "money"),
             Column("cost_per_label", "Per accepted label ({currency})", "money"),
             Column("inference_share", "Machine and setup share", "share"),
-            _SIMULATED,
+            *_PRICED,
         ),
     ),
     Form(

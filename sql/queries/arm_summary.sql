@@ -10,7 +10,7 @@ WITH drafted AS (
 SELECT
     cost.dataset, cost.arm, coalesce(effort.model_id, drafted.model_id) AS model_id, cost.images_count,
     cost.reviewed_count, cost.accepted_count, effort.her, effort.saving, effort.active_seconds_mean, cost.machine_cost, cost.review_cost, cost.total_cost,
-    cost.cost_per_label, cost.currency, cost.simulated
+    cost.cost_per_label, cost.currency, cost.price_version, cost.simulated
 FROM v_tco_arm AS cost
 LEFT JOIN v_arm_effort AS effort USING (dataset, dataset_version, arm)
 LEFT JOIN drafted USING (dataset, dataset_version, arm)

@@ -15,7 +15,7 @@ SELECT
         WHEN a.cost_per_label > b.cost_per_label THEN b.arm
         WHEN a.cost_per_label = b.cost_per_label THEN 'equal'
     END AS cheaper,
-    a.currency,
+    a.currency, a.price_version,
     a.simulated OR coalesce(b.simulated, false) AS simulated
 FROM v_arm_slice AS a
 LEFT JOIN v_arm_slice AS b

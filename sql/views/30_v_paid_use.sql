@@ -5,7 +5,7 @@
 CREATE VIEW v_paid_use AS
 SELECT
     attempt_id, dataset, dataset_version, arm, placement, run_id, batch_id, images_count, sent_bytes, received_bytes,
-    CASE WHEN role IN ('chosen', 'compare') THEN 'work' ELSE 'evaluation' END AS purpose,
+    CASE WHEN role IN ('chosen', 'compare', 'pilot') THEN 'work' ELSE 'evaluation' END AS purpose,
     round(
         (wall_seconds + CASE placement WHEN 'onprem' THEN coalesce(cold_start_seconds, 0) ELSE 0 END) * 1e6
     )::BIGINT AS busy_us,

@@ -1,6 +1,6 @@
 -- The invoice: every use of a run with its price; amount = quantity x unit price, rounded once, half away from zero.
 -- Formulas: measures.md section 7, C_loc, C_cld and C_rev. Every attempt is priced, failed, cancelled and repeated ones
--- too, so the formulas' retry share is not added. `purpose` is work of an arm (chosen, compare) or evaluation of a model.
+-- too, so the formulas' retry share is not added. `purpose` is work of an arm (chosen, compare, pilot) or evaluation.
 -- Loading models is work of the workstation; in the cloud the price book's start stands for it, so it is not added there.
 -- The cloud bills one session per run: measured seconds, then start, keep-warm, minimum and rounding as their own line.
 -- What a dataset version pays once is on the bill of the run that used the arm first, so later runs change no bill.

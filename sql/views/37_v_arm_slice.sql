@@ -43,12 +43,12 @@ summed AS (
 speed AS (
     SELECT dataset, dataset_version, arm, sum(images_count) / nullif(sum(infer_seconds), 0) AS images_per_second
     FROM usage
-    WHERE role IN ('chosen', 'compare') AND outcome = 'finished'
+    WHERE role IN ('chosen', 'compare', 'pilot') AND outcome = 'finished'
     GROUP BY dataset, dataset_version, arm
 ),
 costed AS (
     SELECT
-        s.*, t.currency, t.simulated AS cost_simulated, speed.images_per_second,
+        s.*, t.currency, t.price_version, t.simulated AS cost_simulated, speed.images_per_second,
         coalesce(t.machine_cost::DOUBLE / nullif(t.images_count, 0), 0) * s.images_count
         + s.review_seconds / 3600 / p.productive_fraction * p.loaded_rate_per_hour AS slice_cost
     FROM summed AS s
@@ -60,6 +60,6 @@ SELECT
     slice, dataset, dataset_version, arm, images_count, accepted_count, her, active_seconds_mean,
     (slice_cost / images_count)::DECIMAL(18, 6) AS cost_per_image,
     (slice_cost / nullif(accepted_count, 0))::DECIMAL(18, 6) AS cost_per_label,
-    images_per_second, currency, simulated OR coalesce(cost_simulated, false) AS simulated
+    images_per_second, currency, price_version, simulated OR coalesce(cost_simulated, false) AS simulated
 FROM costed;
 COMMENT ON VIEW v_arm_slice IS 'CREATE TEMP TABLE v_arm_slice AS FROM v_arm_slice';
