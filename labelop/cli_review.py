@@ -17,6 +17,9 @@ from labelop.review.task_forms import LOCAL_FILES_PREFIX
 Tool: TypeAlias = Literal["label-studio", "coco", "voc", "cvat", "yolo"]
 """What `labelop.review.exchange` reads."""
 
+Arm: TypeAlias = Literal["local", "cloud"]
+"""Whose drafts people corrected."""
+
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 add_states(review_app)
 review_app.command()(backend)
@@ -65,17 +68,24 @@ def review_import(
     ],
     dataset: DatasetOption,
     tool: Annotated[Tool, typer.Option("--tool", help="Where the file is from.")] = "label-studio",
+    arm: Annotated[
+        Arm | None,
+        typer.Option("--arm", help="Whose drafts a COCO, VOC, CVAT or YOLO file corrects; without it is truth."),
+    ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Bring corrections back and measure them; bad records are quarantined, their siblings are kept."""
+    if arm is not None and tool == "label-studio":
+        raise typer.BadParameter("tasks of Label Studio know theirs", param_hint="--arm")
     from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.review.exchange import import_file  # noqa: PLC0415
+    from labelop.review.truth import IMPORT_ARM  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (_, tables):
         run = new_run_id("review")
-        result = import_file(tables, file, dataset=dataset, tool=tool, run_id=run)
+        result = import_file(tables, file, dataset=dataset, tool=tool, run_id=run, arm=arm or IMPORT_ARM)
         # without its edits a review would count as one that changed nothing
         land_edits(tables, run, dataset=dataset)
         show_rows([asdict(result)], output, title=f"Import of {file.name}")

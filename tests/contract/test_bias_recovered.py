@@ -85,6 +85,15 @@ def test_no_seed_is_released(measured: tuple[Store, dict[str, float]], tmp_path:
     released = {row["review_id"] for row in pq.read_table(tmp_path / "out/images.parquet").to_pylist()}
     assert len(released) == ERRORS + 10
     assert not released & seeded
-    wrong = {row["prediction_id"] for row in read_rows(store, "bias_seeds") if row["kind"] == "spurious_object"}
-    assert not any(name in (tmp_path / "out/labels.coco.json").read_text() for name in wrong)
+    drafts, shown = (
+        {_said(draft) for row in read_rows(store, table) for draft in row["predictions"] or []}
+        for table in ("prelabels", "bias_tasks")
+    )
+    labels = {_said(row) for row in pq.read_table(tmp_path / "out/labels.parquet").to_pylist()}
+    assert labels <= drafts
+    assert len(shown - drafts) > ERRORS / 4  # the wrong ones
     assert json.loads((tmp_path / "out/manifest.json").read_text())["images_count"] == ERRORS + 10
+
+
+def _said(one: dict[str, Any]) -> tuple[Any, ...]:
+    return one["prediction_id"], one["label"], one["x0_px"], one["y1_px"]

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from labelop.cli import app
 from labelop.effort.ledger import land_edits
 from labelop.errors import ReviewError, ReviewFormatError
 from labelop.geometry import Box
@@ -20,6 +22,7 @@ from labelop.ingest.voc import voc_files
 from labelop.ingest.yolo import yolo_files
 from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
+from labelop.queries import run_query
 from labelop.review.accepted import import_accepted
 from labelop.review.exchange import import_file
 from labelop.review.label_studio import export_tasks
@@ -103,6 +106,19 @@ def test_corrected_drafts_are_compared_by_geometry(tmp_path: Path) -> None:
     assert not any(edit["lineage"] for edit in edits)
     again = import_accepted(store, path, "cells", "run", source_format="coco", arm="local", reviewer="r-1")
     assert (again.landed, again.skipped) == (0, 2)
+
+
+def test_corrections_made_elsewhere_are_accepted_once_somebody_approves_them(tmp_path: Path) -> None:
+    """The command line took every COCO file for truth, which nobody can approve; with an arm it is reviews."""
+    store = filled_store(tmp_path / "store")
+    path = written(tmp_path / "done.json", coco())
+    call = ["import", str(path), "--dataset", "cells", "--tool", "coco", "--arm", "local"]
+    for words in (call, ["approve", "--dataset", "cells", "--state", "pending", "--yes"]):
+        done = CliRunner().invoke(app, ["review", *words], env={"LABELOP_STORE": store.root})
+        assert done.exit_code == 0, done.output
+    found = run_query(store, "accepted_reviews", {"dataset": "cells"}).to_pylist()
+    assert [row["review_id"] for row in found] == [row["review_id"] for row in imported(store)] != []
+    assert len(read_rows(store, "edits")) == 6
 
 
 def test_labels_without_a_draft_cannot_correct_it(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ WRONG_USAGE = [
     ["ingest", ".", "--dataset", "toys", "--source-format", "tfrecord"],
     ["ingest", ".", "--dataset", "toys", "--ontology", "clouds"],
     ["review", "import", "file.json", "--dataset", "toys", "--tool", "paper"],
+    ["review", "import", "file.json", "--dataset", "toys", "--arm", "local"],
     ["query", "no_such_query"],
     ["query", "accounting", "--param", "colour=red"],
     ["query", "accounting", "--dataset", "toys"],
@@ -265,8 +266,8 @@ def test_an_import_measures_what_it_brought(run: Callable[..., Result], monkeypa
     """Reviews get their edits in the same run, or they would count as reviews that changed nothing."""
     calls: list[tuple[str, str]] = []
 
-    def importing(_store: Store, _file: Path, *, dataset: str, tool: str, run_id: str) -> ImportResult:
-        calls.append((f"import {dataset} {tool}", run_id))
+    def importing(_store: Store, _file: Path, *, dataset: str, tool: str, run_id: str, arm: str) -> ImportResult:
+        calls.append((f"import {dataset} {tool} {arm}", run_id))
         return ImportResult(landed=2, quarantined=1, skipped=0)
 
     def editing(_store: Store, run_id: str, *, dataset: str) -> int:
@@ -277,7 +278,7 @@ def test_an_import_measures_what_it_brought(run: Callable[..., Result], monkeypa
     monkeypatch.setattr("labelop.effort.ledger.land_edits", editing)
     result = run("review", "import", "export.json", "--dataset", "toys", "--format", "json")
     assert json.loads(result.stdout) == [{"landed": 2, "quarantined": 1, "skipped": 0}]
-    assert [what for what, _ in calls] == ["import toys label-studio", "edits toys"]
+    assert [what for what, _ in calls] == ["import toys label-studio import", "edits toys"]
     assert len({run_id for _, run_id in calls}) == 1
 
 
