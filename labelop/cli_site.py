@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labelop.cli_common import FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
+from labelop.errors import SiteError
 from labelop.landing.filters import equal
 from labelop.landing.store import open_store, read_rows
 from labelop.schemas import utc_now
 from labelop.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from labelop.site.outbox import Item, Outbox
 
 Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
 """Gives the flows as plain functions while a block runs."""
@@ -35,9 +39,9 @@ def show_outbox(
     with failing_in_one_line():
         outbox = require_site(load_settings(store=store)).outbox
         if items:
-            rows = [{"queued_at": i.queued_at, "kind": i.kind, **_told(outbox.read(i)[0]), "size_bytes": i.size_bytes}
-                    for i in outbox.items()]  # fmt: skip
-            show_rows(rows, output, title="outbox", columns=["queued_at", "kind", *_FACTS, "size_bytes"])
+            rows = [_told(outbox, item) for item in outbox.items()]
+            columns = ["queued_at", "kind", *_FACTS, "size_bytes", "damaged_file"]
+            show_rows(rows, output, title="outbox", columns=columns)
             return
         found = outbox.contents()
         age = None if found.oldest is None else (utc_now() - found.oldest).total_seconds()
@@ -57,8 +61,14 @@ def show_outbox(
 _FACTS = ("table", "dataset", "run_id")
 
 
-def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: facts.get(name) for name in _FACTS}
+def _told(outbox: Outbox, item: Item) -> dict[str, Any]:
+    try:
+        facts, damaged = outbox.read(item)[0], None
+    except SiteError:
+        facts, damaged = {}, str(item.path)
+    said = {name: facts.get(name) for name in _FACTS}
+    known = {"queued_at": item.queued_at, "kind": item.kind, "size_bytes": item.size_bytes}
+    return {**known, **said, "damaged_file": damaged}
 
 
 @site_app.command()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from labelop import schemas
+from labelop.errors import SiteError, UnknownTableError
 from labelop.ids import row_id
 from labelop.landing.store import Store
 from labelop.queries import open_session, run_query
@@ -81,23 +82,36 @@ def night_of(settings: Settings, store: Store, dataset: str, run_id: str) -> Ite
         queue_answers(site.outbox, store, dataset, run_id)
 
 
-def received(site: str, item: Item, facts: Mapping[str, str], body: bytes) -> pa.Table:
-    """Make the rows of head office's table from an item.
+def received(site: str, item: Item, facts: Mapping[str, str], body: bytes) -> tuple[str, pa.Table]:
+    """Give the name of head office's table for an item, and its rows.
+
+    What an item of another release lacks is null, and what the table lacks is left out, as in tables of another one.
 
     Args:
         site: Name of the site.
         item: The item.
         facts: Its facts.
         body: Its body.
+
+    Raises:
+        SiteError: It names no table, or holds no rows of it.
     """
-    table = pa.ipc.open_stream(body).read_all()
-    same = {"site": site, "position": item.sequence, "run_id": facts["run_id"], "landed_at": utc_now()}
-    schema = schemas.table(facts["table"]).schema
-    columns = [
-        pa.array([same[field.name]] * len(table), field.type) if field.name in same else table[field.name]
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
+    try:
+        told, rows = schemas.table(facts["table"]), pa.ipc.open_stream(body).read_all()
+        same = {"site": site, "position": item.sequence, "run_id": facts["run_id"], "landed_at": utc_now()}
+        rows.select([name for name in told.grain if name not in same])  # without these a row says nothing
+        columns = [
+            rows[field.name].cast(field.type)
+            if field.name in rows.column_names and field.name not in same
+            else pa.array([same.get(field.name)] * len(rows), field.type)
+            for field in told.schema
+        ]
+    except (UnknownTableError, KeyError, pa.ArrowException) as error:
+        raise SiteError(
+            f"Item {item.path} holds no rows that head office has a table for: {error}.",
+            hint="Keep a copy, find out which release put it there, and move it out of the folder.",
+        ) from error
+    return told.name, pa.table(columns, schema=told.schema)
 
 
 def _allowed(name: str, found: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from labelop.errors import (
     LandingError,
     SchemaMismatchError,
     SettingsError,
+    SiteError,
     UnknownTableError,
 )
 from labelop.landing.store import Store, land, land_many, landed_keys
@@ -79,14 +80,17 @@ def hand_over_rows(site: Site, link: Link) -> HandedOver:
 
     Raises:
         HeadOfficeUnavailableError: Nobody answered, or not any more; the rest waits.
-        SiteError: An item is damaged; it and all behind it wait.
+        SiteError: An item is damaged; it and all behind it wait, and what came before it was handed over.
         SchemaMismatchError: Head office's tables are of another found.
     """
     head, done = head_office(site), HandedOver()
-    for some in _chunks(site.outbox.items(ROWS)):
+    for chunk in _chunks(site.outbox.items(ROWS)):
+        some, fault = _read(site, chunk)
         link.call(partial(_land, site, head, some))
         site.outbox.done(*some)
         done += HandedOver(len(some), sum(item.size_bytes for item in some))
+        if fault is not None:
+            raise fault
     return done
 
 
@@ -117,16 +121,27 @@ def tell_sync(site: Site, link: Link, here: Store, *, run_id: str, done: HandedO
     land(here, "syncs", [row], key)
 
 
-def _land(site: Site, head: Store, items: Sequence[Item]) -> None:
-    groups: dict[str, list[tuple[str, pa.Table]]] = defaultdict(list)
+def _read(site: Site, items: Sequence[Item]) -> tuple[dict[Item, tuple[str, pa.Table]], SiteError | None]:
+    """Give table and rows of the items before the first that is damaged, and what is wrong with that one."""
+    whole: dict[Item, tuple[str, pa.Table]] = {}
     for item in items:
-        facts, body = site.outbox.read(item)
+        try:
+            facts, body = site.outbox.read(item)
+            whole[item] = received(site.name, item, facts, body)
+        except SiteError as error:
+            return whole, error
+    return whole, None
+
+
+def _land(site: Site, head: Store, items: Mapping[Item, tuple[str, pa.Table]]) -> None:
+    groups: dict[str, list[tuple[str, pa.Table]]] = defaultdict(list)
+    for item, (name, rows) in items.items():
         # the key names a thing of this site; another site may have a dataset and a run of the same names
-        groups[facts["table"]].append((f"{site.name}:{item.key}", received(site.name, item, facts, body)))
+        groups[name].append((f"{site.name}:{item.key}", rows))
     with _reaching(head):
-        for name, rows in groups.items():
+        for name, named in groups.items():
             before = _files(head, name)
-            land_many(head, name, rows)
+            land_many(head, name, named)
             _make_durable(_files(head, name) - before)
 
 

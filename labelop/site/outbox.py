@@ -24,6 +24,7 @@ from labelop.schemas import utc_now
 from labelop.strict_text import read_json
 
 _NAME = re.compile(r"(?P<sequence>\d{16})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.item")
+_PLACE = re.compile(rb"\d{1,15}")
 _MS = 1000
 
 
@@ -100,6 +101,7 @@ class Outbox:
 
         Raises:
             OutboxFullError: It does not fit into the quota; nothing was written.
+            SiteError: The mark of the last item is damaged; nothing was written.
             OSError: The disk refused; nothing was taken.
         """
         head = canonical_json({"facts": dict(facts), "sha256": sha256_hex(body)}).encode() + b"\n"
@@ -148,7 +150,11 @@ class Outbox:
         return facts, body
 
     def done(self, *items: Item) -> None:
-        """Remove items that were received durably; one that is gone already is fine."""
+        """Remove items that were received durably; one that is gone already is fine.
+
+        Raises:
+            SiteError: The mark of the last item is damaged; nothing was removed.
+        """
         with self._locked():
             # the clock may go back when nothing waits any more, and a later item must come after these
             newest = max((item.sequence for item in items), default=0)
@@ -192,9 +198,15 @@ class Outbox:
 
     def _last(self) -> int:
         try:
-            return int(self._mark.read_text())
+            text = self._mark.read_bytes()
         except FileNotFoundError:
             return 0
+        if not _PLACE.fullmatch(text):
+            raise SiteError(
+                f"{self._mark} holds {text!r:.40}, expected the place of the last item that was received.",
+                hint="Remove it where the clock is right: items are counted from the time of now.",
+            )
+        return int(text)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

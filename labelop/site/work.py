@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelop.egress.environment import ONPREM
+from labelop.errors import SiteError
 from labelop.ids import row_id
 from labelop.prelabel.plan import PlannedBatch
 from labelop.site.outbox import Item
@@ -60,10 +61,13 @@ def waiting_work(site: Site) -> list[Work]:
     """List what waits for the cloud, in order.
 
     Raises:
-        OutboxError: An item is damaged.
+        SiteError: An item is damaged.
     """
     found = []
     for item in site.outbox.items(WORK):
         facts, _ = site.outbox.read(item)
-        found.append(Work(item, facts["dataset"], facts["dataset_version"], facts["sizes"]))
+        try:
+            found.append(Work(item, facts["dataset"], facts["dataset_version"], facts["sizes"]))
+        except KeyError as error:
+            raise SiteError(f"Item {item.path} names no {error}.", hint="Move it out of the folder.") from error
     return found

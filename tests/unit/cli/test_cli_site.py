@@ -51,6 +51,15 @@ def test_outbox_show_says_how_full_and_how_old(run: Run, tmp_path: Path) -> None
     assert [one["table"] for one in items] == ["site_outcomes", "site_costs", "site_effort", "site_datasets"]
 
 
+def test_outbox_show_lists_a_damaged_item_among_the_others(run: Run, tmp_path: Path) -> None:
+    """One damaged file hid all that waits."""
+    fill(tmp_path)
+    damaged = require_site(load_settings()).outbox.items()[1].path
+    damaged.write_bytes(b"?")
+    items = json.loads(run("outbox", "show", "--items", "--format", "json").stdout)
+    assert [one["damaged_file"] for one in items] == [None, str(damaged), None, None]
+
+
 def test_an_empty_outbox_has_no_age(run: Run) -> None:
     """Nothing waits: no oldest item, and nothing is made on disk by looking."""
     [row] = json.loads(run("outbox", "show", "--format", "json").stdout)

@@ -7,18 +7,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from labelop.errors import HeadOfficeUnavailableError, SettingsError, SiteError
 from labelop.landing.store import Store, read_rows
 from labelop.queries import run_query
 from labelop.schemas import TABLES
-from labelop.site import handover
 from labelop.site.answers import QUESTIONS, queue_answers
 from labelop.site.handover import HandedOver, hand_over_rows, probe, tell_sync
 from labelop.site.link import Link
 from labelop.site.outbox import Outbox
 from labelop.site.place import Site, find_site
+from labelop.site.work import waiting_work
 from tests.unit.report_rows import Photo, reviewed
 from tests.unit.site.parts import head_rows, settings_of, site_of
 
@@ -38,6 +39,15 @@ def store_of(folder: Path) -> Store:
     """Make a site's own store: a dataset that both arms drafted and people reviewed."""
     quarantined = [("canary-file.jpg", "CORRUPT", "canary-detail")]
     return reviewed(PHOTOS, source_uri="/canary-root", quarantined=quarantined).land(Store(str(folder / "store")))
+
+
+def stream(**columns: list[Any]) -> bytes:
+    """Write columns as the body of an item."""
+    table = pa.table(columns)
+    with pa.BufferOutputStream() as sink:
+        with pa.ipc.new_stream(sink, table.schema) as out:
+            out.write_table(table)
+        return bytes(sink.getvalue().to_pybytes())
 
 
 def told(site: Site, name: str) -> list[dict[str, Any]]:
@@ -139,18 +149,67 @@ def test_a_head_office_that_is_not_mounted_is_away_and_never_made(tmp_path: Path
 
 
 def test_a_damaged_item_is_kept_and_named(tmp_path: Path) -> None:
-    """Items before it are handed over, itself and those behind it wait, and the message names its file."""
+    """Items before it are handed over, itself and those behind it wait, and the message names its file; all waited."""
     site, store = site_of(tmp_path), store_of(tmp_path)
-    first, second, *_ = queue_answers(site.outbox, store, "bccd", "night-1")
+    first, second, *others = queue_answers(site.outbox, store, "bccd", "night-1")
     second.path.write_bytes(second.path.read_bytes()[:-1] + b"?")
-    handover_size, handover._TOGETHER = handover._TOGETHER, 1
-    try:
-        with pytest.raises(SiteError, match=second.path.name):
-            hand_over_rows(site, link_of(site))
-    finally:
-        handover._TOGETHER = handover_size
-    assert [item.key for item in site.outbox.items()][:1] == [second.key]
+    with pytest.raises(SiteError, match=second.path.name):
+        hand_over_rows(site, link_of(site))
+    assert [item.key for item in site.outbox.items()] == [second.key, *(item.key for item in others)]
     assert not first.path.exists()
+    assert told(site, "site_outcomes")
+
+
+def test_an_item_of_an_older_release_is_received(tmp_path: Path) -> None:
+    """A column that is newer than the item is null, and one that is gone is left out; a KeyError ended every sync."""
+    site = site_of(tmp_path)
+    facts = {"table": "site_datasets", "dataset": "bccd", "run_id": "night-1"}
+    site.outbox.put("rows-00", facts, stream(dataset=["bccd"], landed_count=[3], long_gone=[1]))
+    assert hand_over_rows(site, link_of(site)).items_count == 1
+    [row] = head_rows(site, "site_datasets")
+    assert (row["site"], row["dataset"], row["landed_count"], row["dataset_version"]) == ("north", "bccd", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "body"),
+    [
+        ({"table": "site_datasets"}, b"garbage"),
+        ({"table": "site_datasets"}, stream(landed_count=[3])),
+        ({"table": "site_datasets"}, stream(dataset=["bccd"], landed_count=["three"])),
+        ({"table": "nowhere"}, stream(dataset=["bccd"])),
+        ({}, stream(dataset=["bccd"])),
+    ],
+)
+def test_an_item_without_rows_for_head_office_is_a_typed_error(
+    tmp_path: Path, facts: dict[str, str], body: bytes
+) -> None:
+    """It is kept and the message names its file; it was an error of the table library."""
+    site = site_of(tmp_path)
+    item = site.outbox.put("rows-00", {"run_id": "night-1", **facts}, body)
+    with pytest.raises(SiteError, match=item.path.name):
+        hand_over_rows(site, link_of(site))
+    assert site.outbox.items() == [item]
+
+
+@pytest.mark.parametrize("mark", ["", "soon", "9" * 20])
+def test_a_damaged_mark_is_a_typed_error(tmp_path: Path, mark: str) -> None:
+    """Nothing is taken or removed past a mark that says no place; it was a ValueError."""
+    site = site_of(tmp_path)
+    item = site.outbox.put("rows-00", {})
+    (site.outbox.folder / "sequence").write_text(mark)
+    with pytest.raises(SiteError, match="sequence"):
+        site.outbox.put("rows-01", {})
+    with pytest.raises(SiteError, match="sequence"):
+        site.outbox.done(item)
+    assert site.outbox.items() == [item]
+
+
+def test_work_without_its_dataset_is_a_typed_error(tmp_path: Path) -> None:
+    """What waits for the cloud names its dataset version, or its file is named."""
+    site = site_of(tmp_path)
+    item = site.outbox.put("work-00", {})
+    with pytest.raises(SiteError, match=item.path.name):
+        waiting_work(site)
 
 
 def test_a_sync_is_noted_on_both_sides(tmp_path: Path) -> None:
