@@ -20,7 +20,7 @@ FORMS: tuple[Form, ...] = (
         "run_summary",
         "Where every image went",
         "Each file found is either landed or quarantined; discovered = landed + quarantined + "
-        "deferred, which wait for reviewers or at a site for the network.",
+        "deferred, which wait for a first run, for reviewers or at a site for the network.",
         (
             _DATASET,
             Column("dataset_version", "Version", "code"),

@@ -121,7 +121,7 @@ def _unfinished(results: Results, dataset: str) -> list[str]:
         names = ("discovered", "landed", "quarantined", "deferred")
         discovered, *told = (found if isinstance(found := row.get(f"{name}_count"), int) else 0 for name in names)
         missing, deferred = discovered - sum(told), told[-1]
-        said += [f"{deferred:,} of {discovered:,} files wait for reviewers or a sync."] * (deferred > 0)
+        said += [f"{deferred:,} of {discovered:,} files wait for a first run, reviewers or a sync."] * (deferred > 0)
         said += [f"{missing:,} of {discovered:,} files are not accounted for yet; run the night again."] * (missing > 0)
     return said
 

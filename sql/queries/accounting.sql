@@ -1,4 +1,4 @@
--- What happened to every file found: its path, its place in quarantine, its outcome, or that it waits for the network.
+-- What happened to every file found: its path, its place in quarantine, its outcome, or that it waits.
 -- Params: dataset text = null
 -- Grain: dataset, path
 SELECT i.dataset, i.path, i.image_id, coalesce(o.outcome, CASE WHEN i.outcome <> 'ok' THEN i.outcome WHEN d.image_id IS NOT NULL THEN 'deferred' ELSE 'not landed' END) AS outcome, o.arm, o.placement, q.reason

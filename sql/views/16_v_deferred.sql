@@ -1,5 +1,6 @@
 -- Images that wait: in a batch of the plan in force that has not landed, after a run that said it keeps such batches. At a
 -- site those for another placement wait for the network; those from a position on wait for reviewers. Neither lost nor done.
+-- Those of a version that was taken in and not planned yet wait for their first prelabelling.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
 CREATE VIEW v_deferred AS
@@ -19,6 +20,16 @@ planned AS (
         ON f.dataset = b.dataset AND f.dataset_version = b.dataset_version AND f.plan_id = b.plan_id
     JOIN kept AS k ON k.dataset = b.dataset AND k.dataset_version = b.dataset_version
     WHERE b.role = 'chosen' AND ((k.keeps_cloud AND b.placement <> 'onprem') OR b.position >= k.held_from)
+    UNION ALL
+    SELECT i.dataset, i.dataset_version, i.image_id
+    FROM images AS i
+    SEMI JOIN (
+        SELECT dataset, dataset_version
+        FROM runs
+        GROUP BY dataset, dataset_version
+        HAVING count(*) FILTER (event = 'planned') = 0
+    ) AS r ON r.dataset = i.dataset AND r.dataset_version = i.dataset_version
+    WHERE i.outcome = 'ok'
 )
 SELECT DISTINCT dataset, dataset_version, image_id
 FROM planned

@@ -11,11 +11,12 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -208,7 +209,7 @@ class Offline:
         if end >= self.back_at and self.hidden.exists():
             self.hidden.rename(self.head)
 
-    def land(self, site: Site, head: Store, items: Sequence[Item]) -> None:
+    def land(self, site: Site, head: Store, items: Mapping[Item, tuple[str, Any]]) -> None:
         """Land as the product does, and die behind it once."""
         _LAND(site, head, items)
         self.sent += len(items)

@@ -101,7 +101,9 @@ def test_unfinished_night_is_said() -> None:
     assert found.sentences[-1] == "1,000 of 1,200 files are not accounted for yet; run the night again."
     held = {"dataset": "bccd", "deferred_count": 1000} | counts
     found = verdicts(results(run_summary=[held]))[0]
-    assert found.sentences[-1] == "1,000 of 1,200 files wait for reviewers or a sync.", "not only sites defer"
+    assert found.sentences[-1] == "1,000 of 1,200 files wait for a first run, reviewers or a sync.", (
+        "not only sites defer"
+    )
     assert not any("accounted" in sentence for sentence in verdicts(results())[0].sentences)
 
 
