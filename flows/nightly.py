@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from labelop.jobs import check_night, check_ontologies, parse_job
 from labelop.landing.probe import require_safe
 from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
+from labelop.pilot.capacity import load_team
+from labelop.pilot.workload import alarm_of, workload
 from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.sensitivity.policy import load_policy
@@ -28,6 +31,8 @@ from tasks.naming import cancel_its_run, run_name
 from tasks.report import gather_tables, run_checks, write_report
 from tasks.review import import_reviews, land_edits, land_quality, simulate_reviews
 from tasks.told import telling_safely
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -110,6 +115,10 @@ def nightly(
             policy = load_policy(settings.config / "policy.yaml")  # anew: its last day may have ended meanwhile
             page = write_report(tables, output, dataset=None, settings=settings, policy=policy)
             publish_tables((t.title, t.records(), f"{t.note} Page: {page.name}") for t in gather_tables(tables))
+        with troubles.noted("reviewers"):
+            team = load_team(settings.config / "capacity.yaml")
+            if team is not None and (said := alarm_of(workload(tables, team))):
+                _log.warning("%s", said)
         with troubles.noted("checks"):
             troubles.failed += [
                 f"check {check.name} found {len(check.rows)} rows"

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from labelop.cli_common import DatasetOption, FormatOption, StoreOption, running
-from labelop.cli_output import OutputFormat, show_rows, warn
+from labelop.cli_common import DatasetOption, FormatOption, SeveralFormatOption, StoreOption, running
+from labelop.cli_output import OutputFormat, show_rows, show_sections, warn
 from labelop.cli_review_backend import backend
 from labelop.cli_review_states import add_states
 from labelop.review.task_forms import LOCAL_FILES_PREFIX
@@ -23,6 +23,27 @@ Arm: TypeAlias = Literal["local", "cloud"]
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 add_states(review_app)
 review_app.command()(backend)
+
+
+@review_app.command("capacity")
+def review_capacity(store: StoreOption = None, output: SeveralFormatOption = OutputFormat.TABLE) -> None:
+    """Say what reviewers can absorb, what waits and how long, how many are needed, and the backlog to come."""
+    from labelop.errors import ConfigurationError  # noqa: PLC0415
+    from labelop.pilot.capacity import load_team  # noqa: PLC0415
+    from labelop.pilot.workload import alarm_of, workload  # noqa: PLC0415
+
+    with running(store, quiet=True, existing=True) as (settings, tables):
+        path = settings.config / "capacity.yaml"
+        team = load_team(path)
+        if team is None:
+            raise ConfigurationError(
+                f"{path} does not exist, so nobody knows who reviews.",
+                hint="docs/how-to/run-a-night.md shows the file; without it nothing is held back.",
+            )
+        told = workload(tables, team)
+        show_sections({"Reviewers": [told]}, output, upright=True)
+        if said := alarm_of(told):
+            warn(said)
 
 
 @review_app.command("export")

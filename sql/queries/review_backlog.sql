@@ -1,14 +1,6 @@
 -- Review that waits: drafts of the plans in force that nobody has reviewed, and the seconds expected of them.
 -- Params: none
 -- Grain: dataset, arm
-WITH expected AS (
-    SELECT
-        dataset, dataset_version, arm,
-        sum(expected_review_seconds * images_count) / nullif(sum(images_count), 0) AS review_seconds
-    FROM v_decision
-    WHERE expected_review_seconds IS NOT NULL
-    GROUP BY dataset, dataset_version, arm
-)
 SELECT
     p.dataset, p.arm,
     count(*) AS waiting_count,
@@ -17,7 +9,7 @@ SELECT
 FROM v_prelabel AS p
 SEMI JOIN v_current AS c ON c.dataset = p.dataset AND c.dataset_version = p.dataset_version
 ANTI JOIN reviews AS r ON r.image_id = p.image_id AND r.batch_id = p.batch_id
-LEFT JOIN expected AS e ON e.dataset = p.dataset AND e.dataset_version = p.dataset_version AND e.arm = p.arm
+LEFT JOIN v_expected_review AS e ON e.dataset = p.dataset AND e.dataset_version = p.dataset_version AND e.arm = p.arm
 WHERE p.role IN ('chosen', 'compare') AND p.outcome IN ('ok', 'empty')
 GROUP BY p.dataset, p.arm
 ORDER BY p.dataset, p.arm;

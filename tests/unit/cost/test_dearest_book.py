@@ -61,4 +61,4 @@ def test_the_dearest_book_overflows_no_view(tmp_path: Path) -> None:
     [[total_cost]] = session.sql("SELECT sum(total_cost) FROM v_tco_arm").fetchall()
     assert Decimal(4 * 10**11) < total_cost < Decimal(10**12)
     for view in ("v_cost_image", "v_break_even", "v_arm_slice", "v_sensitivity", "v_odds"):
-        session.sql(f"SELECT * FROM {view}").fetchall()
+        session.view(view).fetchall()
