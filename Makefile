@@ -58,11 +58,15 @@ types: setup-dev  ## mypy, strict
 contracts: setup-dev  ## the arrow of dependency
 	$(BIN)/lint-imports
 
+# files of fast tests go to several processes; slow tests start servers and kill workers, one after the other
+FAST := -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow'
+
 test-fast: setup-dev  ## tests that take at most a few seconds each
-	$(PYTEST) -q -m 'not slow'
+	$(PYTEST) $(FAST)
 
 test: setup-dev lint types contracts  ## lint, types, import contracts and all tests, the slow ones too; what CI runs
-	$(PYTEST) -q
+	$(PYTEST) $(FAST)
+	$(PYTEST) -q -m slow
 
 up: setup  ## start the stack on loopback: Prefect server, two pools with workers, deployments, inference server
 	$(BIN)/python deployments/stack.py up --folder $(STACK) --model-server $(MODEL_SERVER)
