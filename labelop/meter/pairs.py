@@ -64,9 +64,10 @@ def comparable(blind: Sequence[Pass], drafted: Sequence[Pass]) -> dict[str, list
 def agreement_figures(blind: Sequence[Pass], drafted: Sequence[Pass]) -> Iterator[_Found]:
     """Give measure, slice, name, estimate and verdict of each figure of agreement."""
     for name, pairs in comparable(blind, drafted).items():
-        if any(label.box for pair in pairs for side in pair for label in side) or not pairs:
-            yield from _of_objects(name, pairs)
         classes = [(a, b) for one, other in pairs if (a := _class_of(one)) and (b := _class_of(other))]
+        # where nobody labelled anything, objects are what was not found
+        if not classes or any(label.box for pair in pairs for side in pair for label in side):
+            yield from _of_objects(name, pairs)
         if classes:
             yield from _of_images(f"{name}, whole image", classes)
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labelop.effort.estimates import Estimate
 from labelop.geometry import Box, boxes_to_array, iou_matrix
 from labelop.labels import AcceptedLabel, Prediction
-from labelop.meter.pairs import Pass, comparable
+from labelop.meter.pairs import Pass, agreement_figures, comparable
 from labelop.meter.seeds import SHIFTED_IOU, Kind, Seed, escaped, seed_task, shown_drafts
 from labelop.review.tasks import ReviewTask
 
@@ -97,3 +98,11 @@ def test_pairs_are_of_two_people_and_two_arms() -> None:
     assert same_person == {"blind": [], "cross-arm": []}
     found = comparable([made("blind", "ann"), made("blind", "cid")], [made("local", "ben"), made("cloud", "ann")])
     assert {name: len(pairs) for name, pairs in found.items()} == {"blind": 1, "cross-arm": 1}
+
+
+def test_people_who_found_nothing_are_told_of() -> None:
+    """Pairs without any label had no figure of agreement, though a dataset without reviews has."""
+    empty = [Pass("i", "b", "blind", reviewer, ()) for reviewer in ("ann", "cid")]
+    found = {(measure, name): estimate for measure, _, name, estimate, _ in agreement_figures(empty, [])}
+    assert found == {key: Estimate(None, None, None, 0) for key in found}
+    assert ("agreement_alpha", "blind") in found
