@@ -37,7 +37,7 @@ ADAPTERS = {
         "labelop/ingest/masks.py",
     },
     "statsmodels": {
-        *(f"labelop/effort/{name}.py" for name in ("agreement", "bias", "calibration")),
+        *(f"labelop/effort/{name}.py" for name in ("agreement", "bias", "speeds")),
         "labelop/pilot/statistics.py",
     },
     "starlette": {"labelop/engines/serve.py", "labelop/review/backend.py"},
