@@ -48,6 +48,7 @@ PARTS: dict[str, Part] = {
         ("--every", "17"),
     ),
     "bad_store": Part("S3 that answers 503, 409 and breaks off", ("bad-store",), ("--images", "64")),
+    "unsafe_store": Part("S3 that ignores the condition of a write is refused before a run", ("unsafe-store",)),
     "full_disk": Part("a disk that runs full in mid-write", ("disk-full",)),
     "hostile": Part(
         "hostile files among good ones, from the files to the landed rows",

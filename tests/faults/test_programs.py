@@ -50,6 +50,13 @@ def test_a_busy_store_refuses_and_breaks_off_and_the_tables_are_equal(tmp_path: 
     assert found["tables_that_differ_count"] == found["lost_count"] == found["doubled_count"] == 0
 
 
+def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path) -> None:
+    """Racing writers find it out before a run begins, and a store that keeps conditions is taken."""
+    found = counted("tests.faults.unsafe_store", tmp_path / "kept.json")["unsafe-store"]
+    assert found["rounds_with_two_winners_count"] == found["rounds_count"] >= 1
+    assert found["rounds_of_a_safe_store_count"] >= 1
+
+
 def test_a_worker_can_die_at_any_change_of_its_store(tmp_path: Path) -> None:
     """Killed before or after it changes a file or an object, the next worker finishes: nothing lost or doubled."""
     found = counted("tests.faults.failpoints", tmp_path / "kept.json", "--every", "61")
