@@ -17,9 +17,6 @@ from labelop.review.task_forms import LOCAL_FILES_PREFIX
 Tool: TypeAlias = Literal["label-studio", "coco", "voc", "cvat", "yolo"]
 """What `labelop.review.exchange` reads."""
 
-Arm: TypeAlias = Literal["local", "cloud"]
-"""Whose drafts people corrected."""
-
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 add_states(review_app)
 review_app.command()(backend)
@@ -90,8 +87,12 @@ def review_import(
     dataset: DatasetOption,
     tool: Annotated[Tool, typer.Option("--tool", help="Where the file is from.")] = "label-studio",
     arm: Annotated[
-        Arm | None,
+        str | None,
         typer.Option("--arm", help="Whose drafts a COCO, VOC, CVAT or YOLO file corrects; without it is truth."),
+    ] = None,
+    reviewer: Annotated[
+        str | None,
+        typer.Option("--reviewer", help="With --arm: user id of who corrected them; the tables hold a pseudonym."),
     ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
@@ -99,6 +100,8 @@ def review_import(
     """Bring corrections back and measure them; bad records are quarantined, their siblings are kept."""
     if arm is not None and tool == "label-studio":
         raise typer.BadParameter("tasks of Label Studio know theirs", param_hint="--arm")
+    if reviewer is not None and arm is None:
+        raise typer.BadParameter("labels that nobody drafted were corrected by nobody", param_hint="--reviewer")
     from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.review.exchange import import_file  # noqa: PLC0415
     from labelop.review.truth import IMPORT_ARM  # noqa: PLC0415
@@ -106,7 +109,9 @@ def review_import(
 
     with running(store) as (_, tables):
         run = new_run_id("review")
-        result = import_file(tables, file, dataset=dataset, tool=tool, run_id=run, arm=arm or IMPORT_ARM)
+        result = import_file(
+            tables, file, dataset=dataset, tool=tool, run_id=run, arm=arm or IMPORT_ARM, reviewer=reviewer
+        )
         # without its edits a review would count as one that changed nothing
         land_edits(tables, run, dataset=dataset)
         show_rows([asdict(result)], output, title=f"Import of {file.name}")

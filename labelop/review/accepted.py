@@ -1,7 +1,8 @@
 """Labels that people finished in some other tool come in as COCO, VOC, CVAT or YOLO files and land as reviews.
 
 The files are read by the readers of ingest, against the images the store knows: no image is opened. Such a file tells
-neither time nor lineage, so the edits of its reviews come from geometry and its seconds from the literature.
+neither time nor lineage, so the edits of its reviews come from geometry, its seconds from the literature, and a review
+counts as submitted when it is imported: of two files the one that came in later is the later word.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.intake import ImportResult, Reading, encoded_name
 from labelop.review.rows import review_row
-from labelop.review.tasks import ReviewTask, load_tasks
+from labelop.review.tasks import ReviewTask, in_force, load_tasks
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
+from labelop.schemas import utc_now
 
 AcceptedFormat = Literal["coco", "voc", "cvat", "yolo"]
 """Formats of finished labels."""
@@ -59,16 +61,18 @@ def import_accepted(
         source_format: `coco`, `voc`, `cvat` or `yolo`.
         dataset_version: Dataset version; the one landed last when None.
         arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
-            corrected, and then every image needs such a draft.
-        reviewer: Pseudonym of who corrected them.
+            corrected, and then every image needs such a draft: of several the one in force.
+        reviewer: Pseudonym of who corrected them; without it corrected drafts stay pending.
         tool_version: Version of the tool that wrote the file.
 
     Returns:
         Counts. Records that cannot be used are in `quarantine`; an image whose truth is landed already with other
-        labels is one of them. The same file a second time lands nothing.
+        labels is one of them. The same file a second time lands nothing; corrected drafts that differ from what the
+        reviewer's file said before land as a new review.
 
     Raises:
-        RunFailedError: The dataset has never been ingested, or the format is unknown.
+        RunFailedError: The dataset has never been ingested.
+        ReviewError: The format is unknown, or nothing of the dataset was drafted under the arm.
         ReviewFormatError: There is nothing to read at the path.
     """
     if source_format not in _READERS:
@@ -76,6 +80,7 @@ def import_accepted(
             f"Format {source_format!r} of accepted labels is unknown, expected one of {', '.join(_READERS)}."
         )
     version = dataset_version or current_version(store, dataset)
+    tasks = None if arm == IMPORT_ARM else _drafted(store, dataset, version, arm)
     known = _known_images(store, dataset, version)
     place = _place(path, source_format)
     images = tuple(FoundFile(image_path, 0) for image_path in known)
@@ -84,8 +89,8 @@ def import_accepted(
         annotations = _READERS[source_format](source, known)
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
-    tasks = {t.image_id: t for t in load_tasks(store, dataset, version) if t.arm == arm} if arm != IMPORT_ARM else None
     reading = Reading(dataset, version, encoded_name(path), run_id)
+    now = utc_now()
     for fault in annotations.faults:
         error = ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
         reading.refuse(error, fault.image_id, encoded_name(place.files[fault.path]))
@@ -108,12 +113,24 @@ def import_accepted(
                     tool=source_format,
                     tool_version=tool_version,
                     source_digest=truth.source_digest,
+                    submitted_at=now if task else None,
                     run_id=run_id,
                 )
             )
         except ReviewRecordError as error:
             reading.refuse(error.below(f"#{image_path}"), truth.image_id)
     return reading.land(store)
+
+
+def _drafted(store: Store, dataset: str, version: str, arm: str) -> dict[str, ReviewTask]:
+    """Give the draft of each image under an arm; where plans made several, the one in force."""
+    # what measures reviewers is no draft that anybody corrects in another tool
+    drafts = [t for t in load_tasks(store, dataset, version) if t.model_id and not t.source_batch_id]
+    found = {t.image_id: t for t in [*drafts, *in_force(store, dataset, version, drafts)] if t.arm == arm}
+    if not found:
+        known = ", ".join(sorted({t.arm for t in drafts})) or "none"
+        raise ReviewError(f"Arm {arm!r} drafted nothing of {dataset} {version}, expected one that did: {known}.")
+    return found
 
 
 def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownImage]:

@@ -9,6 +9,7 @@ from labelop.errors import ReviewError
 from labelop.landing.store import Store
 from labelop.review.accepted import AcceptedFormat, import_accepted
 from labelop.review.annotation_import import import_reviews
+from labelop.review.annotation_review import pseudonym_of
 from labelop.review.intake import ImportResult
 from labelop.review.truth import IMPORT_ARM
 
@@ -28,6 +29,7 @@ def import_file(
     run_id: str,
     dataset_version: str | None = None,
     arm: str = IMPORT_ARM,
+    reviewer: str | None = None,
 ) -> ImportResult:
     """Land the reviews of one file.
 
@@ -40,9 +42,10 @@ def import_file(
         dataset_version: Dataset version; the one landed last when None.
         arm: For all but Label Studio: the arm whose drafts were corrected, or `import` for truth that owes nothing to a
             draft.
+        reviewer: With such an arm: who corrected them, by the user id of the tool; a pseudonym of it lands.
 
     Raises:
-        ReviewError: The tool is unknown or the dataset has no images.
+        ReviewError: The tool is unknown or the dataset has no images, or no drafts of the arm.
         ReviewFormatError: The file as a whole cannot be read.
     """
     if tool.replace("_", "-") == LABEL_STUDIO:
@@ -50,8 +53,10 @@ def import_file(
     for known in ACCEPTED_FORMATS:
         if tool == known:
             return import_accepted(
-                store, path, dataset, run_id, source_format=known, dataset_version=dataset_version, arm=arm
-            )
+                store, path, dataset, run_id,
+                source_format=known, dataset_version=dataset_version, arm=arm,
+                reviewer=pseudonym_of(reviewer) if reviewer else None,
+            )  # fmt: skip
     raise ReviewError(
         f"Tool {tool!r} is unknown, expected one of {', '.join((LABEL_STUDIO, *ACCEPTED_FORMATS))}.",
         hint="Export Label Studio JSON, COCO JSON, VOC or CVAT XML, or YOLO labels.",

@@ -84,5 +84,7 @@ def _is_ordered(row: Mapping[str, Any]) -> bool:
 
 
 def _number(rows: Sequence[dict[str, Any]], earlier: Sequence[Any]) -> None:
-    for position, row in enumerate(rows):
-        row["position_in_batch"] = position + bisect_left(earlier, row["submitted_at"])
+    own = [row["submitted_at"] for row in rows]
+    for row in rows:
+        # of what was handed in at once, as finished labels are, nothing came before the other
+        row["position_in_batch"] = bisect_left(own, row["submitted_at"]) + bisect_left(earlier, row["submitted_at"])

@@ -24,8 +24,10 @@ from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
 from labelop.review.accepted import import_accepted
+from labelop.review.annotation_review import pseudonym_of
 from labelop.review.exchange import import_file
 from labelop.review.label_studio import export_tasks
+from labelop.review.tasks import load_tasks
 from labelop.review.truth import land_truths
 from labelop.settings import Settings
 from tests.unit.review_rows import VERSION, annotated, filled_store, image_id, imported, prelabel_row, written
@@ -119,6 +121,62 @@ def test_corrections_made_elsewhere_are_accepted_once_somebody_approves_them(tmp
     found = run_query(store, "accepted_reviews", {"dataset": "cells"}).to_pylist()
     assert [row["review_id"] for row in found] == [row["review_id"] for row in imported(store)] != []
     assert len(read_rows(store, "edits")) == 6
+
+
+def accepted_boxes(store: Store) -> dict[str, list[float]]:
+    """Give the left edges of the boxes that count, by image."""
+    rows = {row["review_id"]: row for row in read_rows(store, "reviews")}
+    chosen = run_query(store, "accepted_reviews", {"dataset": "cells"}).to_pylist()
+    return {one["image_id"]: sorted(v["x0_px"] for v in rows[one["review_id"]]["labels"]) for one in chosen}
+
+
+def test_finished_labels_become_accepted_ones(tmp_path: Path) -> None:
+    """On the command line, beside truth that contradicts them; a later file counts, also one that takes it back.
+
+    Fails without --reviewer, when nobody's labels stay pending, and when no time says which file is later.
+    """
+    store = filled_store(tmp_path / "store", truth=True)
+    call = ["review", "import", "--dataset", "cells", "--tool", "coco", "--store", store.root, "--format", "json"]
+    first, moved = coco(), coco(1)
+    moved["annotations"][0]["bbox"][0] = 40.0
+    for number, (records, landed) in enumerate([(first, 2), (first, 0), (moved, 1), (first, 1)]):
+        path = written(tmp_path / f"{number}.json", records)
+        done = CliRunner().invoke(app, [*call, str(path), "--arm", "local", "--reviewer", "7"])
+        assert done.exit_code == 0, done.output
+        [told] = json.loads(done.stdout)
+        assert (told["landed"], told["quarantined"], landed) == (landed, 0, told["landed"])
+        x0 = 40.0 if records is moved else 10.33
+        assert accepted_boxes(store) == {image_id(0): [x0], image_id(1): [10.33]}
+    mine = [row for row in read_rows(store, "reviews") if row["arm"] == "local"]
+    assert {(row["reviewer"], row["batch_id"], row["effort_source"]) for row in mine} == {
+        (pseudonym_of("7"), "b-local", "literature")
+    }
+    assert read_rows(store, "edits")
+
+
+def test_an_arm_that_drafted_nothing_is_told(tmp_path: Path) -> None:
+    """Of the arms that a dataset may have those that drafted it are named, and nothing lands."""
+    store = filled_store(tmp_path / "store")
+    path = written(tmp_path / "done.json", coco())
+    with pytest.raises(ReviewError, match="expected one that did: local"):
+        import_accepted(store, path, "cells", "run", source_format="coco", arm="cloud")
+    assert not read_rows(store, "reviews")
+
+
+def test_corrections_are_of_the_draft_in_force(tmp_path: Path) -> None:
+    """Of two drafts of one arm the one of the plan that counts now was corrected, whatever their names.
+
+    Fails where the last by task name is taken.
+    """
+    store = filled_store(tmp_path / "store", images=1)
+    for batch in ("b-1", "b-2", "b-3"):
+        land(store, "prelabels", [prelabel_row(0, batch_id=batch)], key=batch)
+    uids = {task.batch_id: task.task_uid for task in load_tasks(store, "cells", VERSION)}
+    wanted = min(uids, key=lambda batch: uids[batch])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labelop.review.accepted.in_force", lambda *args: [t for t in args[3] if t.batch_id == wanted])
+        import_accepted(store, written(tmp_path / "d.json", coco(1)), "cells", "run", source_format="coco", arm="local")
+    assert [row["batch_id"] for row in read_rows(store, "reviews")] == [wanted]
 
 
 def test_labels_without_a_draft_cannot_correct_it(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ WRONG_USAGE = [
     ["ingest", ".", "--dataset", "toys", "--ontology", "clouds"],
     ["review", "import", "file.json", "--dataset", "toys", "--tool", "paper"],
     ["review", "import", "file.json", "--dataset", "toys", "--arm", "local"],
+    ["review", "import", "file.json", "--dataset", "toys", "--tool", "coco", "--reviewer", "7"],
     ["query", "no_such_query"],
     ["query", "accounting", "--param", "colour=red"],
     ["query", "accounting", "--dataset", "toys"],
@@ -266,8 +267,11 @@ def test_an_import_measures_what_it_brought(run: Callable[..., Result], monkeypa
     """Reviews get their edits in the same run, or they would count as reviews that changed nothing."""
     calls: list[tuple[str, str]] = []
 
-    def importing(_store: Store, _file: Path, *, dataset: str, tool: str, run_id: str, arm: str) -> ImportResult:
+    def importing(
+        _store: Store, _file: Path, *, dataset: str, tool: str, run_id: str, arm: str, reviewer: None
+    ) -> ImportResult:
         calls.append((f"import {dataset} {tool} {arm}", run_id))
+        assert reviewer is None
         return ImportResult(landed=2, quarantined=1, skipped=0)
 
     def editing(_store: Store, run_id: str, *, dataset: str) -> int:
