@@ -44,7 +44,7 @@ def worlds(draw: st.DrawFn) -> Rows:
     rows: Rows = {"batches": [], "usage": [], "reviews": []}
     for arm, placement in _PLACES.items():
         for number in range(draw(st.integers(1, 3))):
-            role = draw(st.sampled_from(["chosen", "compare", "evaluate"]))
+            role = draw(st.sampled_from(["chosen", "compare", "pilot", "evaluate", "parity"]))
             images = [f"{arm}-{number}-{place}" for place in range(draw(st.integers(1, 7)))]
             batch = {
                 "batch_id": f"b-{arm}-{number}",
@@ -52,7 +52,7 @@ def worlds(draw: st.DrawFn) -> Rows:
                 "dataset_version": "v",
                 "arm": arm,
                 "role": role,
-                "placement": "onprem" if role == "evaluate" else placement,
+                "placement": "onprem" if role in {"evaluate", "parity"} else placement,
             }
             rows["batches"].append({**batch, "plan_id": "p", "image_ids": images})
             for attempt in range(draw(st.integers(1, 3))):
