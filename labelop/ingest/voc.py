@@ -157,12 +157,14 @@ def _holds_object(node: Element) -> bool:
 def _image_of(path: str, root: Element, by_stem: Mapping[str, list[str]]) -> str | None:
     """Pair by the file's own name; its `filename` chooses where several images share that name, and denies no other."""
     candidates = by_stem.get(PurePosixPath(path).stem, [])
-    text = (root.findtext("filename") or "").strip()
-    if text:
-        wanted = "/" + names.encode(text.encode("utf-8", "surrogateescape"))
+    text = root.findtext("filename") or ""
+    if text.strip():
+        # names may begin and end with blanks; one that text cannot hold is written encoded
+        texts = {text, text.strip()}
+        wanted = (*(f"/{names.encode(name.encode('utf-8', 'surrogateescape'))}" for name in texts), f"/{text}")
         # tools write it with and without the ending, or with that of before a conversion
         named = [candidate for candidate in candidates if f"/{candidate}".endswith(wanted)]
-        candidates = named or [c for c in candidates if _bare(f"/{c}").endswith((wanted, _bare(wanted)))]
+        candidates = named or [c for c in candidates if _bare(f"/{c}").endswith((*wanted, *map(_bare, wanted)))]
     return candidates[0] if len(candidates) == 1 else None
 
 

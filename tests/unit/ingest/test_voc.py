@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from labelop.geometry import Box
+from labelop.ingest import names
+from labelop.ingest.labelled import LabelledImage, write_files
 from labelop.ingest.manifest import Manifest, build_manifest
+from labelop.ingest.voc import voc_files
+from labelop.labels import AcceptedLabel
 from labelop.settings import Settings
 
 Encoder = Callable[..., bytes]
@@ -178,6 +184,19 @@ def test_labels_that_name_another_file_are_not_taken(voc: Callable[[str], Path],
 
     assert [row["reason"] for row in manifest.quarantine] == ([] if is_taken else ["MISSING_IMAGE"])
     assert len(manifest.truths) == is_taken
+
+
+@pytest.mark.parametrize("name", [b"b\xff.png", b"b\n.png", b" b .png ", b"b%20.png"])
+def test_names_of_every_kind_are_written_so_that_they_are_read(voc: Callable[[str], Path], name: bytes) -> None:
+    """What is written as `filename` for a name that XML cannot hold, or with blanks around, is the image's name."""
+    path = names.encode(name)
+    root = voc(voc_object())
+    (root / "annotations/a.xml").unlink()
+    (root / "images/a.png").rename(root / "images" / os.fsdecode(name))
+    written = voc_files([LabelledImage(f"images/{path}", 8, 6, (AcceptedLabel("", "RBC", Box(1, 1, 4, 3)),))], ["RBC"])
+    write_files(written, root)
+
+    assert [len(truth.labels) for truth in build(root).truths] == [1]
 
 
 def test_the_real_photographs_are_taken_in_whole() -> None:
