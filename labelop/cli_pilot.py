@@ -93,7 +93,13 @@ def status(
 
 
 def compare(
-    dataset: DatasetOption, name: NameOption, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
+    dataset: DatasetOption,
+    name: NameOption,
+    over: Annotated[
+        bool, typer.Option("--over", help="Up to 20 % of the reviews are missing and will not come.")
+    ] = False,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Compare the arms of a pilot and land the verdict, which routing then goes by."""
     from labelop.pilot.plan import load_pilot  # noqa: PLC0415
@@ -103,7 +109,7 @@ def compare(
 
     with running(store) as (_, tables):
         pilot = load_pilot(tables, dataset, current_version(tables, dataset), name)
-        made, run = compare_arms(tables, pilot), new_run_id("pilot")
+        made, run = compare_arms(tables, pilot, over=over), new_run_id("pilot")
         land_contrasts(tables, made, run)
         shown = ("arm", "reference", "verdict", "winner", "ratio", "ratio_low", "ratio_high", "images_count")
         rows = [contrast_row(made, one, run) for one in made.findings]

@@ -23,10 +23,11 @@ from labelop.pilot.parity import Parity, compare_places
 from labelop.pilot.plan import Pilot
 from labelop.pilot.protocol import Protocol, is_exploratory
 from labelop.pilot.statistics import UNKNOWN, Timed
-from labelop.pilot.verdict import Finding, Harm, harms, judge, savings
+from labelop.pilot.verdict import Finding, Harm, Look, harms, judge, look_due, savings
 from labelop.prelabel.assign import PARITY, PILOT
 from labelop.queries import run_file, run_query, sql_root
 from labelop.review.rows import prediction_of
+from labelop.routing.verdicts import SETTLED
 from labelop.schemas import utc_now
 
 ALL_STRATA = "all"
@@ -54,14 +55,17 @@ class Comparison:
     """By arm that drafted away from the premises."""
     harms: tuple[Harm, ...]
     """Why it has to stop."""
-    exploratory: bool
-    """Whether nothing may be concluded."""
     simulated: bool
     """Whether no person reviewed, or a placement was emulated."""
     unmeasured_count: int
     """Reviews without a measured time, which do not count."""
     digest: str
     """Names the reviews it rests on."""
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether nothing may be concluded."""
+        return any(finding.exploratory for finding in self.findings)
 
     def is_blocked(self, finding: Finding) -> bool:
         """Say whether a place that drafted one of the two arms disagrees with the premises about one model."""
@@ -81,8 +85,18 @@ class Comparison:
         return f"{finding.contrast.arm} and {finding.contrast.reference} may not be compared. {'. '.join(reasons)}."
 
 
-def compare(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> Comparison:
+def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = RESAMPLES) -> Comparison:
     """Compare the arms of a pilot with the approved, measured reviews that have come.
+
+    Args:
+        store: Where the tables are.
+        pilot: The pilot.
+        over: Whether reviews that are missing will not come.
+        resamples: Draws of permutation and bootstrap.
+
+    Returns:
+        What it says. A look that was taken before with other reviews is exploratory: who may look again until somebody
+        wins finds a winner among equals.
 
     Raises:
         EmptyArmError: An arm has no such review.
@@ -92,8 +106,16 @@ def compare(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> Compar
     rows = run_query(store, "pilot_reviews", {"pilot_id": protocol.pilot_id}).to_pylist()
     came = [row for row in rows if row["review_id"] is not None]
     reviews = _timed(rows)
-    exploratory = is_exploratory(pilot.registered, min((row["known_at"] for row in came), default=None))
-    findings = judge(protocol, reviews, pilot.weights, exploratory=exploratory, resamples=resamples)
+    digest = digest_of([protocol.digest, sorted((row["review_id"], row["active_seconds"]) for row in came)])
+    findings = judge(
+        protocol,
+        reviews,
+        pilot.weights,
+        over=over,
+        late=is_exploratory(pilot.registered, min((row["known_at"] for row in came), default=None)),
+        taken=_taken(store, protocol, digest),
+        resamples=resamples,
+    )
     saved = savings(protocol, reviews, pilot.weights, resamples=resamples)
     return Comparison(
         protocol=protocol,
@@ -103,10 +125,9 @@ def compare(store: Store, pilot: Pilot, *, resamples: int = RESAMPLES) -> Compar
         mean_seconds=_means(protocol, reviews, pilot.weights),
         parity=_parity(store, protocol, pilot.plan_id),
         harms=tuple(_harms(store, protocol, rows, saved)),
-        exploratory=exploratory,
         simulated=any(row["simulated"] for row in rows),
         unmeasured_count=len(came) - len(reviews),
-        digest=digest_of([protocol.digest, sorted((row["review_id"], row["active_seconds"]) for row in came)]),
+        digest=digest,
     )
 
 
@@ -139,7 +160,7 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
     saving = made.savings.get(contrast.arm, UNKNOWN)
     verdict = made.verdict(finding)
     return {
-        "contrast_id": row_id("c", made.digest, contrast.arm, verdict),
+        "contrast_id": _contrast_id(made.digest, contrast.arm, verdict),
         "pilot_id": protocol.pilot_id,
         "protocol_digest": protocol.digest,
         "dataset": protocol.dataset,
@@ -173,6 +194,22 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "run_id": run_id,
         "landed_at": utc_now(),
     }
+
+
+def _contrast_id(digest: str, arm: str, verdict: str) -> str:
+    return row_id("c", digest, arm, verdict)
+
+
+def _taken(store: Store, protocol: Protocol, digest: str) -> frozenset[Look]:
+    """Say which looks were taken with other reviews than these."""
+    where = equal(dataset=protocol.dataset, pilot_id=protocol.pilot_id)
+    counts: dict[str, list[int]] = defaultdict(list)
+    for row in read_rows(store, "pilot_contrasts", filters=where):
+        same = row["contrast_id"] == _contrast_id(digest, row["arm"], row["verdict"])
+        if row["verdict"] in SETTLED and not row["exploratory"] and not same:
+            counts[row["run_id"]].append(row["images_count"])
+    looks = (look_due(protocol, min(own) / protocol.pairs_count, over=True) for own in counts.values())
+    return frozenset(look for look in looks if look is not None)
 
 
 def _timed(rows: Sequence[Mapping[str, Any]]) -> list[Timed]:

@@ -5,7 +5,7 @@ Wins are declared by interval and by permutation together, never by a mean. Know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,15 +18,22 @@ from labelop.pilot.statistics import Contrast, Timed, contrast, holm
 
 Word = Literal["superior", "equivalent", "inconclusive", "running"]
 
+Look = Literal["half", "end"]
+
 FEW_REVIEWERS = 6
 """Below this many reviewers effects are told for each of them, and nothing is claimed of reviewers in general."""
 
 MOST_MISSING = 0.2
 """Share of planned pairs of reviews that may be missing at a verdict: what is missing is seldom missing by chance."""
 
-_LOOK_LEVELS = (0.005158, 0.048042)  # O'Brien-Fleming, z = 2.797 at half and 1.977 at the end, for alpha 0.05
+_LOOK_LEVELS: Mapping[Look, float] = {
+    "half": 0.005158,
+    "end": 0.048042,
+}  # O'Brien-Fleming, z = 2.797 at half and 1.977 at the end, for alpha 0.05
 _ALPHA = 0.05
 _HALF = 0.5
+_LATE = " Exploratory only: the protocol was made or changed after the first review."
+_TAKEN = " Exploratory only: this look was taken before, with other reviews; what it said then stands."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Finding:
     """The arm that takes less time, of a superior one."""
     images_to_settle: int | None
     """Images in all that would settle it; None where it is settled or nothing is known."""
+    exploratory: bool
+    """Whether nothing may be concluded from it: the protocol is late, or its look was taken before."""
     by_reviewer: Mapping[str, Estimate]
     """The ratio for each reviewer, where they are few."""
     said: str
@@ -68,7 +77,9 @@ def judge(
     reviews: Sequence[Timed],
     weights: Mapping[str, float],
     *,
-    exploratory: bool = False,
+    over: bool = False,
+    late: bool = False,
+    taken: Collection[Look] = (),
     resamples: int = RESAMPLES,
 ) -> list[Finding]:
     """Judge every arm with drafts against the reference.
@@ -77,7 +88,9 @@ def judge(
         protocol: What was declared.
         reviews: Approved reviews with measured seconds.
         weights: Share of all candidates by stratum.
-        exploratory: Whether the protocol was changed after the first review; then nothing is concluded.
+        over: Whether reviews that are missing will not come.
+        late: Whether the protocol was made or changed after the first review; then nothing is concluded.
+        taken: Looks that were taken before with other reviews; what they say again is exploratory.
         resamples: Draws of permutation and bootstrap.
 
     Returns:
@@ -100,7 +113,9 @@ def judge(
     ]
     known = [one for one in made if one.p_value is not None]
     adjusted = dict(zip((one.arm for one in known), holm([one.p_value or 0.0 for one in known]), strict=True))
-    return [_finding(protocol, one, adjusted.get(one.arm), reviews, exploratory=exploratory) for one in made]
+    look = look_due(protocol, min(one.images_count for one in made) / protocol.pairs_count, over=over)
+    caution = _LATE if late else _TAKEN if look in taken else ""
+    return [_finding(protocol, one, adjusted.get(one.arm), reviews, look=look, caution=caution) for one in made]
 
 
 def savings(
@@ -161,19 +176,34 @@ def harms(
     return found
 
 
-def level_now(protocol: Protocol, done_share: float) -> float | None:
-    """Give the level at which a look may decide; None before one is due."""
-    if protocol.looks == 1:
-        return protocol.alpha if done_share >= 1 - MOST_MISSING else None
-    if done_share < _HALF:
-        return None
-    return _LOOK_LEVELS[done_share >= 1 - MOST_MISSING] * protocol.alpha / _ALPHA
+def look_due(protocol: Protocol, done_share: float, *, over: bool = False) -> Look | None:
+    """Say which look is due; None between them.
+
+    Args:
+        protocol: What was declared.
+        done_share: Share of the planned pairs that have both reviews, of the arm with the fewest.
+        over: Whether those that are missing will not come.
+    """
+    if done_share >= 1 or (over and done_share >= 1 - MOST_MISSING):
+        return "end"
+    return "half" if protocol.looks > 1 and _HALF <= done_share < 1 - MOST_MISSING else None
+
+
+def level_of(protocol: Protocol, look: Look) -> float:
+    """Give the level at which a look decides, so that all looks together keep the declared one."""
+    return protocol.alpha if protocol.looks == 1 else _LOOK_LEVELS[look] * protocol.alpha / _ALPHA
 
 
 def _finding(
-    protocol: Protocol, made: Contrast, p_holm: float | None, reviews: Sequence[Timed], *, exploratory: bool
+    protocol: Protocol,
+    made: Contrast,
+    p_holm: float | None,
+    reviews: Sequence[Timed],
+    *,
+    look: Look | None,
+    caution: str,
 ) -> Finding:
-    level = level_now(protocol, made.images_count / protocol.pairs_count)
+    level = None if look is None else level_of(protocol, look)
     ratio = made.interval(1 - (level or protocol.alpha))
     p_equal = made.p_equal(protocol.time_margin)
     judged = _word(protocol, made, p_holm, p_equal, level)
@@ -187,8 +217,9 @@ def _finding(
         verdict=word,
         winner=winner,
         images_to_settle=more,
+        exploratory=bool(caution),
         by_reviewer=by_reviewer(reviews, made.arm, made.reference) if few else {},
-        said=_said(protocol, made, ratio, judged, exploratory=exploratory),
+        said=_said(protocol, made, ratio, judged) + caution,
     )
 
 
@@ -212,8 +243,6 @@ def _said(
     made: Contrast,
     ratio: Estimate,
     judged: tuple[Word, str | None, int | None],
-    *,
-    exploratory: bool,
 ) -> str:
     word, winner, more = judged
     if made.reason:
@@ -232,6 +261,4 @@ def _said(
     said = f"{told[0].upper()}{told[1:]}: {figures}."
     if word == "inconclusive" and more is not None:
         said += f" About {max(1, more - made.images_count)} more images would settle it."
-    if exploratory:
-        said += " Exploratory only: the protocol was made or changed after the first review."
     return said

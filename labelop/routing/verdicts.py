@@ -15,7 +15,8 @@ from labelop.landing.store import Store, read_rows
 from labelop.routing.policy import RoutingPolicy
 
 SUPERIOR = "superior"
-_SETTLED = frozenset({SUPERIOR, "equivalent", "inconclusive"})
+SETTLED = frozenset({SUPERIOR, "equivalent", "inconclusive"})
+"""Verdicts that something follows from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def newest_verdict(
     rows = [
         row
         for row in read_rows(store, "pilot_contrasts", filters=equal(dataset=dataset, stratum="all"))
-        if row["verdict"] in _SETTLED
+        if row["verdict"] in SETTLED
         and not row["exploratory"]
         and (before is None or row["landed_at"] < before)
         and (with_simulated or not row["simulated"])

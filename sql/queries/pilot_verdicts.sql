@@ -1,4 +1,5 @@
--- What each pilot proves now about an arm against the reference, with its interval; the state of its reviews that landed last.
+-- What each pilot proves now about an arm against the reference, with its interval; the state that landed last.
+-- What is exploratory, blocked or running takes the place of no verdict.
 -- `ratio` is seconds under the arm / under the reference; equal is what lies within 1 - margin and 1 / (1 - margin).
 -- Params: dataset text = null
 -- Grain: dataset, pilot_id, stratum, arm
@@ -11,6 +12,6 @@ FROM pilot_contrasts AS c
 JOIN (SELECT pilot_id, any_value(name) AS pilot FROM pilots GROUP BY pilot_id) AS p USING (pilot_id)
 WHERE ($dataset::VARCHAR IS NULL OR c.dataset = $dataset::VARCHAR)
 QUALIFY row_number() OVER (
-    PARTITION BY c.pilot_id, c.stratum, c.arm ORDER BY c.landed_at DESC, c.contrast_id DESC
+    PARTITION BY c.pilot_id, c.stratum, c.arm ORDER BY c.exploratory OR c.verdict IN ('blocked', 'running'), c.landed_at DESC, c.contrast_id DESC
 ) = 1
 ORDER BY c.dataset, p.pilot, c.pilot_id, c.stratum, c.arm;

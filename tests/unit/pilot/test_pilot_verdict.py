@@ -13,7 +13,7 @@ from labelop.effort.estimates import Estimate, ratio
 from labelop.errors import EmptyArmError, PilotError
 from labelop.pilot.sides import by_reviewer
 from labelop.pilot.statistics import Timed, contrast, holm
-from labelop.pilot.verdict import Finding, harms, judge, level_now, savings
+from labelop.pilot.verdict import Finding, harms, judge, level_of, look_due, savings
 from tests.unit.pilot.pilots import ARMS, EVEN, plan, protocol, reviewed
 
 TWO = {"arms": ("local", "cloud"), "models": ("s", "l"), "reviewers": ("ann", "ben", "cal", "dee")}
@@ -183,12 +183,14 @@ def test_seconds_that_were_not_measured_are_refused() -> None:
 
 def test_looks_before_the_end_need_more() -> None:
     """With two looks the one at half asks for z = 2.797, and before it nothing is decided; one look is at the end."""
-    assert level_now(protocol(), 0.5) is None
-    assert level_now(protocol(), 1.0) == 0.05
+    assert look_due(protocol(), 0.99) is None
+    assert look_due(protocol(), 0.79, over=True) is None
+    assert look_due(protocol(), 0.8, over=True) == look_due(protocol(), 1.0) == "end"
+    assert level_of(protocol(), "end") == 0.05
     two = protocol(looks=2)
-    assert level_now(two, 0.4) is None
-    assert stats.norm.isf((level_now(two, 0.5) or 1) / 2) == pytest.approx(2.797, abs=0.001)
-    assert stats.norm.isf((level_now(two, 1.0) or 1) / 2) == pytest.approx(1.977, abs=0.001)
+    assert [look_due(two, share) for share in (0.4, 0.5, 0.79, 0.8, 1.0)] == [None, "half", "half", None, "end"]
+    assert stats.norm.isf(level_of(two, "half") / 2) == pytest.approx(2.797, abs=0.001)
+    assert stats.norm.isf(level_of(two, "end") / 2) == pytest.approx(1.977, abs=0.001)
 
 
 def test_few_reviewers_are_told_one_by_one() -> None:
@@ -227,4 +229,4 @@ def test_a_late_protocol_is_said() -> None:
     """The sentence of an exploratory pilot says that it is one."""
     made = protocol(**TWO)
     reviews = reviewed(plan(made), {"local": 0.0, "cloud": -0.6}, 14)
-    assert "Exploratory only" in judge(made, reviews, EVEN, exploratory=True, resamples=99)[0].said
+    assert "Exploratory only" in judge(made, reviews, EVEN, late=True, resamples=99)[0].said
