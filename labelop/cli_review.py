@@ -52,6 +52,7 @@ def review_export(
     ] = "label-studio",
     prefix: Annotated[str, typer.Option("--prefix", help="What stands before an image path.")] = LOCAL_FILES_PREFIX,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Export at most this many tasks.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also tasks whose review has come back.")] = False,
     with_simulated: Annotated[
         bool, typer.Option("--with-simulated", help="Take accepted labels that no person made.")
     ] = False,
@@ -72,7 +73,7 @@ def review_export(
             return
         policy = load_policy(settings.config / "policy.yaml")
         log = AuditLog(settings.audit_path)
-        result = export_review(tables, dataset, target, prefix=prefix, policy=policy, log=log, limit=limit)
+        result = export_review(tables, dataset, target, prefix=prefix, policy=policy, log=log, limit=limit, again=again)
         typer.echo(f"{result.tasks_count} tasks in {result.tasks_path}, configuration in {result.config_path}")
         if result.withheld_count:
             warn(f"{result.withheld_count} tasks are left out: {prefix} is elsewhere and may not learn their names")

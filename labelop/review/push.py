@@ -92,7 +92,10 @@ def push_reviews(
     version = dataset_version or current_version(store, dataset)
     place = image_place(_source_uri(store, dataset, version), settings)
     log = AuditLog(settings.audit_path)
-    kept, withheld = select_tasks(store, dataset, version, place.prefix, policy=policy, log=log, limit=limit)
+    # what is there is told by its name: a task that was done stays done, and a limit stays the front of one order
+    kept, withheld = select_tasks(
+        store, dataset, version, place.prefix, policy=policy, log=log, limit=limit, again=True
+    )
     wanted = {task.task_uid: task for task in kept}
     if not wanted:
         return PushResult(None, 0, 0, 0, withheld)

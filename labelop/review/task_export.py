@@ -20,7 +20,7 @@ from labelop.meter.plan import one_at_a_time
 from labelop.review.naming import answer_names
 from labelop.review.queue import in_queue_order
 from labelop.review.task_forms import LOCAL_FILES_PREFIX, labelling_config, task_form
-from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
+from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks, still_open
 from labelop.runs import current_version
 from labelop.sensitivity.clearance import NamedPolicy
 
@@ -53,6 +53,7 @@ def export_tasks(
     policy: NamedPolicy | None = None,
     log: AuditLog | None = None,
     limit: int | None = None,
+    again: bool = False,
 ) -> list[dict[str, Any]]:
     """Write the review tasks of a dataset as Label Studio tasks.
 
@@ -65,6 +66,7 @@ def export_tasks(
         policy: The sensitivity policy in force; without one no image may be named elsewhere.
         log: The egress log, which has each answer before a task is written; without one no image may be named either.
         limit: Most tasks to export, from the front of the queue; all when None.
+        again: Whether tasks whose review has come back are exported once more.
 
     Returns:
         Tasks in the order of `labelop.review.queue`; equal for equal tables.
@@ -74,7 +76,7 @@ def export_tasks(
         ReviewError: The prefix is no address that browsers and labelop read alike.
     """
     version = dataset_version or current_version(store, dataset)
-    kept, _ = select_tasks(store, dataset, version, prefix, policy=policy, log=log, limit=limit)
+    kept, _ = select_tasks(store, dataset, version, prefix, policy=policy, log=log, limit=limit, again=again)
     return [task_form(task, prefix) for task in kept]
 
 
@@ -88,6 +90,7 @@ def export_review(
     policy: NamedPolicy | None = None,
     log: AuditLog | None = None,
     limit: int | None = None,
+    again: bool = False,
 ) -> ExportResult:
     """Write `tasks.json` and `labelling-config.xml` into a folder, ready for a Label Studio project.
 
@@ -98,7 +101,7 @@ def export_review(
         ReviewError: The prefix is no address that browsers and labelop read alike, or the folder cannot be written.
     """
     version = dataset_version or current_version(store, dataset)
-    kept, withheld = select_tasks(store, dataset, version, prefix, policy=policy, log=log, limit=limit)
+    kept, withheld = select_tasks(store, dataset, version, prefix, policy=policy, log=log, limit=limit, again=again)
     tasks = [task_form(task, prefix) for task in kept]
     # words that came with a source stay with its files
     config = labelling_config(load_ontology(store, dataset, version, with_source=not is_elsewhere(prefix)))
@@ -124,8 +127,11 @@ def select_tasks(
     policy: NamedPolicy | None,
     log: AuditLog | None,
     limit: int | None,
+    again: bool,
 ) -> tuple[list[ReviewTask], int]:
-    """Give the tasks that may be exported under a prefix, in the order of the queue, and how many are left out.
+    """Give the tasks that may be exported under a prefix, in the order of the queue, and how many may not.
+
+    Without `again` those are left out whose review has come back.
 
     Raises:
         ReviewError: The prefix is no address that browsers and labelop read alike.
@@ -133,6 +139,8 @@ def select_tasks(
     """
     is_away = is_elsewhere(prefix)
     tasks = one_at_a_time(store, in_force(store, dataset, version, load_tasks(store, dataset, version)))
+    if not again:
+        tasks = still_open(store, dataset, version, tasks)
     tasks = in_queue_order(store, dataset, version, tasks)
     return answer_names(store, tasks, prefix, policy, log, limit=limit) if is_away else (tasks[:limit], 0)
 

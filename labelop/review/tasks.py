@@ -14,7 +14,8 @@ import pyarrow.dataset as ds
 from labelop.ids import row_id
 from labelop.labels import Prediction
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, read, read_rows
+from labelop.landing.store import Store, dataset_of, read, read_rows
+from labelop.review.gate import state_chains
 from labelop.review.rows import prediction_of
 from labelop.review.states import SEEDED
 from labelop.runs import plan_in_force
@@ -175,6 +176,16 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
     # an assigned draft that failed is nobody's task: nothing waits for it
     waiting = {task.image_id for task in tasks if (task.batch_id, task.image_id) in asked}
     return [task for task in found if task.image_id not in waiting]
+
+
+def still_open(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
+    """Keep the tasks without a review, and those of which every review was sent back for a revision."""
+    where = equal(dataset=dataset, dataset_version=dataset_version)
+    chains = state_chains(dataset_of(store, "review_states"))
+    sent_back = {name for name, chain in chains.items() if chain[-1].state == "revision_requested"}
+    reviews = read_rows(store, "reviews", columns=["review_id", "batch_id", "image_id"], filters=where)
+    done = {(row["batch_id"], row["image_id"]) for row in reviews if row["review_id"] not in sent_back}
+    return [task for task in tasks if (task.batch_id, task.image_id) not in done]
 
 
 def _pairs(store: Store, table: str, where: ds.Expression) -> set[tuple[str, str]]:

@@ -22,6 +22,7 @@ from labelop.review.annotation_forms import smart_id
 from labelop.review.label_studio import export_review, export_tasks, import_reviews, labelling_config
 from labelop.review.rows import label_values
 from labelop.review.tasks import Ontology, load_ontology
+from tests.unit.review.test_transitions import ROLES
 from tests.unit.review_rows import VERSION, annotated, filled_store, imported, prelabel_row, written
 
 
@@ -53,6 +54,23 @@ def test_export_is_the_same_every_time(tmp_path: Path) -> None:
     assert export_tasks(store, "cells", prefix="/served/", limit=2) == json.loads(first.tasks_path.read_text())[:2]
     assert '<Label value="WBC" />' in first.config_path.read_text()
     assert '<Choice value="thick" />' in first.config_path.read_text()
+
+
+def test_what_was_reviewed_does_not_go_out_again(tmp_path: Path) -> None:
+    """An export holds tasks without a review and those sent back for a revision; all of them where that is asked for.
+
+    Fails where every task of the plan goes out: people got the tasks they had done once more.
+    """
+    store = filled_store(tmp_path / "store")
+    before = export_tasks(store, "cells")
+    import_reviews(store, written(tmp_path / "e.json", [annotated(task) for task in before[:2]]), "cells", "run")
+    assert export_tasks(store, "cells") == before[2:]
+    assert export_tasks(store, "cells", again=True) == before
+    [sent] = [row for row in imported(store) if row["image_id"] == before[0]["data"]["image_id"]]
+    transitions.move(
+        store, [sent["review_id"]], "revision_requested", by="lena", roles=ROLES, reason="missed", run_id="run"
+    )
+    assert export_tasks(store, "cells") == [before[0], before[2]]
 
 
 def test_labelling_config_escapes_names() -> None:
