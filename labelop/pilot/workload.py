@@ -24,7 +24,8 @@ def workload(store: Store, team: Team) -> dict[str, Any]:
         means over all days between the first and the last draft, waits are in working time.
     """
     session = open_session(store)
-    backlog = math.fsum(row["backlog_seconds"] for row in run_query(session, "review_backlog").to_pylist())
+    waiting = run_query(session, "review_backlog").to_pylist()
+    backlog = math.fsum(row["backlog_seconds"] for row in waiting if row["backlog_seconds"] is not None)
     days = run_query(session, "review_arrivals").to_pylist()
     allowed = admission(team, backlog)
     daily = [row["review_seconds"] for row in days]
@@ -40,6 +41,7 @@ def workload(store: Store, team: Team) -> dict[str, Any]:
         "capacity_seconds_per_day": team.day_seconds,
         "limit_seconds": allowed.limit_seconds,
         "backlog_seconds": backlog,
+        "backlog_unknown_count": sum(row["waiting_count"] for row in waiting if row["backlog_seconds"] is None),
         "admit_seconds": allowed.admit_seconds,
         "review_seconds_per_image": each,
         "capacity_images_per_day": team.images_per_day(each) if each else None,

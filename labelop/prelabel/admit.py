@@ -32,7 +32,8 @@ def admit(
         store: Where the tables are; the backlog of every dataset counts.
         team: Who reviews; nothing is held back without one.
         batches: Batches that have not landed.
-        decision_set: Decisions in force, which expect review seconds per image and arm.
+        decision_set: Decisions in force, which expect review seconds per image and arm; an arm without any is taken for
+            the longest, and where nothing is known nothing is admitted.
         reserve: Asked for what fits beside the backlog; whoever runs at the same time is not in the backlog yet.
 
     Returns:
@@ -41,12 +42,14 @@ def admit(
     """
     if team is None:
         return list(batches), [], ""
-    spent = math.fsum(row["backlog_seconds"] for row in run_query(store, "review_backlog").to_pylist())
-    allowed = admission(team, spent)
+    backlog = [row["backlog_seconds"] for row in run_query(store, "review_backlog").to_pylist()]
+    allowed = admission(team, math.fsum(seconds for seconds in backlog if seconds is not None))
     expected = _expected(store, decision_set)
+    is_known = bool(expected) and None not in backlog
+    longest = max(expected.values(), default=0.0)
     reviewed = sorted((b for b in batches if b.role in {CHOSEN, COMPARE}), key=lambda b: b.position)
-    seconds = [len(b.image_ids) * expected.get(b.arm, 0.0) for b in reviewed]
-    count = fits = allowed.count(seconds)
+    seconds = [len(b.image_ids) * expected.get(b.arm, longest) for b in reviewed]
+    count = fits = allowed.count(seconds) if is_known else 0
     if reserve is not None and count:
         count = reserve(team, seconds[:count])
     held = reviewed[count:]
@@ -55,7 +58,9 @@ def admit(
     waiting = {b.batch_id for b in held}
     images = sum(len(b.image_ids) for b in held)
     said = f"{allowed.said} {len(held)} batches with {images} images are held back."
-    if count < fits:
+    if not is_known:
+        said += " No decision expects seconds of their review, so nobody knows what fits."
+    elif count < fits:
         said += f" {fits - count} of them would fit, but other runs have just admitted what reviewers can do."
     elif not count and allowed.admit_seconds > 0:
         said += " Not one batch fits: make them smaller with --batch-images."

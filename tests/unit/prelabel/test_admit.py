@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def test_what_other_runs_have_just_admitted_is_not_admitted_again(store: Store) 
     assert asked == [[600.0, 600.0, 600.0]]
     assert ([one.position for one in todo], [one.position for one in held]) == ([0], [1, 2, 3, 4])
     assert "2 of them would fit, but other runs have just admitted" in said
+
+
+def test_what_nobody_expects_is_not_taken_for_nothing(store: Store) -> None:
+    """An arm without expected seconds counts like the longest known one, and without any nothing is admitted.
+
+    Both took no time at all before: every batch of them was admitted.
+    """
+    todo, held, _ = admit(store, TEAM, [replace(batch(n), arm="cloud") for n in range(5)], "s")
+    assert (len(todo), len(held)) == (3, 2)
+    todo, held, said = admit(store, TEAM, [batch(0)], None)
+    assert (todo, len(held)) == ([], 1)
+    assert said.endswith("nobody knows what fits.")
 
 
 def test_without_a_team_nothing_is_held_back(store: Store) -> None:
