@@ -85,6 +85,9 @@ def take_record(
     except ReviewRecordError as error:
         reading.refuse(error.below(pointer))
         return
+    if not annotations:
+        missing = ReviewRecordError("nobody has annotated it", code="NO_ANNOTATION", pointer=f"{pointer}/annotations")
+        reading.refuse(missing, task.image_id)
     common = {**facts, "run_id": reading.run_id}
     for index, value in enumerate(annotations):
         try:

@@ -73,6 +73,18 @@ def test_what_was_reviewed_does_not_go_out_again(tmp_path: Path) -> None:
     assert export_tasks(store, "cells") == [before[0], before[2]]
 
 
+def test_a_task_without_an_annotation_is_told(tmp_path: Path) -> None:
+    """It is in quarantine with its place and its sibling lands: it was in none of the counts."""
+    store = filled_store(tmp_path / "store", images=2)
+    bare, good = export_tasks(store, "cells")
+    path = written(tmp_path / "e.json", [bare | {"annotations": []}, annotated(good)])
+    result = import_reviews(store, path, "cells", "run")
+    assert (result.landed, result.quarantined) == (1, 1)
+    [row] = read_rows(store, "quarantine")
+    found = (row["reason"], row["pointer"], row["image_id"])
+    assert found == ("NO_ANNOTATION", "/0/annotations", bare["data"]["image_id"])
+
+
 def test_labelling_config_escapes_names() -> None:
     """A class name cannot break out of the configuration."""
     assert 'value="&lt;a&gt; &quot;b&quot;"' in labelling_config(Ontology(('<a> "b"',), ()))
