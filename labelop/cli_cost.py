@@ -49,6 +49,7 @@ def whatif(
     from labelop.configuration import load_configuration  # noqa: PLC0415
     from labelop.cost.prices import load_prices  # noqa: PLC0415
     from labelop.routing.policy import load_routing  # noqa: PLC0415
+    from labelop.routing.recorded import prices_on_record  # noqa: PLC0415
     from labelop.routing.whatif import Inputs, what_if  # noqa: PLC0415
 
     with running(store, quiet=True) as (settings, tables):
@@ -57,7 +58,10 @@ def whatif(
             tables,
             settings,
             now=Inputs(files.prices, files.routing),
-            then=Inputs(load_prices(book) if book else files.prices, load_routing(policy) if policy else files.routing),
+            then=Inputs(
+                load_prices(book) if book else prices_on_record(tables) or files.prices,
+                load_routing(policy) if policy else files.routing,
+            ),
             policy=files.policy,
             catalog=files.catalog,
             since=since.date(),

@@ -12,6 +12,7 @@ import pytest
 from labelop.cost.prices import PriceBook, land_prices
 from labelop.errors import AnalysisError
 from labelop.landing.store import Store, land
+from labelop.routing.recorded import prices_on_record
 from labelop.routing.whatif import Inputs, what_if
 from labelop.schemas import utc_now
 from labelop.settings import load_settings
@@ -51,6 +52,19 @@ def test_a_pilot_that_was_known_decides_history_too(tmp_path: Path) -> None:
     rows = asked(store, tmp_path, prices())
     assert {row["arm"] for row in rows} == {"local", "cloud"}
     assert all(row["role"] == row["role_recorded"] and row["difference"] == 0 for row in rows), rows
+
+
+def test_the_book_on_record_is_read_back(tmp_path: Path) -> None:
+    """A configuration that moved on since changed history without being asked: prices come from the store itself."""
+    store = Store(str(tmp_path / "store"))
+    assert prices_on_record(store) is None
+    fill(store)
+    land_prices(store, prices(), "r1")
+    route(store, tmp_path)
+    book = prices_on_record(store)
+    assert book is not None
+    assert book == replace(prices(), offers=())
+    assert all(row["difference"] == 0 for row in asked(store, tmp_path, book))
 
 
 def test_a_book_of_another_currency_is_refused(tmp_path: Path) -> None:
