@@ -67,7 +67,7 @@ def test_a_night_without_a_network_and_its_later_sync(tmp_path: Path) -> None:
     assert {row["placement"] for row in read_rows(world.store, "prelabels")} == {"onprem"}
     assert [c.name for c in run_checks(world.store) if c.severity == "fail" and not c.passed] == []
     report = (tmp_path / "report.html").read_text()
-    assert "wait for the next sync" in report
+    assert "files wait for a first run, reviewers or a sync" in report
     [waiting] = json.loads(labelop(world, "outbox", "show", "--format", "json", offline=True))
     # four answers of each dataset, and the work of the public one
     assert waiting["items_count"] == 2 * len(QUESTIONS) + 1
