@@ -34,21 +34,39 @@ classified AS (
     LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
     WHERE f.policy_digest IS NULL OR f.policy_digest = l.policy_digest
 ),
-repeated AS (
-    SELECT image_id FROM classified GROUP BY image_id HAVING count(*) > 1
+version AS (
+    SELECT dataset, dataset_version, row_number() OVER () AS number
+    FROM (SELECT dataset, dataset_version FROM v_heard)
+),
+heard AS (
+    SELECT i.dataset, i.dataset_version, i.image_id, i.landed_at, v.number
+    FROM images AS i
+    INNER JOIN version AS v USING (dataset, dataset_version)
+    WHERE i.outcome = 'ok'
+),
+disputed AS (
+    -- most images are of one dataset and were classified once; only of the others is there more than one word to weigh:
+    -- a number and the same number with a minus are an image and its one level
+    SELECT image_id
+    FROM (
+        SELECT image_id, number FROM heard
+        UNION ALL
+        SELECT image_id, -v.number FROM classified LEFT JOIN version AS v USING (dataset, dataset_version)
+    )
+    GROUP BY image_id
+    HAVING (count(number) = 2 AND count(*) = 2 AND sum(number) = 0) IS NOT TRUE
 ),
 found AS (
-    -- most images were classified once; only the others are sorted
-    FROM classified ANTI JOIN repeated USING (image_id)
+    SELECT *, FALSE AS is_disputed FROM classified ANTI JOIN disputed USING (image_id)
     UNION ALL
-    FROM classified SEMI JOIN repeated USING (image_id)
+    SELECT *, TRUE FROM classified SEMI JOIN disputed USING (image_id)
     QUALIFY row_number() OVER (
         PARTITION BY image_id, dataset, dataset_version ORDER BY landed_at DESC, policy_digest
     ) = 1
 ),
 own AS (
     SELECT
-        f.dataset, f.dataset_version, f.image_id, f.policy_digest, f.findings_digest, f.reason,
+        f.dataset, f.dataset_version, f.image_id, f.policy_digest, f.findings_digest, f.reason, f.is_disputed,
         CASE
             WHEN d.rank >= f.rank OR list_contains(d.findings_digests, f.findings_digest) THEN d.rank ELSE f.rank
         END AS rank,
@@ -61,21 +79,31 @@ own AS (
 ),
 said AS (
     -- an image of another owner that nobody has classified yet is restricted, as everything unknown, since it is there
-    SELECT i.image_id, coalesce(own.rank, 4) AS rank, coalesce(own.known_at, i.landed_at) AS known_at
-    FROM images AS i
-    SEMI JOIN v_heard USING (dataset, dataset_version)
-    LEFT JOIN own USING (dataset, dataset_version, image_id)
-    WHERE i.outcome = 'ok'
+    SELECT h.image_id, coalesce(own.rank, 4) AS rank, coalesce(own.known_at, h.landed_at) AS known_at
+    FROM heard AS h
+    SEMI JOIN disputed USING (image_id)
+    LEFT JOIN (FROM own WHERE is_disputed) AS own USING (dataset, dataset_version, image_id)
 ),
 strictest AS (
     SELECT image_id, max(rank) AS rank, arg_max(known_at, rank) AS known_at
     FROM (SELECT image_id, rank, min(known_at) AS known_at FROM said GROUP BY image_id, rank)
     GROUP BY image_id
+),
+weighed AS (
+    SELECT *, rank AS own_rank FROM own WHERE NOT is_disputed
+    UNION ALL
+    SELECT
+        own.* REPLACE (
+            greatest(own.rank, coalesce(s.rank, 0)) AS rank,
+            CASE WHEN s.rank > own.rank THEN s.known_at ELSE own.known_at END AS known_at
+        ),
+        own.rank
+    FROM (FROM own WHERE is_disputed) AS own
+    LEFT JOIN strictest AS s USING (image_id)
 )
 SELECT
-    own.dataset, own.dataset_version, own.image_id, own.policy_digest, own.findings_digest, own.reason,
-    ['public', 'internal', 'confidential', 'restricted'][own.rank] AS own_level,
-    ['public', 'internal', 'confidential', 'restricted'][greatest(own.rank, coalesce(s.rank, 0))] AS level,
-    CASE WHEN s.rank > own.rank THEN s.known_at ELSE own.known_at END AS known_at
-FROM own
-LEFT JOIN strictest AS s USING (image_id);
+    dataset, dataset_version, image_id, policy_digest, findings_digest, reason,
+    ['public', 'internal', 'confidential', 'restricted'][own_rank] AS own_level,
+    ['public', 'internal', 'confidential', 'restricted'][rank] AS level,
+    known_at
+FROM weighed;
