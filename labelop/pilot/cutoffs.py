@@ -29,6 +29,9 @@ from labelop.review.rows import label_of, prediction_of
 ACCEPT_IOU = 0.80
 """IOU with a label made without the draft from which people leave a box as it is (`measures.md` 1.1, tau_accept)."""
 
+CARD, SINGLE, CLASS = "card's cut-offs", "best single cut-off", "cut-offs per class"
+"""What may be advised."""
+
 _ROLES = {"pilot": 0, "chosen": 1, "compare": 2, "evaluate": 3}
 _NO_BLIND = "no label made without a draft was accepted; `labelop pilot plan` with the blind arm or `labelop bias plan`"
 
@@ -55,6 +58,36 @@ class Advice:
     """Whether a label or a draft is no person's or of an emulated placement."""
     reason: str = ""
     """Why there is nothing to advise."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Review seconds of every choice that was tried, on images it was not made of; what changes least is first."""
+        tried = {CARD: self.in_force_seconds, SINGLE: self.held_out_single_seconds, CLASS: self.held_out_seconds}
+        return {name: seconds for name, seconds in tried.items() if seconds is not None}
+
+    @property
+    def advised(self) -> str:
+        """The choice that takes the fewest of them: `CARD`, `SINGLE` or `CLASS`; empty where nothing is known."""
+        return min(self.seconds, key=self.seconds.__getitem__, default="")
+
+    @property
+    def draft_scores(self) -> Mapping[str, float]:
+        """What it says for each class."""
+        if self.cutoffs is None:
+            return {}
+        own = self.cutoffs.by_class
+        if self.advised == CARD and self.in_force is not None:
+            return {name: self.in_force[name] for name in own}
+        return dict.fromkeys(own, self.cutoffs.single) if self.advised == SINGLE else own
+
+    @property
+    def said(self) -> str:
+        """The sentence a person reads; the reason where there is none."""
+        if not self.advised:
+            return self.reason
+        told = [f"{name} {seconds:,.0f} s" for name, seconds in self.seconds.items()]
+        left = " Leave the card as it is." if self.advised == CARD else ""
+        return f"Take the {self.advised}: review seconds on images it was not made of are {', '.join(told)}.{left}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +144,20 @@ def advise(
 
 
 def advice_rows(found: Sequence[Advice]) -> dict[str, list[dict[str, Any]]]:
-    """Write advice as two tables: the cut-off of each class, and what cut-offs are worth."""
+    """Write advice as two tables: the cut-off of each class, and what the choices are worth."""
     cuts = [
         {
             "model_id": one.model_id,
             "label": name,
             "draft_score": cutoff,
+            "per_class": one.cutoffs.by_class[name],
             "in_force": (one.in_force or {}).get(name),
             "drafts_count": one.cutoffs.drafts[name],
             "pooled": name in one.cutoffs.pooled,
         }
         for one in found
         if one.cutoffs is not None
-        for name, cutoff in one.cutoffs.by_class.items()
+        for name, cutoff in one.draft_scores.items()
     ]
     worth = [
         {
@@ -133,8 +167,10 @@ def advice_rows(found: Sequence[Advice]) -> dict[str, list[dict[str, Any]]]:
             "held_out_single_seconds": one.held_out_single_seconds,
             "single": None if one.cutoffs is None else one.cutoffs.single,
             "in_force_seconds": one.in_force_seconds,
+            "advised": one.advised or None,
             "simulated": one.simulated,
             "reason": one.reason or None,
+            "sentence": one.said,
         }
         for one in found
     ]

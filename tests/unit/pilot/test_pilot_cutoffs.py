@@ -12,8 +12,8 @@ from labelop.effort.parameters import DEFAULTS
 from labelop.geometry import Box
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.store import Store
-from labelop.pilot.cutoffs import Advice, advice_rows, advise, matched
-from labelop.pilot.thresholds import Costs
+from labelop.pilot.cutoffs import CARD, CLASS, SINGLE, Advice, advice_rows, advise, matched
+from labelop.pilot.thresholds import Costs, Cutoffs
 from tests.unit.report_rows import World
 
 WHERE = {"dataset": "d", "dataset_version": "v1"}
@@ -68,7 +68,7 @@ def test_the_cutoffs_of_blind_labels_lie_near_the_known_optimum(tmp_path: Path) 
     assert (found.images_count, found.in_force, found.simulated) == (160, None, False)
     cuts, worth = advice_rows([found]).values()
     assert [(row["label"], row["drafts_count"]) for row in cuts] == [("sure", 3200), ("vain", 3200)]
-    assert worth[0]["reason"] is None
+    assert (worth[0]["reason"], worth[0]["advised"]) == (None, CLASS)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,31 @@ def test_without_enough_blind_labels_there_is_a_reason_and_no_figure(
     assert (found.cutoffs, found.held_out_seconds, found.in_force_seconds) == (None, None, None)
     cuts, worth = advice_rows([found]).values()
     assert (cuts, worth[0]["held_out_seconds"]) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("own", "single", "card", "advised", "said"),
+    [
+        (90.0, 100.0, 110.0, CLASS, {"a": 0.2, "b": 0.8}),
+        (100.0, 90.0, 110.0, SINGLE, {"a": 0.5, "b": 0.5}),
+        (100.0, 90.0, None, SINGLE, {"a": 0.5, "b": 0.5}),
+        (100.0, 100.0, 90.0, CARD, {"a": 0.6, "b": 0.7}),
+        (90.0, 90.0, 90.0, CARD, {"a": 0.6, "b": 0.7}),
+    ],
+)
+def test_what_is_best_on_held_out_images_is_advised(
+    own: float, single: float, card: float | None, advised: str, said: dict[str, float]
+) -> None:
+    """Cut-offs per class were advised though a single one, or the card's, took less; of equals the card stays."""
+    cuts = Cutoffs({"a": 0.2, "b": 0.8}, 0.5, (), 1.0, 1.0, {"a": 50, "b": 50})
+    found = Advice("m", 9, cuts, {"a": 0.6, "b": 0.7, "c": 0.5}, own, single, card)
+    assert (found.advised, found.draft_scores) == (advised, said)
+    assert found.said.startswith(f"Take the {advised}: ")
+    assert ("Leave the card as it is." in found.said) == (advised == CARD)
+    rows, [worth] = advice_rows([found]).values()
+    assert {row["label"]: row["draft_score"] for row in rows} == said
+    assert {row["label"]: row["per_class"] for row in rows} == {"a": 0.2, "b": 0.8}
+    assert (worth["advised"], worth["sentence"]) == (advised, found.said)
 
 
 def test_a_label_goes_to_the_best_scored_draft_of_its_class() -> None:
