@@ -270,11 +270,14 @@ def _parity(store: Store, protocol: Protocol, plan_id: str) -> dict[str, Parity]
     )
     away = {row["arm"] for row in batches if row["role"] == PARITY}
     drafts: dict[tuple[str, str], dict[str, list[Prediction]]] = defaultdict(dict)
+    sizes: dict[str, tuple[int, int]] = {}
+    columns = ["image_id", "outcome", "predictions", "width_px", "height_px"]
     for batch in batches:
         if batch["arm"] in away and batch["role"] in {PARITY, PILOT}:
             where = equal(dataset_version=protocol.dataset_version, batch_id=batch["batch_id"])
-            for row in read_rows(store, "prelabels", columns=["image_id", "outcome", "predictions"], filters=where):
+            for row in read_rows(store, "prelabels", columns=columns, filters=where):
                 if row["outcome"] in {"ok", "empty"}:
                     made = [prediction_of(value) for value in row["predictions"] or []]
                     drafts[batch["arm"], batch["role"]][row["image_id"]] = made
-    return {arm: compare_places(drafts[arm, PARITY], drafts[arm, PILOT]) for arm in sorted(away)}
+                    sizes[row["image_id"]] = row["width_px"], row["height_px"]
+    return {arm: compare_places(drafts[arm, PARITY], drafts[arm, PILOT], sizes=sizes) for arm in sorted(away)}

@@ -20,7 +20,7 @@ from labelop.engines.prelabeller import ArmModels, arm_parameters
 from labelop.errors import ManifestError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read, read_rows
-from labelop.prelabel.assign import EVALUATE, ONPREM, PARITY, Assignment, assign
+from labelop.prelabel.assign import EVALUATE, ONPREM, Assignment, assign
 from labelop.schemas import utc_now
 from labelop.sensitivity.clearance import NamedPolicy, Standing, changes, cloud_group, standings
 
@@ -63,7 +63,7 @@ class Plan:
 
 def models_for(models: ArmModels, role: str) -> ArmModels:
     """Say which of an arm's models run: where boxes and classes are judged alone, masks would be paid for nothing."""
-    return replace(models, segmenter=None) if role in {EVALUATE, PARITY} else models
+    return replace(models, segmenter=None) if role == EVALUATE else models
 
 
 def plan_dataset(

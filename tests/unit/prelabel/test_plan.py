@@ -12,7 +12,7 @@ from labelop.egress.gate import PAYLOAD_FORMAT
 from labelop.errors import ManifestError, NoEligiblePlacementError
 from labelop.landing.store import land, read_rows
 from labelop.prelabel import plan as planning
-from labelop.prelabel.assign import Assignment, assign, in_slice
+from labelop.prelabel.assign import PARITY, Assignment, assign, in_slice
 from labelop.prelabel.context import image_refs
 from labelop.prelabel.plan import load_plan, pending
 from labelop.prelabel.ranges import ShardRange
@@ -183,13 +183,14 @@ def test_an_old_permission_does_not_outlive_a_refusal(house: House) -> None:
 
 
 def test_an_evaluation_makes_no_masks(house: House) -> None:
-    """AP50 judges boxes and classes: the segmenter runs for drafts and not for evaluations."""
+    """AP50 judges boxes and classes: the segmenter runs for drafts and for the check of places, not for evaluations."""
     segmenter = house.arms["cloud"].detector
     house.arms = {name: replace(models, segmenter=segmenter) for name, models in house.arms.items()}
     house.fill(("restricted",) * 3, held_out=2)
     house.plan()
     named = {row["role"]: "segmenter" in row["parameters"] for row in read_rows(house.store, "batches")}
     assert named == {"chosen": True, "evaluate": False}
+    assert planning.models_for(house.arms["cloud"], PARITY).segmenter is segmenter, "its masks were never compared"
 
 
 def test_a_batch_needs_room_for_an_image(house: House) -> None:
