@@ -1,4 +1,4 @@
-"""Commands of pilots: plan one, see how far it is, compare its arms."""
+"""Commands of pilots: plan one, see how far it is, compare its arms, stop it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
     app.add_typer(pilot_app, name="pilot")
     pilot_app.command("status")(status)
     pilot_app.command("compare")(compare)
+    pilot_app.command("stop")(stop)
 
     @pilot_app.command("plan")
     def plan(
@@ -80,12 +81,15 @@ def status(
     dataset: OneDatasetOption = None, store: StoreOption = None, output: FormatOption = OutputFormat.TABLE
 ) -> None:
     """Show how far each pilot is, arm by arm, and why one has to stop."""
+    from labelop.pilot.ends import STOPPED  # noqa: PLC0415
     from labelop.pilot.plan import list_pilots  # noqa: PLC0415
     from labelop.pilot.results import reasons_to_stop  # noqa: PLC0415
 
     with running(store) as (_, tables):
         show_query(tables, "pilot_status", {} if dataset is None else {"dataset": dataset}, output)
         for pilot in list_pilots(tables, dataset):
+            if STOPPED in pilot.ends:
+                continue
             try:
                 _warn_of(pilot.protocol.name, reasons_to_stop(tables, pilot))
             except PilotError as error:  # the others may have to stop as well
@@ -96,20 +100,27 @@ def compare(
     dataset: DatasetOption,
     name: NameOption,
     over: Annotated[
-        bool, typer.Option("--over", help="Up to 20 % of the reviews are missing and will not come.")
+        bool, typer.Option("--over", help="Up to 20 % of the reviews are missing and will not come, from now on.")
     ] = False,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Compare the arms of a pilot and land the verdict, which routing then goes by."""
+    from labelop.pilot.ends import OVER, end_pilot  # noqa: PLC0415
     from labelop.pilot.plan import load_pilot  # noqa: PLC0415
     from labelop.pilot.results import compare as compare_arms  # noqa: PLC0415
     from labelop.pilot.results import contrast_row, land_contrasts  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import current_version, new_run_id  # noqa: PLC0415
 
-    with running(store) as (_, tables):
+    with running(store) as (settings, tables):
         pilot = load_pilot(tables, dataset, current_version(tables, dataset), name)
         made, run = compare_arms(tables, pilot, over=over), new_run_id("pilot")
+        if over and not made.can_end:
+            warn(f"pilot {name} is not over: more than 20 % of the reviews are missing")
+        elif over:
+            roles = load_roles(settings.config / "roles.yaml")
+            end_pilot(tables, pilot.protocol, OVER, by=settings.acting_user, roles=roles, run_id=run)
         land_contrasts(tables, made, run)
         shown = ("arm", "reference", "verdict", "winner", "ratio", "ratio_low", "ratio_high", "images_count")
         rows = [contrast_row(made, one, run) for one in made.findings]
@@ -122,6 +133,28 @@ def compare(
         _warn_of(name, made.harms)
         if made.unmeasured_count:
             warn(f"{made.unmeasured_count} reviews have no measured time and do not count")
+
+
+def stop(
+    dataset: DatasetOption,
+    name: NameOption,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in words.")],
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Stop a pilot for good: nothing waits for it, and no verdict of it counts; needs an operator or a lead."""
+    from labelop.pilot.ends import STOPPED, end_pilot  # noqa: PLC0415
+    from labelop.pilot.plan import newest_pilot  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
+    from labelop.runs import new_run_id  # noqa: PLC0415
+
+    with running(store, existing=True) as (settings, tables):
+        pilot = newest_pilot(tables, dataset, name)
+        run, roles = new_run_id("pilot"), load_roles(settings.config / "roles.yaml")
+        by = settings.acting_user
+        if not end_pilot(tables, pilot.protocol, STOPPED, by=by, roles=roles, run_id=run, reason=reason):
+            warn(f"pilot {name} was stopped before; the first word stands")
+        show_query(tables, "pilot_status", {"dataset": dataset}, output)
 
 
 def _warn_of(name: str, harms: Sequence[Harm]) -> None:

@@ -19,7 +19,9 @@ from labelop.forms import StrictForm, read_form
 
 Role: TypeAlias = Literal["operator", "reviewer", "lead", "analyst"]
 """operator runs nights, reviewer judges labels, lead answers for them, analyst reads."""
-Action: TypeAlias = Literal["import", "review", "approve", "withdraw", "override", "release", "compare reviewers"]
+Action: TypeAlias = Literal[
+    "import", "review", "approve", "withdraw", "override", "release", "compare reviewers", "end a pilot"
+]
 """What needs a role; everything else needs none."""
 
 _ALLOWED: Mapping[Action, tuple[Role, ...]] = {
@@ -31,6 +33,7 @@ _ALLOWED: Mapping[Action, tuple[Role, ...]] = {
     "override": ("lead",),
     "release": ("lead",),
     "compare reviewers": ("lead",),
+    "end a pilot": ("operator", "lead"),
 }
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _HINT = "roles.yaml in the folder of LABELOP_CONFIG says who has which role; LABELOP_USER says who you are."

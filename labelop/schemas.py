@@ -437,6 +437,18 @@ _ALL = (
         *_LANDED,
     ),
     _table(
+        "pilot_ends",
+        1,
+        ("pilot_id", "kind"),
+        ("pilot_id", _TEXT),
+        *_DATASET,
+        ("kind", _TEXT),  # over: what is missing will not come; stopped: nothing is concluded from it
+        ("by", _TEXT),
+        ("role", _TEXT),
+        ("reason", _TEXT),  # in words; null where it is over
+        *_LANDED,
+    ),
+    _table(
         "pilot_assignments",
         1,
         ("pilot_id", "image_id", "arm"),

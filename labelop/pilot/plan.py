@@ -18,7 +18,8 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.pilot.design import BLIND, Assignment, Candidate, draw_sample, stratify
 from labelop.pilot.design import assign as assign_reviews
-from labelop.pilot.protocol import PILOT_IMAGES, Protocol
+from labelop.pilot.ends import End, Kind, ends_of, require_unstopped
+from labelop.pilot.protocol import PILOT_IMAGES, Protocol, require_words
 from labelop.prelabel.assign import ONPREM, PARITY, PILOT
 from labelop.prelabel.assign import Assignment as Place
 from labelop.prelabel.plan import Plan, load_plan, plan_assigned
@@ -51,6 +52,7 @@ class Asked:
     """Margins, level, looks and exclusions that differ from the defaults of `Protocol`."""
 
     def __post_init__(self) -> None:
+        require_words("The name of a pilot", self.name)
         if self.seed < 0:
             raise PilotError(f"The seed of pilot {self.name} is {self.seed}; expected 0 or more.")
 
@@ -79,6 +81,8 @@ class Pilot:
     """Batches that draft for it."""
     design: Mapping[str, Any]
     """See `Asked.design`."""
+    ends: Mapping[Kind, End] = field(default_factory=dict)
+    """How it ended before all of its reviews came."""
 
 
 def load_pilot(store: Store, dataset: str, dataset_version: str, name: str) -> Pilot:
@@ -89,13 +93,29 @@ def load_pilot(store: Store, dataset: str, dataset_version: str, name: str) -> P
     """
     found = find_pilot(store, dataset, dataset_version, name)
     if found is None:
-        rows = read_rows(store, "pilots", columns=["name"], filters=equal(dataset=dataset))
-        known = sorted({row["name"] for row in rows})
-        raise PilotError(
-            f"Pilot {name!r} of {dataset} {dataset_version} is not declared; expected one of {known}.",
-            hint="Declare it with `labelop pilot plan`.",
-        )
+        raise _undeclared(name, f"{dataset} {dataset_version}", list_pilots(store, dataset))
     return found
+
+
+def newest_pilot(store: Store, dataset: str, name: str) -> Pilot:
+    """Read the pilot of a name that was declared last, about whatever version of the dataset.
+
+    Raises:
+        PilotError: There is none of this name.
+    """
+    every = list_pilots(store, dataset)
+    found = [one for one in every if one.protocol.name == name]
+    if not found:
+        raise _undeclared(name, dataset, every)
+    return max(found, key=lambda one: one.registered)
+
+
+def _undeclared(name: str, of: str, known: Iterable[Pilot]) -> PilotError:
+    names = sorted({one.protocol.name for one in known})
+    return PilotError(
+        f"Pilot {name!r} of {of} is not declared; expected one of {names}.",
+        hint="Declare it with `labelop pilot plan`.",
+    )
 
 
 def list_pilots(store: Store, dataset: str | None = None) -> list[Pilot]:
@@ -119,6 +139,7 @@ def find_pilot(store: Store, dataset: str, dataset_version: str, name: str) -> P
         tuple(row["landed_at"] for row in rows),
         rows[-1]["plan_id"],
         json.loads(rows[-1]["asked"]),
+        ends_of(store, rows[-1]["pilot_id"]),
     )
 
 
@@ -151,7 +172,8 @@ def plan_pilot(
         The pilot and its batches. One that was declared before keeps its sample; other margins are a further protocol.
 
     Raises:
-        PilotError: The design cannot be balanced, nothing may be compared, or the pilot was drawn with another design.
+        PilotError: The design cannot be balanced, nothing may be compared, or the pilot was drawn with another design
+            or stopped.
         EmptyArmError: An arm would have no image.
     """
     before = find_pilot(store, dataset, dataset_version, asked.name)
@@ -207,6 +229,7 @@ def plan_pilot(
 def _again(store: Store, before: Pilot, asked: Asked, run_id: str) -> Pilot:
     """Take a pilot that was drawn before; what may still be declared otherwise is registered as a further protocol."""
     name = asked.name
+    require_unstopped(name, before.ends)
     if before.design != asked.design:
         raise PilotError(
             f"Pilot {name} was drawn with {dict(before.design)}, asked for is {asked.design}.",

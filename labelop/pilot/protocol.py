@@ -17,6 +17,24 @@ PILOT_IMAGES = 120
 """Images of a pilot; finds a difference of 15 % (`measures.md` section 3)."""
 
 _MOST_LOOKS = 2
+_MOST_CHARACTERS = 200
+
+
+def require_words(what: str, text: str) -> None:
+    """Hold a person's words to one line that every table and terminal can show.
+
+    Args:
+        what: What they are, for the error.
+        text: The words.
+
+    Raises:
+        PilotError: They are empty, too long, have blanks around, or hold what cannot be printed.
+    """
+    if not 0 < len(text) <= _MOST_CHARACTERS or text != text.strip() or not text.isprintable():
+        raise PilotError(
+            f"{what} is {text[:_MOST_CHARACTERS]!r} ({len(text)} characters); expected 1 to {_MOST_CHARACTERS} "
+            "printable ones without blanks around them."
+        )
 
 
 @dataclass(frozen=True, slots=True)

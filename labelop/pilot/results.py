@@ -19,6 +19,7 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.meter.figures import catches
 from labelop.pilot.design import BLIND
+from labelop.pilot.ends import OVER, require_unstopped
 from labelop.pilot.parity import Parity, compare_places
 from labelop.pilot.plan import Pilot
 from labelop.pilot.protocol import Protocol, is_exploratory
@@ -67,6 +68,12 @@ class Comparison:
         """Whether nothing may be concluded."""
         return any(finding.exploratory for finding in self.findings)
 
+    @property
+    def can_end(self) -> bool:
+        """Whether so few reviews are missing that it may be judged without them."""
+        done = min(finding.contrast.images_count for finding in self.findings)
+        return look_due(self.protocol, done / self.protocol.pairs_count, over=True) == "end"
+
     def is_blocked(self, finding: Finding) -> bool:
         """Say whether a place that drafted one of the two arms disagrees with the premises about one model."""
         sides = (finding.contrast.arm, finding.contrast.reference)
@@ -91,7 +98,7 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
     Args:
         store: Where the tables are.
         pilot: The pilot.
-        over: Whether reviews that are missing will not come.
+        over: Whether reviews that are missing will not come, as far as that is not known from before.
         resamples: Draws of permutation and bootstrap.
 
     Returns:
@@ -100,9 +107,10 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
 
     Raises:
         EmptyArmError: An arm has no such review.
-        PilotError: Somebody reviewed an image twice.
+        PilotError: Somebody reviewed an image twice, or the pilot was stopped.
     """
     protocol = pilot.protocol
+    require_unstopped(protocol.name, pilot.ends)
     rows = run_query(store, "pilot_reviews", {"pilot_id": protocol.pilot_id}).to_pylist()
     came = [row for row in rows if row["review_id"] is not None]
     reviews = _timed(rows)
@@ -111,7 +119,7 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
         protocol,
         reviews,
         pilot.weights,
-        over=over,
+        over=over or OVER in pilot.ends,
         late=is_exploratory(pilot.registered, min((row["known_at"] for row in came), default=None)),
         taken=_taken(store, protocol, digest),
         resamples=resamples,

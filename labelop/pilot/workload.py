@@ -9,30 +9,36 @@ import math
 from typing import Any
 
 from labelop.landing.store import Store
-from labelop.pilot.capacity import Team, admission, forecast, staff, wait
+from labelop.pilot.capacity import Forecast, Team, admission, forecast, staff, wait
 from labelop.queries import open_session, run_query
 
 _HOUR = 3600.0
 _DAYS = 5
+_UNKNOWN = "no decision expects seconds of the review that waits or came"
 
 
 def workload(store: Store, team: Team) -> dict[str, Any]:
     """Tell capacity, backlog, wait and forecast of a team, over all datasets.
 
     Returns:
-        Figures by name, in seconds of review; null where nothing is known, with the reason beside it. Arrivals are
-        means over all days between the first and the last draft, waits are in working time.
+        Figures by name, in seconds of review; null where nothing is known, with the reason beside it, and then nothing
+        is admitted. Arrivals are means over all days between the first and the last, waits are in working time.
     """
     session = open_session(store)
     waiting = run_query(session, "review_backlog").to_pylist()
-    backlog = math.fsum(row["backlog_seconds"] for row in waiting if row["backlog_seconds"] is not None)
+    backlog_unknown = sum(row["waiting_count"] for row in waiting if row["backlog_seconds"] is None)
+    backlog = None if backlog_unknown else math.fsum(row["backlog_seconds"] for row in waiting)
     days = run_query(session, "review_arrivals").to_pylist()
-    allowed = admission(team, backlog)
-    daily = [row["review_seconds"] for row in days]
+    arrivals_unknown = sum(row["unknown_count"] for row in days)
+    allowed = admission(team, backlog or 0.0)
+    daily = [] if arrivals_unknown else [row["review_seconds"] for row in days]
     images = sum(row["images_count"] for row in days)
-    each = math.fsum(daily) / images if images else None
+    each = math.fsum(daily) / images if images and not arrivals_unknown else None
     arrivals = images / len(days) if days else None
-    ahead = forecast(team, backlog, daily, days=_DAYS)
+    if backlog is None or arrivals_unknown:
+        ahead = Forecast((), None, alarm=False, reason=_UNKNOWN)
+    else:
+        ahead = forecast(team, backlog, daily, days=_DAYS)
     last = ahead.backlog_seconds[-1] if ahead.backlog_seconds else None
     present = int(team.reviewers * (1 - team.shrinkage))
     told: dict[str, Any] = {
@@ -41,11 +47,12 @@ def workload(store: Store, team: Team) -> dict[str, Any]:
         "capacity_seconds_per_day": team.day_seconds,
         "limit_seconds": allowed.limit_seconds,
         "backlog_seconds": backlog,
-        "backlog_unknown_count": sum(row["waiting_count"] for row in waiting if row["backlog_seconds"] is None),
-        "admit_seconds": allowed.admit_seconds,
+        "backlog_unknown_count": backlog_unknown,
+        "admit_seconds": 0.0 if backlog is None else allowed.admit_seconds,
         "review_seconds_per_image": each,
         "capacity_images_per_day": team.images_per_day(each) if each else None,
         "arriving_images_per_day": arrivals,
+        "arrivals_unknown_count": arrivals_unknown,
         "staff_needed_count": staff(arrivals, each, team) if each and arrivals else None,
     }
     if each and arrivals and team.hours_per_day:

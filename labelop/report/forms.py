@@ -135,6 +135,7 @@ FORMS: tuple[Form, ...] = (
             Column("reviewers_count", "Reviewers", "count"),
             Column("settling_images_count", "Images to settle it", "count"),
             Column("exploratory", "Exploratory", "flag"),
+            Column("stopped", "Stopped", "flag"),
             _SIMULATED,
             Column("sentence", "In words"),
         ),

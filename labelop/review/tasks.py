@@ -160,10 +160,12 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
 
     Corrections of replaced drafts that come back all the same are still imported: the work was done. Tasks of a pilot
     are in no plan that counts: each goes to the reviewer it was assigned to (`labelop.pilot.work`). Until all of them
-    have come back, other tasks of these images wait: whoever met an image before is no fair judge of its draft.
+    have come back, or the pilot has ended, other tasks of these images wait: whoever met an image before is no fair
+    judge of its draft.
     """
     where = equal(dataset=dataset, dataset_version=dataset_version)
     tasks, assigned = list(tasks), _pairs(store, "pilot_assignments", where)
+    ended = {row["pilot_id"] for row in read_rows(store, "pilot_ends", columns=["pilot_id"], filters=where)}
     plan_id = plan_in_force(store, dataset, dataset_version)
     if plan_id is None:
         piloted = {batch_id for batch_id, _ in assigned}
@@ -173,6 +175,8 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
         wanted = set(batches["batch_id"].to_pylist())
         found = [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
     asked = assigned - _pairs(store, "reviews", where) if assigned else assigned
+    if ended:
+        asked -= _pairs(store, "pilot_assignments", where & ds.field("pilot_id").isin(sorted(ended)))
     # an assigned draft that failed is nobody's task: nothing waits for it
     waiting = {task.image_id for task in tasks if (task.batch_id, task.image_id) in asked}
     return [task for task in found if task.image_id not in waiting]

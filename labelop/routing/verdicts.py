@@ -82,13 +82,17 @@ def newest_verdict(
         before: Time by which the verdict was known; now when None.
 
     Returns:
-        The newest verdict over all strata that was not exploratory, blocked or running, about these very models.
+        The newest verdict over all strata that was not exploratory, blocked or running, about these very models, of a
+        pilot that nobody stopped.
     """
+    ends = read_rows(store, "pilot_ends", filters=equal(dataset=dataset, kind="stopped"))
+    stopped = {row["pilot_id"] for row in ends if before is None or row["landed_at"] < before}
     rows = [
         row
         for row in read_rows(store, "pilot_contrasts", filters=equal(dataset=dataset, stratum="all"))
         if row["verdict"] in SETTLED
         and not row["exploratory"]
+        and row["pilot_id"] not in stopped
         and (before is None or row["landed_at"] < before)
         and (with_simulated or not row["simulated"])
         and models.get(row["arm"]) == row["model_digest"]

@@ -1,10 +1,17 @@
 -- How far each pilot is, per arm: reviews asked for, drafts landed, reviews that came, and those with a measured time.
+-- `ended` is null while it goes on; over: it is judged without what is missing; stopped: nothing follows from it.
 -- Params: dataset text = null
 -- Grain: dataset, pilot, arm
 WITH declared AS (
     SELECT pilot_id, name AS pilot, dataset, dataset_version, count(*) - 1 AS changes_count, min(landed_at) AS declared_at
     FROM pilots
     GROUP BY ALL
+),
+ended AS (
+    -- of both kinds the one that says more
+    SELECT pilot_id, kind AS ended, "by" AS ended_by, landed_at AS ended_at, reason AS ended_reason
+    FROM pilot_ends
+    QUALIFY row_number() OVER (PARTITION BY pilot_id ORDER BY kind = 'stopped' DESC) = 1
 ),
 came AS (
     SELECT dataset_version, image_id, batch_id, bool_or(active_seconds IS NOT NULL) AS measured, bool_or(simulated) AS simulated
@@ -19,12 +26,14 @@ SELECT
     count(c.image_id) AS reviewed_count,
     count(*) FILTER (c.measured) AS measured_count,
     count(DISTINCT a.reviewer) AS reviewers_count,
-    d.changes_count, d.declared_at,
+    d.changes_count, d.declared_at, e.ended, e.ended_by, e.ended_at, e.ended_reason,
     coalesce(bool_or(c.simulated), false) OR coalesce(bool_or(p.simulated), false) AS simulated
 FROM declared AS d
 JOIN pilot_assignments AS a USING (pilot_id, dataset_version)
 LEFT JOIN came AS c USING (dataset_version, image_id, batch_id)
 LEFT JOIN prelabels AS p USING (dataset_version, image_id, batch_id)
+LEFT JOIN ended AS e USING (pilot_id)
 WHERE ($dataset::VARCHAR IS NULL OR d.dataset = $dataset::VARCHAR)
-GROUP BY d.dataset, d.pilot, a.arm, d.pilot_id, d.changes_count, d.declared_at
+GROUP BY
+    d.dataset, d.pilot, a.arm, d.pilot_id, d.changes_count, d.declared_at, e.ended, e.ended_by, e.ended_at, e.ended_reason
 ORDER BY d.dataset, d.pilot, a.arm;

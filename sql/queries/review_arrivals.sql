@@ -1,20 +1,22 @@
--- Review that came in on each day between the first and the last draft: images, and the seconds expected of them.
+-- Review that came in on each day between the first and the last of it, drafts and tasks of pilots: images, and the seconds
+-- expected of them (see `v_asked_review`). Seconds are null where they are not known of some: `unknown_count` says of how many.
 -- `service_cv2` is the squared coefficient of variation of the seconds of all reviews so far; null below two of them.
 -- Params: none
 -- Grain: day
 WITH came AS (
     SELECT
-        p.landed_at::DATE AS day, count(*) AS images_count, sum(coalesce(e.review_seconds, 0)) AS review_seconds
-    FROM prelabels AS p
-    LEFT JOIN v_expected_review AS e USING (dataset, dataset_version, arm)
-    WHERE p.role IN ('chosen', 'compare') AND p.outcome IN ('ok', 'empty')
-    GROUP BY p.landed_at::DATE
+        landed_at::DATE AS day, count(*) AS images_count, count(*) - count(review_seconds) AS unknown_count,
+        sum(review_seconds) AS known_seconds
+    FROM v_asked_review
+    GROUP BY landed_at::DATE
 ),
 calendar AS (
     SELECT unnest(generate_series(min(day)::TIMESTAMP, max(day)::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day FROM came
 )
 SELECT
-    day, coalesce(images_count, 0)::BIGINT AS images_count, coalesce(review_seconds, 0)::DOUBLE AS review_seconds,
+    day, coalesce(images_count, 0)::BIGINT AS images_count,
+    CASE WHEN unknown_count > 0 THEN NULL ELSE coalesce(known_seconds, 0) END::DOUBLE AS review_seconds,
+    coalesce(unknown_count, 0)::BIGINT AS unknown_count,
     (SELECT var_samp(effort_seconds) / nullif(avg(effort_seconds) ** 2, 0) FROM v_image_effort) AS service_cv2
 FROM calendar
 LEFT JOIN came USING (day)

@@ -115,7 +115,17 @@ def test_an_empty_arm_and_a_person_on_both_arms_are_errors(tmp_path: Path) -> No
         assert "Traceback" not in result.output
 
 
-def test_a_pilot_that_cannot_be_declared_plans_nothing() -> None:
-    """A seed below 0 is refused by the one who asks."""
-    with pytest.raises(PilotError, match="expected 0 or more"):
-        Asked("spring", ("local", "cloud"), "local", ("ann", "ben"), seed=-1)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"seed": -1}, "expected 0 or more"),
+        *(
+            ({"name": name}, "expected 1 to 200 printable")
+            for name in ("", " ", " spring", "a\nb", "\x1b[2J", "a" * 201)
+        ),
+    ],
+)
+def test_a_pilot_that_cannot_be_declared_plans_nothing(changed: dict[str, Any], said: str) -> None:
+    """A seed below 0 is refused by the one who asks, and a name that nobody can read or type: each was planned."""
+    with pytest.raises(PilotError, match=said):
+        Asked(**{"name": "spring", "arms": ("local", "cloud"), "reference": "local", "reviewers": ("ann",), **changed})

@@ -17,13 +17,15 @@ from labelop.pilot.capacity import Team
 from labelop.pilot.workload import alarm_of, workload
 
 
-def waiting(folder: Path, images: int) -> Store:
+def waiting(folder: Path, images: int, *, expected: float | None = 60.0) -> Store:
     """Make a store in which one night drafted images of a minute of review each, all unreviewed."""
     store, at = Store(str(folder)), dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
     of: dict[str, Any] = {"dataset": "d", "dataset_version": "v", "arm": "local", "landed_at": at}
     rows: dict[str, list[dict[str, Any]]] = {
         "images": [{"image_id": f"i{n}", "path": f"{n}.jpg", "outcome": "ok"} for n in range(images)],
-        "decisions": [{"decision_id": "d", "level": "public", "images_count": images, "expected_review_seconds": 60.0}],
+        "decisions": [
+            {"decision_id": "d", "level": "public", "images_count": images, "expected_review_seconds": expected}
+        ],
         "prelabels": [{"image_id": f"i{n}", "batch_id": "b", "role": "chosen", "outcome": "ok"} for n in range(images)],
     }
     for name, given in rows.items():
@@ -64,6 +66,18 @@ def test_without_drafts_or_people_there_is_a_reason_and_no_figure(tmp_path: Path
     told = workload(waiting(tmp_path / "nobody", 10), Team(0, 6.0))
     assert (told["wait_seconds"], told["wait_reason"]) == (None, "nobody reviews")
     assert told["alarm"]
+
+
+def test_seconds_that_nobody_expects_are_unknown_and_never_none(tmp_path: Path) -> None:
+    """Drafts without expected seconds counted as no work: 0 s a draft, 0 s of backlog, and a whole day was admitted."""
+    store = waiting(tmp_path, 120, expected=None)
+    told = workload(store, Team(1, 1.0))
+    assert (told["backlog_seconds"], told["backlog_unknown_count"], told["admit_seconds"]) == (None, 120, 0.0)
+    assert (told["review_seconds_per_image"], told["staff_needed_count"]) == (None, None)
+    assert (told["arriving_images_per_day"], told["arrivals_unknown_count"]) == (120.0, 120)
+    assert told["wait_reason"] == "no draft has come whose seconds are expected"
+    assert (told["forecast_p50_seconds"], told["alarm"]) == (None, False)
+    assert "no decision expects seconds" in told["forecast_reason"]
 
 
 def test_the_command_shows_it_and_needs_a_team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,33 @@
+-- Reviews that people are asked for: drafts of every plan and tasks of pilots, done or not, with the seconds expected of each.
+-- `in_force`: no later plan has replaced the draft. What nobody did before its pilot ended is not asked for any more.
+-- An arm of which no decision expects seconds, as one without drafts, is taken for the longest known of its dataset version,
+-- else of all; null where nothing is known.
+-- Params: none
+-- Grain: dataset, dataset_version, image_id, batch_id
+CREATE VIEW v_asked_review AS
+WITH asked AS (
+    SELECT
+        p.dataset, p.dataset_version, p.arm, p.image_id, p.batch_id, p.landed_at,
+        f.plan_id IS NULL OR (p.batch_id, f.plan_id) IN (SELECT (b.batch_id, b.plan_id) FROM batches AS b) AS in_force
+    FROM prelabels AS p
+    LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
+    WHERE p.role IN ('chosen', 'compare') AND p.outcome IN ('ok', 'empty')
+    UNION ALL
+    SELECT
+        a.dataset, a.dataset_version, a.arm, a.image_id, a.batch_id, coalesce(p.landed_at, a.landed_at), true
+    FROM pilot_assignments AS a
+    LEFT JOIN prelabels AS p USING (dataset_version, image_id, batch_id)
+    LEFT JOIN (SELECT DISTINCT pilot_id FROM pilot_ends) AS e ON e.pilot_id = a.pilot_id
+    WHERE
+        (a.arm = 'blind' OR p.outcome IN ('ok', 'empty'))
+        AND (e.pilot_id IS NULL OR (a.image_id, a.batch_id) IN (SELECT (r.image_id, r.batch_id) FROM reviews AS r))
+),
+longest AS (
+    SELECT dataset, dataset_version, max(review_seconds) AS review_seconds
+    FROM v_expected_review
+    GROUP BY dataset, dataset_version
+)
+SELECT a.*, coalesce(e.review_seconds, l.review_seconds, (SELECT max(review_seconds) FROM longest)) AS review_seconds
+FROM asked AS a
+LEFT JOIN v_expected_review AS e USING (dataset, dataset_version, arm)
+LEFT JOIN longest AS l USING (dataset, dataset_version);
