@@ -12,18 +12,20 @@ from typing import Any
 from prefect import flow
 
 from labelop.configuration import load_configuration
-from labelop.errors import LabelopError, RunCancelledError, RunFailedError
+from labelop.errors import LabelopError, RunFailedError
 from labelop.jobs import check_night, check_ontologies, parse_job
 from labelop.landing.probe import require_safe
 from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
 from labelop.pilot.capacity import load_team
 from labelop.pilot.workload import alarm_of, workload
-from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start
+from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start, stop_if_cancelled
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
 from labelop.site.answers import night_of
+from labelop.site.damage import losses_of_outbox
+from labelop.site.place import find_site
 from labelop.summary import losses_of
 from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
@@ -79,7 +81,7 @@ def nightly(
     Raises:
         ConfigurationError: A job or a file of the configuration has a fault, or the store lets two writers win; then
             nothing was done.
-        RunCancelledError: Somebody called the run off; what has landed stays landed.
+        RunCancelledError: Somebody called the run off, or another does its rest; what has landed stays landed.
         RunFailedError: A dataset did not get through, a check failed or the report could not be written; everything
             else did its work.
     """
@@ -106,9 +108,7 @@ def nightly(
                 told.version = _one(tables, settings, one, run)
         if is_cancelled(tables, run):
             end(tables, run, "cancelled", troubles.failed)
-            raise RunCancelledError(
-                f"Run {run} was cancelled; what has landed stays landed.", hint=f"`labelop resume {run}` does the rest."
-            )
+            stop_if_cancelled(tables, run)
         # nor may the trouble of a report hide why a dataset failed
         with troubles.noted("report"):
             output = Path(report) if report else settings.report_path
@@ -127,6 +127,7 @@ def nightly(
             ]
         with troubles.noted("accounting"):
             losses += losses_of(tables, {one.dataset for one in asked})
+            losses += losses_of_outbox(find_site(settings))
     end(tables, run, "partial" if troubles.failed or losses else "complete", [*troubles.failed, *losses])
     if failed := troubles.failed:
         count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"

@@ -60,7 +60,8 @@ def prelabel_batches(
 
     Raises:
         ConfigurationError: A card or setting is wrong; no further batch is tried.
-        RunCancelledError: Somebody called the run off; what was finished is landed, no further batch is tried.
+        RunCancelledError: Somebody called the run off, or another does its rest; what was finished is landed, no
+            further batch is tried.
         LandingError: The store does not take what was done; no further batch is tried.
         LabelopError: The first batch that failed, after all others were done. It is not landed, its cost is booked:
             `ExpectationsFailedError` for rows that were refused, else what the engine or the source said.

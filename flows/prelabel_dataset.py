@@ -68,7 +68,7 @@ def prelabel_dataset(
         resumes: Run that this one finishes: its plan is taken where the configuration is still the same.
 
     Raises:
-        RunCancelledError: Somebody called the run off; what has landed stays landed.
+        RunCancelledError: Somebody called the run off, or another does its rest; what has landed stays landed.
         RunFailedError: Some batches did not land; the next run does exactly those.
     """
     settings = load_settings(store=store)

@@ -13,6 +13,7 @@ from labelop.landing.store import Store, open_store
 from labelop.runs import current_version, new_run_id
 from labelop.settings import load_settings
 from labelop.site.answers import queue_answers
+from labelop.site.damage import set_damaged_aside
 from labelop.site.handover import head_office
 from labelop.site.link import Link
 from labelop.site.place import Site, require_site
@@ -37,7 +38,8 @@ def sync_site(store: str | None = None, run_id: str | None = None, wait_seconds:
         SettingsError: This machine is no site, or has no head office.
         SiteError: Another sync is under way.
         HeadOfficeUnavailableError: Nobody answered; what waits goes on waiting.
-        RunFailedError: Head office's set was refused, or work for the cloud was not done; everything else was.
+        RunFailedError: Head office's set was refused, an item was damaged and set aside, or work for the cloud was not
+            done; everything else was.
     """
     settings = load_settings(store=store)
     site, tables, run = require_site(settings), open_store(settings), run_id or new_run_id("sync")
@@ -52,6 +54,7 @@ def sync_site(store: str | None = None, run_id: str | None = None, wait_seconds:
             set_digest = link.call(partial(pull, site, settings))
         except PublishedError as error:
             problems.append(error.message)
+        problems += set_damaged_aside(site, tables, run)
         done = hand_over_rows(site, link)
         problems += _work(site, tables, settings.store, run)
         done += hand_over_rows(site, link)

@@ -10,14 +10,14 @@ import typer
 
 from labelop.cli_common import FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
-from labelop.errors import SiteError
 from labelop.landing.filters import equal
 from labelop.landing.store import open_store, read_rows
 from labelop.schemas import utc_now
 from labelop.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from labelop.site.outbox import Item, Outbox
+    from labelop.site.outbox import Item
+    from labelop.site.place import Site
 
 Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
 """Gives the flows as plain functions while a block runs."""
@@ -34,13 +34,17 @@ def show_outbox(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Say what waits, how old it is and how full the outbox is."""
+    from labelop.site.damage import losses_of_outbox  # noqa: PLC0415
     from labelop.site.place import require_site  # noqa: PLC0415
 
     with failing_in_one_line():
-        outbox = require_site(load_settings(store=store)).outbox
+        site = require_site(load_settings(store=store))
+        outbox = site.outbox
+        for loss in losses_of_outbox(site):
+            warn(f"{loss}; find out what the disk did, then remove it")
         if items:
-            rows = [_told(outbox, item) for item in outbox.items()]
-            columns = ["queued_at", "kind", *_FACTS, "size_bytes", "damaged_file"]
+            rows = [_told(site, item) for item in [*outbox.items(), *outbox.damaged()]]
+            columns = ["queued_at", "kind", *_FACTS, "size_bytes", "damaged_file", "why"]
             show_rows(rows, output, title="outbox", columns=columns)
             return
         found = outbox.contents()
@@ -53,6 +57,7 @@ def show_outbox(
             "full_share": found.share,
             "oldest_at": found.oldest,
             "oldest_seconds": age,
+            "damaged_count": len(outbox.damaged()),
             "folder": str(outbox.folder),
         }
         show_rows([row], output, title="outbox")
@@ -61,14 +66,14 @@ def show_outbox(
 _FACTS = ("table", "dataset", "run_id")
 
 
-def _told(outbox: Outbox, item: Item) -> dict[str, Any]:
-    try:
-        facts, damaged = outbox.read(item)[0], None
-    except SiteError:
-        facts, damaged = {}, str(item.path)
-    said = {name: facts.get(name) for name in _FACTS}
-    known = {"queued_at": item.queued_at, "kind": item.kind, "size_bytes": item.size_bytes}
-    return {**known, **said, "damaged_file": damaged}
+def _told(site: Site, item: Item) -> dict[str, Any]:
+    from labelop.site.damage import damage_of  # noqa: PLC0415
+
+    damage = damage_of(site, item)
+    facts = {} if damage else site.outbox.read(item)[0]
+    known = {"queued_at": item.queued_at, "kind": item.kind, **{name: facts.get(name) for name in _FACTS}}
+    file, why = (None, None) if damage is None else (str(item.path), damage.message)
+    return {**known, "size_bytes": item.size_bytes, "damaged_file": file, "why": why}
 
 
 @site_app.command()

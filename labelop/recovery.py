@@ -19,9 +19,21 @@ import pyarrow.compute as pc
 from labelop.errors import RunCancelledError, RunFailedError
 from labelop.jobs import DatasetJob, parse_job
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, is_landed, read_rows
+from labelop.landing.store import Store, is_landed, landed_keys, read_rows
 from labelop.queries import run_query
-from labelop.runs import CANCELLED, ENDED, FINISHED, INGESTED, PLANNED, STARTED, RunEvent, key_of, record, record_many
+from labelop.runs import (
+    CANCELLED,
+    ENDED,
+    FINISHED,
+    INGESTED,
+    PLANNED,
+    STARTED,
+    TAKEN_UP,
+    RunEvent,
+    key_of,
+    record,
+    record_many,
+)
 from labelop.schemas import utc_now
 
 _LOOK_SECONDS = 2.0
@@ -63,10 +75,15 @@ class Asked:
 
 
 def start(store: Store, run_id: str, asked: Sequence[Asked]) -> None:
-    """Say what a run is about to do, before it does any of it."""
+    """Say what a run is about to do, before it does any of it; a run whose work it is stops between batches.
+
+    That run may be alive after all, or have left children in a queue: they would do, and pay for, the same batches.
+    """
     record_many(
         store, [RunEvent(run_id, one.dataset, one.dataset_version, STARTED, summary=one.summary()) for one in asked]
     )
+    # only now: what nobody else has said it will do must not stop
+    record_many(store, [_taken_up(earlier) for earlier in sorted({one.resumes for one in asked if one.resumes})])
 
 
 def end(store: Store, run_id: str, state: str, problems: Sequence[str] = ()) -> None:
@@ -141,7 +158,8 @@ def plan_to_finish(store: Store, run_id: str, dataset: str, made_of: str) -> tup
 def open_work(store: Store, *, besides: Iterable[str] = (), quiet_seconds: float = QUIET_SECONDS) -> list[Asked]:
     """Find what runs left behind that died or ended without doing all, once per dataset.
 
-    Runs that somebody cancelled are left alone: they go on when somebody says so.
+    Runs that somebody cancelled are left alone: they go on when somebody says so. So are those that another run
+    resumes: it was asked all that was left of them, and may be at it.
 
     Args:
         store: Where the tables are.
@@ -152,7 +170,8 @@ def open_work(store: Store, *, besides: Iterable[str] = (), quiet_seconds: float
     taken = set(besides)
     found = []
     for row in run_query(store, "run_states").to_pylist():
-        if not row["left_count"] or row["state"] == CANCELLED or abs(now - row["last_seen_at"]) < quiet:
+        left_alone = row["state"] == CANCELLED or row["resumed_by"] or abs(now - row["last_seen_at"]) < quiet
+        if left_alone or not row["left_count"]:
             continue
         for one in left_of(store, row["run_id"]):
             if one.dataset not in taken:
@@ -181,26 +200,30 @@ def mark_cancelled(store: Store, run_id: str) -> bool:
 
 
 def is_cancelled(store: Store, run_id: str) -> bool:
-    """Say whether a run was called off; one look at the log of a table, no rows are read."""
-    return bool(run_id) and is_landed(store, "runs", key_of(_cancelled(run_id)))
+    """Say whether a run was called off or another does its rest; one look at the log of a table, no rows are read."""
+    return bool(run_id) and bool(landed_keys(store, "runs", map(key_of, (_cancelled(run_id), _taken_up(run_id)))))
 
 
 def stop_if_cancelled(store: Store, run_id: str) -> None:
     """Look once.
 
     Raises:
-        RunCancelledError: The run was called off.
+        RunCancelledError: The run was called off, or another does its rest.
     """
-    if is_cancelled(store, run_id):
+    if not is_cancelled(store, run_id):
+        return
+    if is_landed(store, "runs", key_of(_taken_up(run_id))):
         raise RunCancelledError(
-            f"Run {run_id} was cancelled; what has landed stays landed.",
-            hint=f"`labelop resume {run_id}` does the rest.",
+            f"Run {run_id} stops: another run has taken up its rest.", hint=f"`labelop runs {run_id}` names it."
         )
+    raise RunCancelledError(
+        f"Run {run_id} was cancelled; what has landed stays landed.", hint=f"`labelop resume {run_id}` does the rest."
+    )
 
 
 @dataclass(slots=True)
 class CancelWatch:
-    """Looks between batches whether the run was called off, and rarely enough to cost nothing."""
+    """Looks between batches whether the run is to stop, and rarely enough to cost nothing."""
 
     store: Store
     """Where the tables are."""
@@ -220,6 +243,10 @@ class CancelWatch:
 
 def _cancelled(run_id: str) -> RunEvent:
     return RunEvent(run_id, "", None, CANCELLED, CANCELLED)
+
+
+def _taken_up(run_id: str) -> RunEvent:
+    return RunEvent(run_id, "", None, TAKEN_UP)
 
 
 def _asked(dataset: str, row: Mapping[str, Any]) -> Asked:

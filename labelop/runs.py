@@ -22,8 +22,9 @@ Tables are keyed by content, so doing again what was done before lands nothing n
 from the newest event, never from the newest row: an owner who goes back to an earlier word must be heard.
 """
 
-STARTED, CANCELLED, ENDED = "started", "cancelled", "ended"
-"""Events around them: what a run was asked, per dataset; that somebody called it off; how it ended as a whole."""
+STARTED, TAKEN_UP, CANCELLED, ENDED = "started", "taken_up", "cancelled", "ended"
+"""Events around them: what a run was asked, per dataset; that another does its rest; that somebody called it off; how
+it ended as a whole."""
 
 
 _LATELY = timedelta(days=1)
@@ -41,7 +42,7 @@ class RunEvent:
     dataset_version: str | None
     """Dataset version; None where it is not known yet, or the event is about the whole run."""
     event: str
-    """started | ingested | classified | planned | prelabelled | finished | cancelled | ended."""
+    """started | ingested | classified | planned | prelabelled | finished | taken_up | cancelled | ended."""
     state: str = "complete"
     """complete | partial | cancelled."""
     ontology: str | None = None
@@ -117,6 +118,11 @@ def current_version(store: Store, dataset: str) -> str:
             hint="Take it in with `labelop ingest SOURCE --dataset NAME`.",
         )
     return str(rows[dataset]["dataset_version"])
+
+
+def current_datasets(store: Store) -> list[str]:
+    """Name the datasets that were ever handed over."""
+    return sorted(str(row["dataset"]) for row in _current(store))
 
 
 def source_root(store: Store, dataset: str, dataset_version: str) -> str | None:

@@ -21,7 +21,6 @@ from labelop.errors import (
     LandingError,
     SchemaMismatchError,
     SettingsError,
-    SiteError,
     UnknownTableError,
 )
 from labelop.landing.store import Store, land, land_many, landed_keys
@@ -80,17 +79,15 @@ def hand_over_rows(site: Site, link: Link) -> HandedOver:
 
     Raises:
         HeadOfficeUnavailableError: Nobody answered, or not any more; the rest waits.
-        SiteError: An item is damaged; it and all behind it wait, and what came before it was handed over.
+        SiteError: An item is damaged, see `labelop.site.damage`; it and what is behind it wait.
         SchemaMismatchError: Head office's tables are of another found.
     """
     head, done = head_office(site), HandedOver()
     for chunk in _chunks(site.outbox.items(ROWS)):
-        some, fault = _read(site, chunk)
-        link.call(partial(_land, site, head, some))
-        site.outbox.done(*some)
-        done += HandedOver(len(some), sum(item.size_bytes for item in some))
-        if fault is not None:
-            raise fault
+        whole = {item: received(site.name, item, *site.outbox.read(item)) for item in chunk}
+        link.call(partial(_land, site, head, whole))
+        site.outbox.done(*chunk)
+        done += HandedOver(len(chunk), sum(item.size_bytes for item in chunk))
     return done
 
 
@@ -107,7 +104,7 @@ def tell_sync(site: Site, link: Link, here: Store, *, run_id: str, done: HandedO
         "sent_bytes": done.size_bytes,
         "waiting_count": waiting,
         "set_digest": set_digest,
-        "state": "partial" if waiting else "complete",
+        "state": "partial" if waiting or site.outbox.damaged() else "complete",
         "run_id": run_id,
         "landed_at": utc_now(),
     }
@@ -119,18 +116,6 @@ def tell_sync(site: Site, link: Link, here: Store, *, run_id: str, done: HandedO
 
     link.call(tell)
     land(here, "syncs", [row], key)
-
-
-def _read(site: Site, items: Sequence[Item]) -> tuple[dict[Item, tuple[str, pa.Table]], SiteError | None]:
-    """Give table and rows of the items before the first that is damaged, and what is wrong with that one."""
-    whole: dict[Item, tuple[str, pa.Table]] = {}
-    for item in items:
-        try:
-            facts, body = site.outbox.read(item)
-            whole[item] = received(site.name, item, facts, body)
-        except SiteError as error:
-            return whole, error
-    return whole, None
 
 
 def _land(site: Site, head: Store, items: Mapping[Item, tuple[str, pa.Table]]) -> None:

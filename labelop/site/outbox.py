@@ -2,16 +2,18 @@
 
 `<sequence>-<key>.item`: file and folder are synced before an item counts as taken, and it is removed only when whoever
 receives it has answered durably. A key is taken once; the receiver drops keys it knows, so at least once is once. When
-the quota is reached nothing more is taken, and who asks has to stop working. Must not know what items mean.
+the quota is reached nothing more is taken, and who asks has to stop working. What is damaged is kept for a person to
+look at, as `<sequence>-<key>.damaged`, and waits no more. Must not know what items mean.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,7 @@ from labelop.ids import canonical_json, sha256_hex
 from labelop.schemas import utc_now
 from labelop.strict_text import read_json
 
-_NAME = re.compile(r"(?P<sequence>\d{16})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.item")
+_NAME = re.compile(r"(?P<sequence>\d{16})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.(?P<form>item|damaged)")
 _PLACE = re.compile(rb"\d{1,15}")
 _MS = 1000
 
@@ -104,28 +106,35 @@ class Outbox:
             SiteError: The mark of the last item is damaged; nothing was written.
             OSError: The disk refused; nothing was taken.
         """
-        head = canonical_json({"facts": dict(facts), "sha256": sha256_hex(body)}).encode() + b"\n"
+        data = _written(facts, body)
         with self._locked():
             waiting = self.items()
             if known := [item for item in waiting if item.key == key]:
                 return known[0]
-            self._check(waiting, 1, len(head) + len(body))
+            self._check(waiting, 1, len(data))
             last = max([self._last(), *(item.sequence for item in waiting)])
             sequence = max(last + 1, int(self._clock().timestamp() * _MS))
             path = self.folder / f"{sequence:016d}-{key}.item"
             if not _NAME.fullmatch(path.name):
                 raise ValueError(f"{key!r} is no key of an item, expected <kind>-<hex digits>")
-            write_durably(path, head + body, mode=0o600)
-        return Item(sequence, key, key.partition("-")[0], len(head) + len(body), path)
+            write_durably(path, data, mode=0o600)
+        return Item(sequence, key, key.partition("-")[0], len(data), path)
 
     def items(self, kind: str | None = None) -> list[Item]:
         """List what waits in the order of taking; of one kind, or all."""
+        return [item for item in self._listed("item") if kind in (None, item.kind)]
+
+    def damaged(self) -> list[Item]:
+        """List what was set aside and nobody has taken away since, in the order of taking."""
+        return self._listed("damaged")
+
+    def _listed(self, form: str) -> list[Item]:
         if not self.folder.is_dir():
             return []
         found = []
         for entry in os.scandir(self.folder):
             match = _NAME.fullmatch(entry.name)
-            if match is not None and kind in (None, match["kind"]):
+            if match is not None and match["form"] == form:
                 try:
                     size = entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
@@ -139,15 +148,41 @@ class Outbox:
         Raises:
             SiteError: Its file is damaged; it is kept as it is.
         """
-        head, _, body = item.path.read_bytes().partition(b"\n")
         try:
+            head, _, body = item.path.read_bytes().partition(b"\n")
             said = read_json(head)
             facts, digest = dict(said["facts"]), str(said["sha256"])
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(item) from error
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise _damaged(item) from error
         if sha256_hex(body) != digest:
             raise _damaged(item)
         return facts, body
+
+    def set_aside(self, item: Item, again: Mapping[str, Any] | None = None) -> Path:
+        """Keep a damaged item under a name of its own, so that it is in nobody's way.
+
+        Args:
+            item: What cannot be read.
+            again: Its facts where they are known from elsewhere: they take its place, without a body.
+
+        Returns:
+            Where its bytes are now.
+        """
+        aside = item.path.with_suffix(".damaged")
+        with self._locked():
+            with suppress(FileExistsError):  # a process died here before
+                os.link(item.path, aside)  # not copied: its disk may not give it back
+            sync_folder(self.folder)
+            if again is None:
+                item.path.unlink()
+                sync_folder(self.folder)
+            else:
+                write_durably(item.path, _written(again, b""), mode=0o600)
+        return aside
 
     def done(self, *items: Item) -> None:
         """Remove items that were received durably; one that is gone already is fine.
@@ -223,8 +258,12 @@ class Outbox:
             os.close(handle)
 
 
+def _written(facts: Mapping[str, Any], body: bytes) -> bytes:
+    return canonical_json({"facts": dict(facts), "sha256": sha256_hex(body)}).encode() + b"\n" + body
+
+
 def _damaged(item: Item) -> SiteError:
     return SiteError(
         f"Item {item.path} is damaged: its bytes are not those that were written.",
-        hint="Keep a copy, find out why, and move it out of the folder; its night can be told again.",
+        hint="`labelop sync` sets it aside; look at the disk, and remove the file when you know why.",
     )

@@ -5,6 +5,7 @@ When the network is back, the version is routed and planned anew under the polic
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 from labelop.egress.environment import ONPREM
 from labelop.errors import SiteError
 from labelop.ids import row_id
+from labelop.landing.store import Store, read_rows
 from labelop.prelabel.plan import PlannedBatch
+from labelop.runs import PRELABELLED, STARTED
 from labelop.site.outbox import Item
 from labelop.site.place import WORK, Site
+
+_SIZES = ("batch_images", "shard_batches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,8 @@ def keep_for_sync(
     kept = [batch for batch in batches if batch.placement != ONPREM]
     if site is None or not kept:
         return list(batches), []
-    facts = {"dataset": dataset, "dataset_version": dataset_version, "sizes": dict(sizes), "batches_count": len(kept)}
-    site.outbox.put(row_id(WORK, dataset, dataset_version, dict(sizes)), facts)
+    facts = _facts(dataset, dataset_version, sizes)
+    site.outbox.put(_key(facts), facts)
     return [batch for batch in batches if batch.placement == ONPREM], kept
 
 
@@ -63,11 +68,40 @@ def waiting_work(site: Site) -> list[Work]:
     Raises:
         SiteError: An item is damaged.
     """
-    found = []
-    for item in site.outbox.items(WORK):
-        facts, _ = site.outbox.read(item)
-        try:
-            found.append(Work(item, facts["dataset"], facts["dataset_version"], facts["sizes"]))
-        except KeyError as error:
-            raise SiteError(f"Item {item.path} names no {error}.", hint="Move it out of the folder.") from error
+    return [work_of(item, site.outbox.read(item)[0]) for item in site.outbox.items(WORK)]
+
+
+def work_of(item: Item, facts: Mapping[str, Any]) -> Work:
+    """Understand an item.
+
+    Raises:
+        SiteError: It is not what such an item says.
+    """
+    try:
+        return Work(item, str(facts["dataset"]), str(facts["dataset_version"]), dict(facts["sizes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SiteError(
+            f"Item {item.path} names no work: {error}.",
+            hint="`labelop sync` sets it aside; look which release wrote it.",
+        ) from error
+
+
+def work_in_tables(store: Store) -> dict[str, dict[str, Any]]:
+    """Find what nights kept for a sync, whatever became of it: the facts of items by their keys."""
+    rows = read_rows(store, "runs", columns=["run_id", "dataset", "dataset_version", "event", "summary"])
+    said = {(row["run_id"], row["dataset"], row["event"]): json.loads(row["summary"]) for row in rows}
+    found = {}
+    for row in rows:
+        asked = said.get((row["run_id"], row["dataset"], STARTED))
+        if row["event"] == PRELABELLED and asked is not None and json.loads(row["summary"]).get("deferred_count"):
+            facts = _facts(row["dataset"], row["dataset_version"], {name: asked[name] for name in _SIZES})
+            found[_key(facts)] = facts
     return found
+
+
+def _facts(dataset: str, dataset_version: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"dataset": dataset, "dataset_version": dataset_version, "sizes": dict(sizes)}
+
+
+def _key(facts: Mapping[str, Any]) -> str:
+    return row_id(WORK, facts["dataset"], facts["dataset_version"], facts["sizes"])

@@ -60,6 +60,28 @@ def test_outbox_show_lists_a_damaged_item_among_the_others(run: Run, tmp_path: P
     assert [one["damaged_file"] for one in items] == [None, str(damaged), None, None]
 
 
+def test_a_sync_sets_a_damaged_item_aside_and_hands_the_others_over(run: Run, tmp_path: Path) -> None:
+    """It says so and ends with 1, what is behind arrives, and the outbox shows the file and why; it stopped all."""
+    fill(tmp_path)
+    first = require_site(load_settings()).outbox.items()[0]
+    first.path.write_bytes(b"?")
+    failed = run("sync")
+    assert failed.exit_code == 1
+    assert f"{first.key} was damaged and is set aside" in failed.stderr
+    head = Store(str(tmp_path / "head"))
+    assert len(read_rows(head, "site_datasets")) == 2, "once as it waited, once told again"
+    assert read_rows(head, "site_outcomes")
+    [synced] = read_rows(head, "syncs")
+    assert (synced["waiting_count"], synced["state"]) == (0, "partial")
+    shown = run("outbox", "show", "--format", "json")
+    assert json.loads(shown.stdout)[0]["damaged_count"] == 1
+    assert first.key in shown.stderr
+    [item] = json.loads(run("outbox", "show", "--items", "--format", "json").stdout)
+    assert (item["damaged_file"], "not those that were written" in item["why"]) == (
+        str(first.path.with_suffix(".damaged")), True,
+    )  # fmt: skip
+
+
 def test_an_empty_outbox_has_no_age(run: Run) -> None:
     """Nothing waits: no oldest item, and nothing is made on disk by looking."""
     [row] = json.loads(run("outbox", "show", "--format", "json").stdout)

@@ -135,6 +135,26 @@ def test_cancelling_is_for_good_and_for_that_run_only(tmp_path: Path) -> None:
         cancel(store, "r2")
 
 
+def test_a_run_stops_once_another_does_its_rest(tmp_path: Path) -> None:
+    """A child of a dead run that waited in a queue did the same batches beside the resumed run, and was paid for."""
+    store = started(tmp_path, run="died")
+    watch = CancelWatch(store, "died", every_seconds=0)
+    watch.look()
+    start(store, "night", left_of(store, "died"))
+    with pytest.raises(RunCancelledError, match="another run has taken up its rest"):
+        watch.look()
+    CancelWatch(store, "night").look()
+    assert states(store) == {"died": ("open", 2), "night": ("open", 2)}
+
+
+def test_what_another_run_resumes_is_not_taken_up_beside_it(tmp_path: Path) -> None:
+    """Two nights resumed the same dead run: the first may be at it, and has the work as its own should it die too."""
+    store = started(tmp_path, run="died", datasets=("a",))
+    start(store, "night", left_of(store, "died"))
+    [one] = open_work(store, quiet_seconds=0)
+    assert one.resumes == "night"
+
+
 def test_a_watch_looks_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two looks at the store lies the time that was asked for."""
     looks: list[str] = []

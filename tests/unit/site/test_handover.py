@@ -148,18 +148,6 @@ def test_a_head_office_that_is_not_mounted_is_away_and_never_made(tmp_path: Path
     assert len(site.outbox.items()) == len(QUESTIONS)
 
 
-def test_a_damaged_item_is_kept_and_named(tmp_path: Path) -> None:
-    """Items before it are handed over, itself and those behind it wait, and the message names its file; all waited."""
-    site, store = site_of(tmp_path), store_of(tmp_path)
-    first, second, *others = queue_answers(site.outbox, store, "bccd", "night-1")
-    second.path.write_bytes(second.path.read_bytes()[:-1] + b"?")
-    with pytest.raises(SiteError, match=second.path.name):
-        hand_over_rows(site, link_of(site))
-    assert [item.key for item in site.outbox.items()] == [second.key, *(item.key for item in others)]
-    assert not first.path.exists()
-    assert told(site, "site_outcomes")
-
-
 def test_an_item_of_an_older_release_is_received(tmp_path: Path) -> None:
     """A column that is newer than the item is null, and one that is gone is left out; a KeyError ended every sync."""
     site = site_of(tmp_path)
