@@ -7,8 +7,13 @@ Knows files and bytes; must not know images.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +26,7 @@ from labelop.ingest.archive_readers import BROKEN, Member, is_of_the_disk, membe
 _BLOCK_BYTES = 1 << 20
 _MEMORY_BYTES = 2 << 30
 _WALL_SECONDS = 24 * 3600.0
+_PREFIX, _LOCK, _FILES = ".unpacking-", "lock", "files"
 _NO_NAME = frozenset({errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ})
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -71,12 +77,42 @@ def unpack(archive: Path, folder: Path, limits: ArchiveLimits = ArchiveLimits())
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # a neighbour, so that a try that failed is in nobody's way and the last step is one rename
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as beside:
-            found = _called(archive, Path(beside).resolve() / "files", limits)
-            (Path(beside) / "files").rename(folder)
+        with _beside(folder.parent.resolve()) as beside:
+            found = _called(archive, beside / _FILES, limits)
+            (beside / _FILES).rename(folder)
     except OSError as error:
         raise ManifestError(f"Archive {archive.name} cannot be unpacked to {folder}: {error.strerror}.") from error
     return Unpacked(found["files_count"], tuple((name, code) for name, code in found["refused"]), found["stopped"])
+
+
+@contextmanager
+def _beside(parent: Path) -> Iterator[Path]:
+    """Give a new folder whose lock says that its maker lives, and remove those of makers that were killed."""
+    for left in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # its maker lives, or it is another's, or gone meanwhile
+            if {_LOCK, _FILES}.issuperset(os.listdir(left)) and not left.is_symlink():  # noqa: PTH208 - names alone
+                with _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(left)
+    with ExitStack() as held:
+        while True:
+            made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            with suppress(FileNotFoundError):  # another took it for one that was left, before it was locked
+                held.enter_context(_locked(made, fcntl.LOCK_SH))
+                if (made / _LOCK).exists():
+                    break
+        held.callback(shutil.rmtree, made)
+        yield made
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a folder's lock, which the system frees when its holders have ended, however they end."""
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _called(archive: Path, folder: Path, limits: ArchiveLimits) -> dict[str, Any]:
@@ -95,6 +131,7 @@ def _called(archive: Path, folder: Path, limits: ArchiveLimits) -> dict[str, Any
                 archive=os.fspath(archive.resolve()),
                 folder=os.fspath(folder),
                 limits=asdict(limits),
+                caller=os.getpid(),
             )
     except ChildError as error:
         raise ManifestError(
@@ -105,12 +142,14 @@ def _called(archive: Path, folder: Path, limits: ArchiveLimits) -> dict[str, Any
     return found
 
 
-def unpack_in_child(data: bytes, archive: str, folder: str, limits: dict[str, int]) -> dict[str, Any]:
-    """Unpack; runs in the child."""
+def unpack_in_child(data: bytes, archive: str, folder: str, limits: dict[str, int], caller: int) -> dict[str, Any]:
+    """Unpack; runs in the child, which ends with its caller."""
     del data
-    work = _Work(Path(archive), folder, ArchiveLimits(**limits))
+    work = _Work(Path(archive), folder, ArchiveLimits(**limits), caller)
     try:
-        work.run()
+        # its own hold: it may write for a moment longer than its caller lives
+        with _locked(Path(folder).parent, fcntl.LOCK_SH):
+            work.run()
     except OSError as error:
         if not is_of_the_disk(error):
             raise
@@ -129,7 +168,7 @@ class _Stopped(Exception):  # noqa: N818 - no error: it ends here
 class _Work:
     """Writes the members of one archive and keeps count."""
 
-    def __init__(self, archive: Path, folder: str, limits: ArchiveLimits) -> None:
+    def __init__(self, archive: Path, folder: str, limits: ArchiveLimits, caller: int) -> None:
         self.files_count = 0
         self.refused: list[tuple[str, str]] = []
         self.stopped: str | None = None
@@ -138,6 +177,7 @@ class _Work:
         packed = archive.stat().st_size
         self._left = min(limits.max_bytes, limits.free_bytes + packed * limits.max_ratio)
         self._members = limits.max_members
+        self._caller = caller
 
     def run(self) -> None:
         try:
@@ -181,6 +221,8 @@ class _Work:
         self.files_count += 1
 
     def _count(self, size: int) -> None:
+        if os.getppid() != self._caller:
+            sys.exit()  # it was killed: nobody will have what is unpacked
         self._left -= size  # what is unpacked counts, not what a header says
         if self._left < 0:
             raise _Stopped("TOO_LARGE")
