@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import struct
-import subprocess
-import sys
 import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labelop.errors import ManifestError
-from labelop.ingest.archives import ArchiveLimits, unpack, unpack_in_child
+from labelop.ingest.archives import ArchiveLimits, unpack
 from tests.faults.full_disk import small_disk
 
 LONG = "x" * 300
@@ -264,57 +260,6 @@ def test_a_try_that_failed_is_in_nobodys_way(tmp_path: Path) -> None:
     zipped(archive, [("a.txt", b"text")])
     assert unpack(archive, tmp_path / "out").files_count == 1
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "out"}
-
-
-_WAITS = """
-import sys
-from pathlib import Path
-from labelop.ingest import archives
-called = archives._called
-def call(*given):
-    found = called(*given)
-    print("unpacked", flush=True)
-    sys.stdin.read()
-    return found
-archives._called = call
-archives.unpack(Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-
-
-def unpacking(archive: Path, folder: Path) -> subprocess.Popen[str]:
-    """Start an unpack that has all files and waits with its last step until its input ends."""
-    command = [sys.executable, "-c", _WAITS, str(archive), str(folder)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "unpacked\n"
-    return process
-
-
-def test_what_a_killed_unpack_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    """It lay there for ever; what a process that lives is at stays, and so does a folder of another's."""
-    archive = zipped(tmp_path / "archive.zip", [("a.txt", b"text")])
-    (tmp_path / ".unpacking-notes").mkdir()
-    (tmp_path / ".unpacking-notes/mine.txt").touch()
-    with unpacking(archive, tmp_path / "dead") as dead, unpacking(archive, tmp_path / "alive") as alive:
-        dead.kill()
-        dead.wait()
-        before = {path.name for path in tmp_path.iterdir()}
-        unpack(archive, tmp_path / "out")
-        gone = before - {path.name for path in tmp_path.iterdir()}
-        assert [name.startswith(".unpacking-") for name in gone] == [True]
-        alive.communicate()
-    assert (dead.returncode, alive.returncode) == (-9, 0)
-    assert {path.name for path in tmp_path.iterdir()} == {"archive.zip", "out", "alive", ".unpacking-notes"}
-    assert below(tmp_path / "alive") == {"a.txt": b"text"}
-
-
-def test_a_child_whose_caller_was_killed_unpacks_no_further(tmp_path: Path) -> None:
-    """It went on to the end of the archive, into a folder that nobody wants."""
-    archive = tarred(tmp_path / "archive", [("a.txt", b"text")])
-    (tmp_path / "files").mkdir()
-    with pytest.raises(SystemExit):
-        unpack_in_child(b"", str(archive), str(tmp_path / "files"), asdict(ArchiveLimits()), caller=os.getpid())
-    assert below(tmp_path / "files") == {}
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
