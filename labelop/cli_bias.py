@@ -36,20 +36,17 @@ def plan(
 @bias_app.command("report")
 def report(
     dataset: DatasetOption,
-    reviewers: Annotated[bool, typer.Option("--reviewers", help="With the catch rate of each; for leads.")] = False,
+    reviewers: Annotated[bool, typer.Option("--reviewers", help="Show the catch rate of each; for leads.")] = False,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Compute, land and show catch rate, anchoring, errors left and agreement."""
     from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.meter.figures import land_figures  # noqa: PLC0415
-    from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
 
-    with running(store) as (settings, tables):
-        if reviewers:
-            load_roles(settings.config / "roles.yaml").require(settings.acting_user, "compare reviewers", dataset)
+    with running(store) as (_, tables):
         run = new_run_id("bias")
         land_edits(tables, run, dataset=dataset)
         land_figures(tables, dataset, run)
-        show_query(tables, "bias_figures", {"dataset": dataset, "reviewers": str(reviewers).lower()}, output)
+        show_query(tables, "reviewer_figures" if reviewers else "bias_figures", {"dataset": dataset}, output)

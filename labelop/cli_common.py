@@ -90,9 +90,17 @@ def key_values(given: Sequence[str] | None, option: str) -> dict[str, str]:
 
 
 def show_query(tables: Store, name: str, params: Mapping[str, str], output: OutputFormat) -> pa.Table:
-    """Run a query of `sql/` and write its rows, which are given back; warns where there is no table to ask."""
-    from labelop.queries import run_query  # noqa: PLC0415
+    """Run a query of `sql/` and write its rows, which are given back; warns where there is no table to ask.
 
+    Raises:
+        RoleError: The query is not for everybody, and who asks may not.
+    """
+    from labelop.queries import find_query, run_query  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
+
+    if (needs := find_query(name).needs) is not None:
+        settings = load_settings()
+        load_roles(settings.config / "roles.yaml").require(settings.acting_user, needs)
     rows = run_query(tables, name, params)
     if output is OutputFormat.PARQUET:
         show_parquet(rows)

@@ -7,60 +7,25 @@ SQL lives in `sql/` as files with a header; nothing here builds SQL text from va
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from labelop import schemas
-from labelop.errors import AnalysisError, ConfigurationError, QueryParameterError, UnknownQueryError
+from labelop.errors import AnalysisError, ConfigurationError, UnknownQueryError
 from labelop.landing.store import Store, look_at
+from labelop.query_files import QueryInfo, Value, bind, describe
 from labelop.review.approvals import NO_TRUST, Trust, trust_of
 from labelop.review.gate import LazyApprovals
 from labelop.settings import Settings, load_settings
 from labelop.views import Session, add_table, keep
 
 _PACKAGE = Path(__file__).resolve().parent
-_HEADER = re.compile(r"\A(?P<header>(?:--[^\n]*\n)+)")
-_PARAM = re.compile(r"(?P<name>[a-z_]+) (?P<kind>text|integer|real|boolean)(?: = (?P<default>\S+))?\Z")
-_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
-
-Value: TypeAlias = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class QueryParam:
-    """One named parameter of a query."""
-
-    name: str
-    """Name as in `--param name=value` and `$name` in the SQL."""
-    kind: Literal["text", "integer", "real", "boolean"]
-    """Type a value must have."""
-    optional: bool
-    """Whether it may be left out."""
-    default: Value
-    """Value when left out; `null` in the header is None."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryInfo:
-    """One SQL file, as its header describes it."""
-
-    name: str
-    """File name without `.sql`."""
-    purpose: str
-    """What it answers, one sentence."""
-    params: tuple[QueryParam, ...]
-    """Named parameters in the header's order."""
-    grain: tuple[str, ...]
-    """Columns that make a row unique."""
-    path: Path
-    """The file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +75,6 @@ def _sql_root(package: Path, named: Path | None) -> Path:
     )
 
 
-def describe(path: Path) -> QueryInfo:
-    """Read the header of an SQL file: purpose, `Params:` and `Grain:` as comment lines at its top.
-
-    Raises:
-        AnalysisError: The header lacks one of them, or a parameter is not `name type [= default]`.
-    """
-    match = _HEADER.match(path.read_text(encoding="utf-8"))
-    text = " ".join(line[2:].strip() for line in match["header"].splitlines()) if match else ""
-    purpose, has_params, rest = text.partition("Params:")
-    params, has_grain, grain = rest.partition("Grain:")
-    if not (purpose.strip() and has_params and has_grain and grain.strip()):
-        raise AnalysisError(
-            f"{path.name} has no header with a purpose, `-- Params:` and `-- Grain:`.",
-            hint="Copy the header of another file in sql/queries.",
-        )
-    listed = [part.strip() for part in params.split(";") if part.strip() and part.strip() != "none"]
-    return QueryInfo(
-        name=path.stem,
-        purpose=purpose.strip(),
-        params=tuple(_param(path, part) for part in listed),
-        grain=tuple(part.strip() for part in grain.split(",")),
-        path=path,
-    )
-
-
 def list_queries(root: Path | None = None) -> list[QueryInfo]:
     """List every query with what its header says, by name.
 
@@ -142,6 +82,23 @@ def list_queries(root: Path | None = None) -> list[QueryInfo]:
         root: Folder of the SQL files; found by `sql_root` when None.
     """
     return [describe(path) for path in sorted(((root or sql_root()) / "queries").glob("*.sql"))]
+
+
+def find_query(name: str) -> QueryInfo:
+    """Find one query by its name.
+
+    Raises:
+        UnknownQueryError: There is no such query.
+    """
+    folder = sql_root() / "queries"
+    names = sorted(path.stem for path in folder.glob("*.sql"))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise UnknownQueryError(
+            f"Query {name!r} is unknown; expected one of {', '.join(names)}.",
+            hint=f"Did you mean {near[0]!r}?" if near else "`labelop query` lists them with their purpose.",
+        )
+    return describe(folder / f"{name}.sql")
 
 
 def open_session(store: Store, *, root: Path | None = None) -> Session:
@@ -214,20 +171,12 @@ def run_query(source: Store | Session, name: str, params: Mapping[str, Value] | 
         QueryParameterError: A parameter is unknown, missing or of the wrong type.
         AnalysisError: The query failed.
     """
-    folder = sql_root() / "queries"
-    names = sorted(path.stem for path in folder.glob("*.sql"))
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        raise UnknownQueryError(
-            f"Query {name!r} is unknown; expected one of {', '.join(names)}.",
-            hint=f"Did you mean {near[0]!r}?" if near else "`labelop query` lists them with their purpose.",
-        )
-    return run_file(source, folder / f"{name}.sql", params or {})
+    return run_file(source, find_query(name).path, params or {})
 
 
 def run_file(source: Store | Session, path: Path, params: Mapping[str, Value]) -> pa.Table:
     """Run one SQL file with a header; see `run_query`."""
-    bound = _bind(describe(path), params)
+    bound = bind(describe(path), params)
     session = open_session(source) if isinstance(source, Store) else source
     text = path.read_text(encoding="utf-8")
     try:
@@ -251,46 +200,3 @@ def run_checks(source: Store | Session, *, root: Path | None = None) -> list[Che
         rows = run_file(session, path, {}).to_pylist()
         results.append(CheckResult(name, severity, describe(path).purpose, tuple(rows)))
     return results
-
-
-def _param(path: Path, text: str) -> QueryParam:
-    match = _PARAM.match(text)
-    if match is None:
-        raise AnalysisError(
-            f"{path.name} declares the parameter {text!r}, expected `name type` or `name type = default`.",
-            hint="Types are text, integer, real and boolean; parameters are separated by semicolons.",
-        )
-    kind: Any = match["kind"]
-    default = match["default"]
-    value = None if default in {None, "null"} else _CONVERT[kind](default)
-    return QueryParam(match["name"], kind, default is not None, value)
-
-
-def _bind(info: QueryInfo, given: Mapping[str, Value]) -> dict[str, Value]:
-    allowed = ", ".join(f"{p.name} ({p.kind}{', optional' if p.optional else ''})" for p in info.params) or "none"
-    unknown = sorted(given.keys() - {p.name for p in info.params})
-    missing = [p.name for p in info.params if not p.optional and p.name not in given]
-    if unknown or missing:
-        problem = f"has no parameter {unknown[0]!r}" if unknown else f"needs the parameter {missing[0]!r}"
-        raise QueryParameterError(f"Query {info.name!r} {problem}; its parameters are: {allowed}.")
-    return {p.name: _convert(info, p, given[p.name]) if p.name in given else p.default for p in info.params}
-
-
-def _convert(info: QueryInfo, param: QueryParam, value: Value) -> Value:
-    if not isinstance(value, str):
-        return value
-    try:
-        return _CONVERT[param.kind](value)
-    except ValueError:
-        raise QueryParameterError(
-            f"Query {info.name!r}: parameter {param.name!r} got {value!r}, expected {param.kind}."
-        ) from None
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    raise ValueError(text)
-
-
-_CONVERT: dict[str, Callable[[str], Value]] = {"text": str, "integer": int, "real": float, "boolean": _boolean}

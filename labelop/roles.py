@@ -1,7 +1,8 @@
 """Who may do what to labels: `roles.yaml` says which person has which role, and whose word each dataset needs.
 
 Names are what the operating system or LABELOP_USER says: it keeps honest people from slips and makes records tell who
-did what, and it stops nobody who can pretend to be another. Knows no store and no review.
+did what, and it stops nobody who can pretend to be another or read the tables' files, where everything stands. Knows no
+store and no review.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Action: TypeAlias = Literal[
     "import", "review", "approve", "withdraw", "override", "release", "compare reviewers", "end a pilot"
 ]
 """What needs a role; everything else needs none."""
+ACTIONS: tuple[Action, ...] = get_args(Action)
 
 _ALLOWED: Mapping[Action, tuple[Role, ...]] = {
     # what comes in counts as approved by those who submitted it

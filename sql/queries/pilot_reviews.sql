@@ -2,6 +2,7 @@
 -- `known_at` is when a result could first be known: a simulated review names no real time of its own.
 -- Params: pilot_id text
 -- Grain: image_id, arm
+-- Needs: compare reviewers
 WITH came AS (
     SELECT v.*
     FROM v_review AS v

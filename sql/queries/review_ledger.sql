@@ -1,8 +1,9 @@
 -- Every pass of a person over an image with its seconds, paid for whatever became of it; `accepted` labels are those that count.
+-- It does not say whose pass: seconds of single people are nobody's but their lead's.
 -- Params: dataset text = null
 -- Grain: review_id
 SELECT
-    r.dataset, r.dataset_version, r.review_id, r.image_id, r.arm, r.model_id, r.batch_id, r.run_id, r.reviewer, r.state, r.refusal,
+    r.dataset, r.dataset_version, r.review_id, r.image_id, r.arm, r.model_id, r.batch_id, r.run_id, r.state, r.refusal,
     a.review_id IS NOT NULL AS accepted, r.labels_count,
     len(list_filter(raw.labels, lambda x: x.x0_px IS NULL)) AS class_labels_count,
     r.edits_count, r.effort_seconds, r.effort_source, r.submitted_at, r.simulated

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from labelop.cli import app
 from labelop.effort.ledger import land_edits
@@ -168,23 +168,57 @@ def test_new_images_get_a_plan_of_their_own(tmp_path: Path) -> None:
     assert made.blind_count == made.images_count == 24 - len(before)
 
 
-def test_the_command_line(tmp_path: Path) -> None:
-    """`bias plan` tells counts only; `bias report` lands figures and shows reviewers to a lead alone."""
-    store = planned(tmp_path)
+def asked(store: Store, who: str, *words: str) -> Result:
+    """Ask as somebody, where lena is the lead."""
+    root = Path(store.root).parent
+    (root / "roles.yaml").write_text("schema: 1\npeople: {lena: [lead]}\nothers: [analyst]\n")
+    env = {"LABELOP_CONFIG": str(root), "LABELOP_USER": who, "LABELOP_STORE": store.root}
+    return CliRunner().invoke(app, [*words, "--format", "json"], env=env)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Make a store in which everything that was planned has been reviewed."""
+    store = planned(tmp_path_factory.mktemp("done"))
     reviewed(store)
-    (tmp_path / "roles.yaml").write_text("schema: 1\npeople: {lena: [lead]}\nothers: [analyst]\n")
-    calls = [["plan"], ["report"], ["report", "--reviewers"], ["report", "--reviewers"]]
-    done = [
-        CliRunner().invoke(
-            app,
-            ["bias", *call, "--dataset", "cells", "--store", store.root, "--format", "json"],
-            env={"LABELOP_CONFIG": str(tmp_path), "LABELOP_USER": user},
-        )
-        for call, user in zip(calls, ("ana", "ana", "lena", "ana"), strict=True)
+    return store
+
+
+def test_the_command_line(done: Store) -> None:
+    """`bias plan` tells counts only; `bias report` lands figures and shows reviewers to a lead alone."""
+    report = ("bias", "report", "--dataset", "cells")
+    answers = [
+        asked(done, "ana", "bias", "plan", "--dataset", "cells"),
+        asked(done, "ana", *report),
+        asked(done, "lena", *report, "--reviewers"),
+        asked(done, "ana", *report, "--reviewers"),
     ]
-    assert [one.exit_code for one in done] == [0, 0, 0, 1], [one.output for one in done]
-    assert "'ana' may not compare reviewers" in done[3].output
-    assert "image_id" not in done[0].stdout
-    assert "sim-" not in done[1].stdout
-    assert "sim-" in done[2].stdout
-    assert len({row["figure_set"] for row in read_rows(store, "bias_figures")}) == 1
+    assert [one.exit_code for one in answers] == [0, 0, 0, 1], [one.output for one in answers]
+    assert "'ana' may not compare reviewers" in answers[3].output
+    assert "image_id" not in answers[0].stdout
+    assert "sim-" not in answers[1].stdout
+    assert "sim-" in answers[2].stdout
+    assert len({row["figure_set"] for row in read_rows(done, "bias_figures")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "for_all"),
+    [
+        (("reviewer_figures",), False),
+        (("pilot_reviews", "--param", "pilot_id=p"), False),
+        (("bias_figures",), True),
+        (("review_ledger",), True),
+    ],
+)
+def test_no_query_is_a_way_around(done: Store, words: tuple[str, ...], for_all: bool) -> None:
+    """By name too, figures of single reviewers are for a lead alone, and what anybody may ask names none of them.
+
+    Fails where `bias_figures --param reviewers=true` or seconds beside a pseudonym in `review_ledger` told everybody.
+    """
+    land_figures(done, "cells", "run")
+    lead, analyst = (asked(done, who, "query", *words) for who in ("lena", "ana"))
+    assert (lead.exit_code, analyst.exit_code) == (0, 0 if for_all else 1), lead.output
+    assert for_all or "'ana' may not compare reviewers" in analyst.output
+    assert ("catch_rate" in analyst.stdout or "effort_seconds" in analyst.stdout) == for_all
+    assert ("sim-" in lead.stdout) == (words[0] == "reviewer_figures")
+    assert "no parameter 'reviewers'" in asked(done, "ana", "query", "bias_figures", "--param", "reviewers=true").output

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labelop.queries import describe
+from labelop.query_files import describe
 from tests.sql.case_folders import SQL, Case, actual_of, cases, differences, session_of
 
 FILES = sorted([*(SQL / "queries").glob("*.sql"), *(SQL / "checks").glob("*.sql")])
@@ -67,6 +67,14 @@ def test_header_says_what_the_file_does(path: Path) -> None:
     body = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
     assert {param.name for param in info.params} == set(re.findall(r"\$([a-z_]+)", body))
     assert info.purpose.split(".")[0]
+
+
+@pytest.mark.parametrize("case", cases(), ids=ids_of)
+def test_figures_of_single_reviewers_are_for_leads(case: Case) -> None:
+    """A query that puts seconds or a catch rate beside a reviewer says in its header who may ask it."""
+    columns = actual_of(case, session_of(case)).column_names
+    if "reviewer" in columns and any(name == "value" or name.endswith("_seconds") for name in columns):
+        assert describe(case.sql).needs == "compare reviewers"
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids_of)

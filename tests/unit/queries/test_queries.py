@@ -14,7 +14,8 @@ from labelop import queries, schemas
 from labelop.effort.parameters import DEFAULTS
 from labelop.errors import AnalysisError, ConfigurationError, QueryParameterError, UnknownQueryError
 from labelop.landing.store import Store, land
-from labelop.queries import describe, list_queries, open_session, open_tables, run_checks, run_query, sql_root
+from labelop.queries import list_queries, open_session, open_tables, run_checks, run_query, sql_root
+from labelop.query_files import describe
 from labelop.settings import load_settings
 from labelop.views import Session
 
@@ -121,6 +122,7 @@ def test_header_is_documentation(tmp_path: Path) -> None:
         ("-- Purpose.\n-- Grain: a\nSELECT 1;\n", "has no header"),
         ("-- Purpose.\n-- Params: dataset\n-- Grain: a\nSELECT 1;\n", "declares the parameter 'dataset'"),
         ("-- Purpose.\n-- Params: when date\n-- Grain: a\nSELECT 1;\n", "declares the parameter 'when date'"),
+        ("-- Purpose.\n-- Params: none\n-- Grain: a\n-- Needs: luck\nSELECT 1;\n", "needs 'luck', expected one of"),
     ],
 )
 def test_a_header_with_a_gap_is_an_error(tmp_path: Path, text: str, said: str) -> None:
