@@ -84,7 +84,7 @@ def catches(store: Store, dataset: str, dataset_version: str) -> dict[str, Estim
     """Compute what share of seeded errors each reviewer caught, from the reviews that have come."""
     where = equal(dataset=dataset, dataset_version=dataset_version, arm=SEEDED)
     tried = _tried(_seeds(store, dataset, dataset_version)[0], _passes(read_rows(store, "reviews", filters=where)))
-    return {one.name: one.found for one in _caught(tried) if one.slice == "reviewer"}
+    return {one.name: one.found for one in caught_figures(tried) if one.slice == "reviewer"}
 
 
 def _tried(seeds: Mapping[_Key, Seed], passes: Iterable[Pass]) -> list[tuple[Seed, Pass]]:
@@ -100,9 +100,9 @@ def _figures(store: Store, dataset: str, version: str, rows: Sequence[Mapping[st
     drafted = [*by_arm["local"], *by_arm["cloud"]]
     drafts |= _drafts(store, dataset, version, {one.batch_id for one in drafted} if by_arm[_BLIND] else set())
     return [
-        *_caught(tried),
+        *caught_figures(tried),
         *_residual(store, dataset, tried),
-        *_excess(tried, by_arm, drafted, drafts),
+        *excess_figures(tried, by_arm, drafted, drafts),
         *(Figure(*found) for found in agreement_figures(by_arm[_BLIND], drafted)),
     ]
 
@@ -144,7 +144,12 @@ def _drafts(store: Store, dataset: str, version: str, batches: set[str]) -> dict
     }
 
 
-def _caught(tried: Sequence[tuple[Seed, Pass]]) -> Iterator[Figure]:
+def caught_figures(tried: Sequence[tuple[Seed, Pass]]) -> Iterator[Figure]:
+    """Give the catch rate and its verdict over all, by kind of error and by reviewer.
+
+    Args:
+        tried: Each seeded error with a pass over its task.
+    """
     sliced: dict[tuple[str, str], list[bool]] = {("all", ""): []}
     for seed, one in tried:
         caught = not escaped(seed, one.labels)
@@ -177,7 +182,7 @@ def _residual(store: Store, dataset: str, tried: Sequence[tuple[Seed, Pass]]) ->
         yield Figure("residual_rate", part, name, left.rate)
 
 
-def _excess(
+def excess_figures(
     tried: Sequence[tuple[Seed, Pass]],
     by_arm: Mapping[str, Sequence[Pass]],
     drafted: Sequence[Pass],
@@ -186,6 +191,12 @@ def _excess(
     """Compare how often wrong drafts are followed by who saw them with how often by who did not.
 
     Known to be wrong are seeds, and drafts that the truth which came with the source contradicts.
+
+    Args:
+        tried: Each seeded error with a pass over its task.
+        by_arm: Passes by arm: those of `blind`, and the truth as `import`.
+        drafted: Passes over drafts as the models made them.
+        drafts: Those drafts by batch id and image id.
     """
     truth = {one.image_id: one.labels for one in by_arm.get(_TRUTH, ())}
     wrong = {"seeded": list(tried), "natural": []}
