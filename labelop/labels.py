@@ -12,6 +12,16 @@ from labelop.geometry import Box
 
 
 @dataclass(frozen=True, slots=True)
+class Ontology:
+    """Class names a reviewer may choose from."""
+
+    box_classes: tuple[str, ...]
+    """Classes of objects, in the order of the model cards."""
+    image_classes: tuple[str, ...]
+    """Classes of the whole image; empty when there are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Keypoint:
     """One named point of an object."""
 

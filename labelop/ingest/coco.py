@@ -34,19 +34,20 @@ from labelop.ingest.truth import (
     class_name,
     finite,
 )
-from labelop.labels import AcceptedLabel
+from labelop.labels import AcceptedLabel, Ontology
 from labelop.streamed_text import MAX_FILE_BYTES, json_records
 
 _IMAGE_LABEL_KEYS = ("image_label", "land_use")
 _EDGES = 4
 
 
-def read_coco(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
+def read_coco(source: Source, known: Mapping[str, KnownImage], ontology: Ontology | None = None) -> Annotations:
     """Read every annotation file of a COCO source.
 
     Args:
         source: Holds `annotations.json`, or JSON files in `annotations/`, or the one that was given.
         known: Usable images by encoded path.
+        ontology: Classes that labels of a review may have; None for truth.
 
     Returns:
         Labels by image path; a file or record that breaks its form is a fault and its siblings are kept.
@@ -63,7 +64,7 @@ def read_coco(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
             f"Source {source.root_uri} has no {source.given or 'annotations.json and no annotations/*.json'}.",
             hint="Give the address of the JSON file, or use --source-format folder.",
         )
-    gathering = Gathering(source, known)
+    gathering = Gathering(source, known, ontology)
     categories: dict[str, None] = {}
     for path in paths:
         gathering.read(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))

@@ -36,7 +36,7 @@ from labelop.ingest.truth import (
     class_name,
     number_of,
 )
-from labelop.labels import AcceptedLabel
+from labelop.labels import AcceptedLabel, Ontology
 from labelop.streamed_text import MAX_FILE_BYTES, xml_records
 
 _EDGES = ("xtl", "ytl", "xbr", "ybr")
@@ -45,12 +45,13 @@ _DIGITS = 10  # as many as a number of pixels has
 _SHAPES = ("box", "polygon", "mask")
 
 
-def read_cvat(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
+def read_cvat(source: Source, known: Mapping[str, KnownImage], ontology: Ontology | None = None) -> Annotations:
     """Read `annotations.xml` and every XML file of `annotations/`.
 
     Args:
         source: A CVAT source; images lie in `images/` or beside the file.
         known: Usable images by encoded path.
+        ontology: Classes that labels of a review may have; None for truth.
 
     Returns:
         Labels by image path; a file, image or shape that breaks its form is a fault and its siblings are kept.
@@ -64,7 +65,7 @@ def read_cvat(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
             f"Source {source.root_uri} has no annotations.xml and no annotations/*.xml.",
             hint="Use --source-format folder for bare images.",
         )
-    gathering = Gathering(source, known)
+    gathering = Gathering(source, known, ontology)
     categories: dict[str, None] = {}
     for path in paths:
         gathering.read(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))

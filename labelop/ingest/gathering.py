@@ -1,7 +1,8 @@
 """What the readers of all annotation formats do alike: no image gets labels twice, and none is empty by accident.
 
 An image is reviewed and without an object only where its file says so: neither where it says nothing, nor where
-what it says cannot be used, nor where a further record of it is there. Knows no format.
+what it says cannot be used, nor where a further record of it is there. Where labels are those of a review, an image is
+taken whole or not at all: what was left out would count as taken away by the reviewer. Knows no format.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from labelop.ingest.truth import (
     ImageTruth,
     KnownImage,
     checked_size,
+    known_class,
     split_name,
     with_ids,
 )
-from labelop.labels import AcceptedLabel
+from labelop.labels import AcceptedLabel, Ontology
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Gathering:
     """Where they lie."""
     known: Mapping[str, KnownImage]
     """Usable images by encoded path."""
+    ontology: Ontology | None = None
+    """Classes that labels of a review may have; of truth, which may have any, None."""
     truths: dict[str, ImageTruth] = field(default_factory=dict)
     """Labels by encoded image path."""
     splits: dict[str, str] = field(default_factory=dict)
@@ -52,7 +56,7 @@ class Gathering:
             max_bytes: Largest file that is read.
             understand: Takes its bytes; raises ValueError, before it has settled anything, for a file that is none.
         """
-        notes = FaultList(path)
+        notes = FaultList(path, self.ontology.box_classes if self.ontology else None)
         try:
             understand(self.source.read(path, max_bytes), notes)
         except ValueError as error:
@@ -113,8 +117,15 @@ class Gathering:
         image_id = self.known[path].image_id
         told = list(labels)
         kept = [label for label in told if label is not None]
-        if told and not kept:
-            detail = "No label of this image could be used, and it is not known to be without."
+        if self.ontology is not None:
+            for name in whole:
+                try:
+                    known_class(name, self.ontology.image_classes)
+                except AnnotationError as error:
+                    notes.add(pointer, error.context["code"], error.message, image_id)
+                    told.append(None)
+        if len(kept) < len(told) and (self.ontology is not None or not kept):
+            detail = "Labels of this image were refused, and it is not known to be without them."
             notes.add(pointer, "LABELS_LOST", detail, image_id)
             return
         if len(whole) > 1:

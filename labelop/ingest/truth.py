@@ -93,6 +93,8 @@ class FaultList:
 
     path: str
     """Encoded path of the file."""
+    classes: Sequence[str] | None = None
+    """Classes that objects may have; any when None."""
     faults: list[Fault] = field(default_factory=list)
     """What was found so far: the first 10,000, since a file may hold nothing else."""
     more_count: int = 0
@@ -115,12 +117,15 @@ class FaultList:
     def attempt(
         self, pointer: str, read: Callable[[], AcceptedLabel], image_id: str | None = None
     ) -> AcceptedLabel | None:
-        """Read one record; note it and go on when it breaks its form."""
+        """Read one record; note it and go on when it breaks its form, or is of a class that objects may not have."""
         try:
-            return read()
+            label = read()
+            if self.classes is not None:
+                known_class(label.label, self.classes)
         except AnnotationError as error:
             self.add(pointer, str(error.context.get("code", "BAD_RECORD")), error.message, image_id)
             return None
+        return label
 
 
 def bad_record(code: str, message: str) -> AnnotationError:
@@ -169,6 +174,16 @@ def class_name(value: Any) -> str | None:
     """Take the name of a class without blanks around it; None for what is none, or what no table or file can hold."""
     name = value.strip() if isinstance(value, str) else ""
     return name if 0 < len(name) <= _LONGEST_NAME and names.is_writable(name) else None
+
+
+def known_class(name: str, classes: Sequence[str]) -> None:
+    """Refuse a class that labels may not have.
+
+    Raises:
+        AnnotationError: It is none of them; code UNKNOWN_LABEL.
+    """
+    if name not in classes:
+        raise bad_record("UNKNOWN_LABEL", f"Label {name!r:.80}, expected one of {', '.join(classes) or 'none'}.")
 
 
 def number_of(text: str | None) -> float | str | None:

@@ -39,7 +39,7 @@ from labelop.ingest.truth import (
     class_name,
     number_of,
 )
-from labelop.labels import AcceptedLabel
+from labelop.labels import AcceptedLabel, Ontology
 from labelop.strict_text import MAX_BYTES, read_xml
 
 _FOLDERS = ("annotations/", "Annotations/")
@@ -47,12 +47,13 @@ _SPLIT_FOLDERS = ("", "ImageSets/Main/")
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_voc(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
+def read_voc(source: Source, known: Mapping[str, KnownImage], ontology: Ontology | None = None) -> Annotations:
     """Read the XML files of `annotations/` and the lists `train.txt` and `val.txt`.
 
     Args:
         source: A VOC source; lists lie at its root or in `ImageSets/Main/`.
         known: Usable images by encoded path.
+        ontology: Classes that labels of a review may have; None for truth.
 
     Returns:
         Labels by image path; a file or object that breaks its form is a fault and its siblings are kept.
@@ -69,7 +70,7 @@ def read_voc(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in found:
         by_stem[PurePosixPath(path).stem].append(path)
-    gathering = Gathering(source, known)
+    gathering = Gathering(source, known, ontology)
     for path in paths:
         gathering.read(path, MAX_BYTES, partial(_read_document, gathering, by_stem))
     for split in ("train", "val"):

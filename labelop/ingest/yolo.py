@@ -39,19 +39,20 @@ from labelop.ingest.truth import (
     number_of,
     split_name,
 )
-from labelop.labels import AcceptedLabel
+from labelop.labels import AcceptedLabel, Ontology
 from labelop.strict_text import MAX_BYTES, MAX_YAML_BYTES, read_yaml
 
 _BOX_VALUES = 4
 _MOST_KEYPOINTS = 1000
 
 
-def read_yolo(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
+def read_yolo(source: Source, known: Mapping[str, KnownImage], ontology: Ontology | None = None) -> Annotations:
     """Read the label files of a YOLO source.
 
     Args:
         source: Holds label files and `data.yaml` or `classes.txt`.
         known: Usable images by encoded path.
+        ontology: Classes that labels of a review may have; None for truth.
 
     Returns:
         Labels by image path; a line that breaks its form is a fault and its siblings are kept.
@@ -59,7 +60,7 @@ def read_yolo(source: Source, known: Mapping[str, KnownImage]) -> Annotations:
     Raises:
         AnnotationError: The class names are missing or break their form, or there is no label file.
     """
-    gathering = Gathering(source, known)
+    gathering = Gathering(source, known, ontology)
     classes, keypoint_numbers = _description(gathering)
     images: dict[str, list[str]] = defaultdict(list)
     for file in source.found():

@@ -16,13 +16,13 @@ import numpy as np
 
 from labelop.errors import ReviewError
 from labelop.ids import digest_of, row_id
-from labelop.labels import Prediction
+from labelop.labels import Ontology, Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read, read_rows
 from labelop.meter.seeds import KIND_OF_OP, ErrorMix, Kind, seed_task, shown_drafts
 from labelop.review.rows import prediction_values
 from labelop.review.states import SEEDED
-from labelop.review.tasks import Ontology, ReviewTask, in_force, load_ontology, load_tasks
+from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
 from labelop.runs import current_version
 from labelop.schemas import utc_now
 

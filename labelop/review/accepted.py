@@ -27,7 +27,7 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.intake import ImportResult, Reading, encoded_name
 from labelop.review.rows import review_row
-from labelop.review.tasks import ReviewTask, in_force, load_tasks
+from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
 from labelop.schemas import utc_now
@@ -86,7 +86,7 @@ def import_accepted(
     images = tuple(FoundFile(image_path, 0) for image_path in known)
     source = Source(place, source_format, tuple(place.walk()), images)
     try:
-        annotations = _READERS[source_format](source, known)
+        annotations = _READERS[source_format](source, known, load_ontology(store, dataset, version) if tasks else None)
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
     reading = Reading(dataset, version, encoded_name(path), run_id)

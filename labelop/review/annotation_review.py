@@ -16,11 +16,11 @@ from labelop.effort.parameters import DEFAULTS
 from labelop.errors import ReviewRecordError
 from labelop.geometry import Box, boxes_to_array, from_percent, iou_matrix
 from labelop.ids import digest_of, row_id
-from labelop.labels import AcceptedLabel, Prediction
+from labelop.labels import AcceptedLabel, Ontology, Prediction
 from labelop.review import annotation_forms as forms
 from labelop.review import brush
 from labelop.review.rows import review_row
-from labelop.review.tasks import Ontology, ReviewTask
+from labelop.review.tasks import ReviewTask
 from labelop.schemas import utc_now
 
 _PIXEL_DIGITS = 4

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from labelop.errors import ReviewRecordError
 from labelop.ids import digest_of
+from labelop.labels import Ontology
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, land_after, read_rows
 from labelop.review.annotation_forms import shown
 from labelop.review.history import set_positions, successor
 from labelop.review.rows import landed_values
-from labelop.review.tasks import Ontology, ReviewTask, load_ontology, load_tasks
+from labelop.review.tasks import ReviewTask, load_ontology, load_tasks
 from labelop.review.transitions import submit
 from labelop.roles import load_roles
 from labelop.runs import current_version

@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 
 from labelop.errors import AnnotationError, ReviewError
 from labelop.geometry import to_percent
-from labelop.labels import Prediction
+from labelop.labels import Ontology, Prediction
 from labelop.review import brush
 from labelop.review.annotation_forms import CLICK_CONTROL, PROMPT_CONTROL
-from labelop.review.tasks import Ontology, ReviewTask
+from labelop.review.tasks import ReviewTask
 
 DRAFTS = "drafts"
 """Model version of every draft, whatever its model: the editor shows it, and the server's stream of tasks hides drafts

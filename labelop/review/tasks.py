@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from labelop.ids import row_id
-from labelop.labels import Prediction
+from labelop.labels import Ontology, Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, dataset_of, read, read_rows
 from labelop.review.gate import state_chains
@@ -55,16 +55,6 @@ class ReviewTask:
     """Predictions a reviewer is shown, by id."""
     source_batch_id: str = ""
     """Batch whose draft of the image goes out after this task, which measures reviewers; empty for drafts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ontology:
-    """Class names a reviewer may choose from."""
-
-    box_classes: tuple[str, ...]
-    """Classes of objects, in the order of the model cards."""
-    image_classes: tuple[str, ...]
-    """Classes of the whole image; empty when there are none."""
 
 
 def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewTask]:

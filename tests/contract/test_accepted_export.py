@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from labelop.cli import app
 from labelop.errors import ReviewError
+from labelop.labels import Ontology
 from labelop.landing.store import read_rows
 from labelop.review.accepted import AcceptedFormat, import_accepted
 from labelop.review.accepted_export import export_accepted
 from labelop.review.task_forms import labelling_config
-from labelop.review.tasks import Ontology
 from tests.unit.review import test_label_set
 from tests.unit.review.test_label_set import store_with
 from tests.unit.review.test_transitions import ROLES, STRICT

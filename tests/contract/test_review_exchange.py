@@ -15,13 +15,13 @@ import pytest
 from labelop.effort.ledger import land_edits
 from labelop.effort.parameters import DEFAULTS
 from labelop.errors import ReviewFormatError, RoleError, RunFailedError
-from labelop.labels import AcceptedLabel
+from labelop.labels import AcceptedLabel, Ontology
 from labelop.landing.store import Store, land, read_rows
 from labelop.review import brush, intake, transitions
 from labelop.review.annotation_forms import smart_id
 from labelop.review.label_studio import export_review, export_tasks, import_reviews, labelling_config
 from labelop.review.rows import label_values
-from labelop.review.tasks import Ontology, load_ontology
+from labelop.review.tasks import load_ontology
 from tests.unit.review.test_transitions import ROLES
 from tests.unit.review_rows import VERSION, annotated, filled_store, imported, prelabel_row, written
 

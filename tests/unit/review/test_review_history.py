@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from labelop.effort.ledger import land_edits
+from labelop.labels import Ontology
 from labelop.landing.store import Store, land, read_rows
 from labelop.review import brush
 from labelop.review.label_studio import import_reviews
 from labelop.review.task_forms import labelling_config, task_form
-from labelop.review.tasks import Ontology, load_tasks
+from labelop.review.tasks import load_tasks
 from tests.unit.review_rows import (
     VERSION,
     annotated,
