@@ -145,7 +145,7 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
     for size in SIZES:
         yield f"decode-{size}", partial(decode_table, size, pace.work, pace.rounds, pace.seconds)
     yield "landing", partial(landing_table, pace.rounds)
-    yield "matching", partial(matching_table, pace.rounds, pace.seconds)
+    yield "matching", partial(matching_table, pace.rounds, pace.seconds, quick=quick)
     yield "growth", partial(growth_table, (1_000, 5_000) if quick else (1_000, 10_000, 100_000))
     yield "cost_views", partial(cost_table, (100_000,) if quick else (1_000_000, 10_000_000))
     yield "commits", partial(commits_table, (10, 100, 500) if quick else (10, 100, 1_000, 3_000))
