@@ -11,6 +11,7 @@ import typer
 from labelop.cli_common import DatasetOption, FormatOption, SeveralFormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows, show_sections, warn
 from labelop.cli_review_backend import backend
+from labelop.cli_review_calibrate import calibrate
 from labelop.cli_review_states import add_states
 from labelop.review.task_forms import LOCAL_FILES_PREFIX
 
@@ -20,6 +21,7 @@ Tool: TypeAlias = Literal["label-studio", "coco", "voc", "cvat", "yolo"]
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 add_states(review_app)
 review_app.command()(backend)
+review_app.command()(calibrate)
 
 
 @review_app.command("capacity")
@@ -95,6 +97,10 @@ def review_import(
         str | None,
         typer.Option("--reviewer", help="With --arm: user id of who corrected them; the tables hold a pseudonym."),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option("--events", help="With --reviewer: CSV of what they did when (path, reviewer, at)."),
+    ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -103,6 +109,8 @@ def review_import(
         raise typer.BadParameter("tasks of Label Studio know theirs", param_hint="--arm")
     if reviewer is not None and arm is None:
         raise typer.BadParameter("labels that nobody drafted were corrected by nobody", param_hint="--reviewer")
+    if events is not None and reviewer is None:
+        raise typer.BadParameter("say whose they are with --reviewer", param_hint="--events")
     from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.review.exchange import import_file  # noqa: PLC0415
     from labelop.review.truth import IMPORT_ARM  # noqa: PLC0415
@@ -111,8 +119,9 @@ def review_import(
     with running(store) as (_, tables):
         run = new_run_id("review")
         result = import_file(
-            tables, file, dataset=dataset, tool=tool, run_id=run, arm=arm or IMPORT_ARM, reviewer=reviewer
-        )
+            tables, file,
+            dataset=dataset, tool=tool, run_id=run, arm=arm or IMPORT_ARM, reviewer=reviewer, events=events,
+        )  # fmt: skip
         # without its edits a review would count as one that changed nothing
         land_edits(tables, run, dataset=dataset)
         show_rows([asdict(result)], output, title=f"Import of {file.name}")

@@ -298,7 +298,7 @@ _ALL = (
         ("decision", _TEXT),  # approved | rejected
         ("active_seconds", _REAL),  # null when nobody measured
         ("lead_seconds", _REAL),
-        ("effort_source", _TEXT),  # measured | literature | none
+        ("effort_source", _TEXT),  # measured | calibrated | literature | none
         ("position_in_batch", _COUNT),
         ("labels", pa.list_(LABEL)),
         ("clicks_counts", pa.list_(_COUNT)),  # of each label; null in rows of version 1
@@ -389,7 +389,7 @@ _ALL = (
     ),
     _table(
         "edits",
-        2,
+        3,
         ("review_id", "edit_id"),
         ("review_id", _TEXT),
         ("edit_id", _TEXT),
@@ -412,6 +412,7 @@ _ALL = (
         ("points_count", _COUNT),
         ("model_seconds", _REAL),  # of this operation
         ("scratch_seconds", _REAL),  # of making the accepted label without a draft
+        ("base_seconds", _REAL),  # of the whole review, before any operation; null in rows of version 2
         ("lineage", _BOOL),
         ("redrawn", _BOOL),
         ("parameter_set", _TEXT),

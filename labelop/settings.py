@@ -114,6 +114,10 @@ class Settings(BaseSettings):
         default=None,
         description="Where OpenLineage events of nights go, file:///path or http(s)://host; none if empty.",
     )
+    effort: Path | None = Field(
+        default=None,
+        description="Folder of seconds that reviewers' own work taught, a file per dataset; beside a local store.",
+    )
     data_docs: Path | None = Field(default=None, description="Folder of the validation pages; beside a local store.")
     report: Path | None = Field(default=None, description="File of the nightly report; beside a local store.")
     label_studio_url: str | None = Field(
@@ -216,6 +220,11 @@ class Settings(BaseSettings):
     def audit_heads_path(self) -> Path:
         """Folder of the egress log's signed heads."""
         return self.audit_heads or self.keys_path / "heads"
+
+    @property
+    def effort_path(self) -> Path:
+        """Folder of what `labelop review calibrate --save` learnt."""
+        return self.effort or self.local_root / "effort"
 
     @property
     def data_docs_path(self) -> Path:

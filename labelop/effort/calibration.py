@@ -29,6 +29,12 @@ FIELDS = {
     "add": "add_box_seconds",
     "clicks": "mask_click_seconds",
     "vertices": "mask_vertex_seconds",
+    "accept_class": "accept_class_seconds",
+    "add_class": "add_class_seconds",
+    "accept_mask": "accept_mask_seconds",
+    "adjust_mask": "adjust_mask_seconds",
+    "add_mask": "add_mask_seconds",
+    "add_assisted_mask": "add_assisted_mask_seconds",
 }
 """Parameter that each counted operation calibrates; `base` happens once in each review. The area of objects is left
 out: no parameter holds it."""
@@ -47,6 +53,7 @@ PSEUDO_REVIEWS = 20
 
 _REWEIGHTINGS = 3
 _ADJUSTS = ("adjust_1", "adjust_2")
+_AS_PUBLISHED = ("accept_class", "add_class")  # one in nearly every review: nobody can tell them from looking around
 _LEAST_REVIEWERS = 2
 _Real = NDArray[np.float64]
 
@@ -85,7 +92,7 @@ class Calibration:
     seconds: Mapping[str, Estimate]
     """Seconds of each operation with interval, and how often it happened."""
     kept: tuple[str, ...]
-    """Operations too rare to be learnt: they have their published seconds."""
+    """Operations too rare to be learnt, or that nobody can tell from `base`: they have their published seconds."""
     merged_adjust: bool
     """Whether adjusting by one and by two drags were learnt as one, in their published proportion."""
     reviewer_factors: Mapping[str, float]
@@ -194,7 +201,7 @@ class _Design:
     def of(cls, counts: _Real, prior: EffortParameters) -> _Design:
         published = {name: float(getattr(prior, field)) for name, field in FIELDS.items()}
         often = {name: float(column.sum()) for name, column in zip(FIELDS, counts.T, strict=True)}
-        apart = [(name,) for name in FIELDS if often[name] >= LEAST_COUNT]
+        apart = [(name,) for name in FIELDS if often[name] >= LEAST_COUNT and name not in _AS_PUBLISHED]
         design = cls._made(counts, published, apart)
         crossed = np.linalg.cond(design.columns.T @ design.columns) >= MOST_CONDITION if apart else False
         rare = [name for name in _ADJUSTS if often[name] < LEAST_COUNT]

@@ -11,12 +11,15 @@ from typing import Any
 import pyarrow.compute as pc
 
 from labelop.effort.changes import Size
+from labelop.effort.measures import looks_for_objects
 from labelop.effort.parameters import DEFAULTS, EffortParameters
+from labelop.effort.saved import parameters_of
 from labelop.effort.script import Edit, add_seconds, edit_script
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.store import Store, land, read, read_rows
 from labelop.review.rows import labels_of, landed_values, prediction_of
+from labelop.settings import load_settings
 
 REVIEWED_ARMS = ("local", "cloud")
 """Arms whose reviews start from a draft; blind and imported labels have no edits."""
@@ -25,17 +28,22 @@ LINEAGE_TOOLS = frozenset({"label_studio", "simulated"})
 """Tools that keep the id of a draft on what became of it: there a label without one was drawn anew."""
 
 
-def land_edits(store: Store, run_id: str, *, dataset: str | None = None, params: EffortParameters = DEFAULTS) -> int:
+def land_edits(store: Store, run_id: str, *, dataset: str | None = None) -> int:
     """Compute and land the edits of every approved review that has none yet.
+
+    Their seconds are those in force for the dataset; a review keeps the edits of the parameters it was first computed
+    with.
 
     Args:
         store: Where.
         run_id: Run that lands them.
         dataset: Only this dataset; all when None.
-        params: Thresholds and seconds; a review keeps the edits of the parameters it was first computed with.
 
     Returns:
         Edits landed by this call.
+
+    Raises:
+        ConfigurationError: The saved seconds of a dataset cannot be used.
     """
     wanted = pc.field("arm").isin(list(REVIEWED_ARMS)) & (pc.field("decision") == "approved")
     if dataset is not None:
@@ -45,10 +53,14 @@ def land_edits(store: Store, run_id: str, *, dataset: str | None = None, params:
     if not reviews:
         return 0
     drafts, sizes = _drafts(store, {row["batch_id"] for row in reviews})
-    rows = edit_rows(reviews, drafts, run_id, params, sizes=sizes)
+    settings = load_settings(store=store.root)
+    rows: list[dict[str, Any]] = []
+    for name in sorted({str(row["dataset"]) for row in reviews}):
+        own = [row for row in reviews if row["dataset"] == name]
+        rows += edit_rows(own, drafts, run_id, parameters_of(settings, name), sizes=sizes)
     if not rows:  # nothing proposed and nothing accepted: a review without any edit
         return 0
-    key = digest_of([params.parameter_set, sorted({row["review_id"] for row in rows})])
+    key = digest_of(sorted({(row["parameter_set"], row["review_id"]) for row in rows}))
     return len(rows) if land(store, "edits", rows, key=f"edits:{key}") else 0
 
 
@@ -79,9 +91,14 @@ def edit_rows(
         lineage = True if review.get("tool") in LINEAGE_TOOLS else None
         size = (sizes or {}).get(key) if _outlined(predictions, labels) else None
         script = edit_script(predictions, labels, lineage=lineage, outline_size=size, params=params)
+        shared = {
+            "base_seconds": params.base_seconds(boxes=looks_for_objects(labels)),
+            "parameter_set": params.parameter_set,
+            **landed_values(run_id),
+        }
         for edit in script:
             scratch = add_seconds(edit.accepted, params, size) if edit.accepted else None
-            rows.append(_edit_row(review, edit, scratch, params) | landed_values(run_id))
+            rows.append(_edit_row(review, edit, scratch) | shared)
     return rows
 
 
@@ -107,9 +124,7 @@ def _drafts(
     return dict(zip(keys, drafts, strict=True)), dict(zip(keys, sizes, strict=True))
 
 
-def _edit_row(
-    review: Mapping[str, Any], edit: Edit, scratch_seconds: float | None, params: EffortParameters
-) -> dict[str, Any]:
+def _edit_row(review: Mapping[str, Any], edit: Edit, scratch_seconds: float | None) -> dict[str, Any]:
     draft, label = edit.prediction, edit.accepted
     prediction_id = draft.prediction_id if draft else None
     label_id = label.label_id if label else None
@@ -138,6 +153,5 @@ def _edit_row(
         "scratch_seconds": scratch_seconds,
         "lineage": edit.lineage,
         "redrawn": edit.redrawn,
-        "parameter_set": params.parameter_set,
         "simulated": review["simulated"],
     }

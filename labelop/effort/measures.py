@@ -15,6 +15,7 @@ from labelop.effort.changes import Size, kind_of
 from labelop.effort.estimates import Estimate, ratio
 from labelop.effort.parameters import DEFAULTS, EffortParameters
 from labelop.effort.script import Edit, add_seconds
+from labelop.labels import AcceptedLabel
 
 MEASURED = "measured"
 """Effort source of seconds that a tool measured; the others are the origins of parameters."""
@@ -71,8 +72,7 @@ def effort_of(
     if active_seconds is not None and not 0 <= active_seconds < inf:
         raise ValueError(f"{active_seconds} active seconds, expected a number of at least 0")
     labels = [edit.accepted for edit in edits if edit.accepted is not None]
-    of_image = sum(kind_of(label) == "image" for label in labels)
-    boxes = not labels or of_image < len(labels)
+    boxes = looks_for_objects(labels)
     added = [add_seconds(label, params, outline_size) for label in labels]
     return ImageEffort(
         predictions_count=sum(edit.prediction is not None for edit in edits),
@@ -84,6 +84,11 @@ def effort_of(
         active_seconds=active_seconds,
         effort_source=params.origin if active_seconds is None else MEASURED,
     )
+
+
+def looks_for_objects(labels: Sequence[AcceptedLabel]) -> bool:
+    """Say whether an image was looked over for objects: all but one that only got labels of the whole image."""
+    return not labels or any(kind_of(label) != "image" for label in labels)
 
 
 def edits_count(edits: Iterable[Edit]) -> int:

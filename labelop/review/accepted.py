@@ -1,8 +1,8 @@
 """Labels that people finished in some other tool come in as COCO, VOC, CVAT or YOLO files and land as reviews.
 
 The files are read by the readers of ingest, against the images the store knows: no image is opened. Such a file tells
-neither time nor lineage, so the edits of its reviews come from geometry, its seconds from the literature, and a review
-counts as submitted when it is imported: of two files the one that came in later is the later word.
+neither time nor lineage, so the edits of its reviews come from geometry, its seconds from user events or else from a
+model, and a review counts as submitted when it is imported: of two files the one that came in later is the later word.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from labelop.effort.measures import MEASURED
+from labelop.effort.parameters import DEFAULTS
 from labelop.errors import AnnotationError, ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
 from labelop.ids import row_id
 from labelop.ingest import names
@@ -25,6 +27,7 @@ from labelop.ingest.voc import read_voc
 from labelop.ingest.yolo import read_yolo
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
+from labelop.review.events import read_events
 from labelop.review.intake import ImportResult, Reading, encoded_name
 from labelop.review.rows import review_row
 from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
@@ -48,6 +51,7 @@ def import_accepted(
     dataset_version: str | None = None,
     arm: str = IMPORT_ARM,
     reviewer: str | None = None,
+    events: Path | None = None,
     tool_version: str | None = None,
 ) -> ImportResult:
     """Land the labels of a COCO, VOC, CVAT or YOLO file as approved reviews.
@@ -63,6 +67,7 @@ def import_accepted(
         arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
             corrected, and then every image needs such a draft: of several the one in force.
         reviewer: Pseudonym of who corrected them; without it corrected drafts stay pending.
+        events: With a reviewer: CSV of what they did when, see `events`; the reviews it tells about are measured.
         tool_version: Version of the tool that wrote the file.
 
     Returns:
@@ -73,8 +78,11 @@ def import_accepted(
     Raises:
         RunFailedError: The dataset has never been ingested.
         ReviewError: The format is unknown, or nothing of the dataset was drafted under the arm.
-        ReviewFormatError: There is nothing to read at the path.
+        ReviewFormatError: There is nothing to read at the path, or the events are none.
+        ValueError: There are events and no reviewer.
     """
+    if events is not None and reviewer is None:
+        raise ValueError("events without a reviewer, expected whose they are")
     if source_format not in _READERS:
         raise ReviewError(
             f"Format {source_format!r} of accepted labels is unknown, expected one of {', '.join(_READERS)}."
@@ -90,6 +98,7 @@ def import_accepted(
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
     reading = Reading(dataset, version, encoded_name(path), run_id)
+    worked = read_events(events, reviewer, known, source.resolver().find, reading) if events and reviewer else {}
     now = utc_now()
     for fault in annotations.faults:
         error = ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
@@ -98,6 +107,7 @@ def import_accepted(
         try:
             task = _task_for(truth, tasks, arm)
             review_id = _review_id(version, truth, task, reviewer, source_format)
+            seconds = worked.get(truth.image_id) if task else None
             reading.take(
                 review_row(
                     review_id=review_id,
@@ -109,7 +119,8 @@ def import_accepted(
                     model_id=task.model_id if task else None,
                     reviewer=reviewer,
                     labels=truth_labels(truth, review_id),
-                    effort_source="literature" if task else "none",
+                    active_seconds=seconds,
+                    effort_source=_effort_source(task, seconds),
                     tool=source_format,
                     tool_version=tool_version,
                     source_digest=truth.source_digest,
@@ -153,6 +164,12 @@ def _task_for(truth: ImageTruth, tasks: dict[str, ReviewTask] | None, arm: str) 
     if task is None:
         raise ReviewRecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
     return task
+
+
+def _effort_source(task: ReviewTask | None, seconds: float | None) -> str:
+    if seconds is not None:
+        return MEASURED
+    return DEFAULTS.origin if task else "none"
 
 
 def _review_id(version: str, truth: ImageTruth, task: ReviewTask | None, reviewer: str | None, tool: str) -> str:

@@ -25,7 +25,7 @@ from labelop.schemas import utc_now
 
 _PIXEL_DIGITS = 4
 _FRAME_TOLERANCE = 0.02
-_AHEAD = dt.timedelta(hours=1)
+CLOCK_AHEAD = dt.timedelta(hours=1)
 """How far the clock of a review tool may be ahead of ours."""
 
 
@@ -45,7 +45,7 @@ def review_of(
         ReviewRecordError: Something in it cannot be used; a review is taken whole or not at all.
     """
     form = forms.annotation(value)
-    if form.submitted_at is not None and form.submitted_at > utc_now() + _AHEAD:
+    if form.submitted_at is not None and form.submitted_at > utc_now() + CLOCK_AHEAD:
         # of several reviews the last one counts: this one would for ever
         raise ReviewRecordError("it was submitted in the future", code="FUTURE_TIME", pointer="/updated_at")
     reviewer = _reviewer(form.completed_by, pseudonyms)

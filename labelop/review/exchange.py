@@ -30,6 +30,7 @@ def import_file(
     dataset_version: str | None = None,
     arm: str = IMPORT_ARM,
     reviewer: str | None = None,
+    events: Path | None = None,
 ) -> ImportResult:
     """Land the reviews of one file.
 
@@ -43,6 +44,7 @@ def import_file(
         arm: For all but Label Studio: the arm whose drafts were corrected, or `import` for truth that owes nothing to a
             draft.
         reviewer: With such an arm: who corrected them, by the user id of the tool; a pseudonym of it lands.
+        events: With a reviewer: CSV of what they did when, see `events`.
 
     Raises:
         ReviewError: The tool is unknown or the dataset has no images, or no drafts of the arm.
@@ -55,7 +57,7 @@ def import_file(
             return import_accepted(
                 store, path, dataset, run_id,
                 source_format=known, dataset_version=dataset_version, arm=arm,
-                reviewer=pseudonym_of(reviewer) if reviewer else None,
+                reviewer=pseudonym_of(reviewer) if reviewer else None, events=events,
             )  # fmt: skip
     raise ReviewError(
         f"Tool {tool!r} is unknown, expected one of {', '.join((LABEL_STUDIO, *ACCEPTED_FORMATS))}.",

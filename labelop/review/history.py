@@ -11,15 +11,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from labelop.effort.parameters import DEFAULTS
 from labelop.errors import ReviewRecordError
 from labelop.ids import row_id
+
+_SECOND_DIGITS = 6
+"""What sums of shares add behind these is dust."""
 
 
 def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], bool]:
     """Say which review the state of an annotation is.
 
-    Tools add the time of a second look to that of the first; what an earlier state has accounted for is taken off,
-    and active seconds never exceed the time that passed between the two.
+    Tools add the time of a second look to that of the first, and a file of events may hold both; what an earlier state
+    has accounted for is taken off, and active seconds of a lead time never exceed what passed between the two.
 
     Args:
         row: The state, under the id of the annotation's first.
@@ -53,13 +57,21 @@ def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -
         return dict(last), False
     new = {**row, "review_id": review_id}
     if row["lead_seconds"] is not None:
-        counted = sum(one["lead_seconds"] or 0.0 for one in chain)
-        lead = row["lead_seconds"] - counted
-        # less than before: this tool did not add up
-        new["lead_seconds"] = row["lead_seconds"] if lead < 0 else lead
+        new["lead_seconds"] = _rest(row, chain, "lead_seconds")
         passed = (now - before).total_seconds()
         new["active_seconds"] = min(new["lead_seconds"], row["active_seconds"], passed)
+    elif row["active_seconds"] is not None:
+        # of events; where they are those of the earlier states, nobody measured this one
+        new["active_seconds"] = _rest(row, chain, "active_seconds") or None
+        new["effort_source"] = row["effort_source"] if new["active_seconds"] else DEFAULTS.origin
     return new, True
+
+
+def _rest(row: Mapping[str, Any], chain: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Take off what earlier states have accounted for."""
+    rest = round(float(row[name] - sum(one[name] or 0.0 for one in chain)), _SECOND_DIGITS)
+    # less than before: this tool did not add up
+    return float(row[name]) if rest < 0 else rest
 
 
 def set_positions(rows: Iterable[dict[str, Any]], landed: Iterable[Mapping[str, Any]]) -> None:

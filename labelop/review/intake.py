@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from labelop.effort.parameters import DEFAULTS
+from labelop.effort.saved import parameters_of
 from labelop.errors import ReviewRecordError
 from labelop.ids import digest_of
 from labelop.labels import Ontology
@@ -120,12 +122,13 @@ class Reading:
 
         Raises:
             LandingError: The store did not take the rows.
-            PolicyError: `roles.yaml` has a fault.
+            ConfigurationError: `roles.yaml` has a fault, or the saved seconds of the dataset cannot be used.
             RoleError: Who imports may only read: reviews come in with the approvals of those who submitted them.
         """
         settings = load_settings(store=store.root)
         roles = load_roles(settings.config / "roles.yaml")
         roles.require(settings.acting_user, "import", self.dataset)
+        modelled_by = parameters_of(settings, self.dataset).origin
         where = equal(dataset=self.dataset, dataset_version=self.dataset_version)
         fresh: list[dict[str, Any]] = []
         landed: list[dict[str, Any]] = []
@@ -135,6 +138,9 @@ class Reading:
             nonlocal fresh, landed
             before, self.problems = read_rows(store, "reviews", filters=where), list(problems)
             fresh, landed = self._fresh(before)
+            for row in fresh:
+                if row["effort_source"] == DEFAULTS.origin:
+                    row["effort_source"] = modelled_by
             set_positions(fresh, before)
             return digest_of([self.dataset_version, sorted(row["review_id"] for row in before)]), fresh
 

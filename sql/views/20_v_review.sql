@@ -2,7 +2,7 @@
 -- `approved` is the door's word (see v_accepted); an approved review is `accepted` as drafted or `fixed` by its edits.
 -- `is_last`: it is the last approved one of its image and arm, which is the one that counts.
 -- Modelled seconds are t_base + sum over operations of n_op * t_op, from scratch t_base + n_final * t_add
--- (measures.md section 7), each by the parameter set of its edits; a review without edits by published seconds.
+-- (measures.md section 7), all by the parameter set of its edits; a review without edits by published seconds.
 -- Seconds are measured, calibrated or from literature, never a mean of two of them.
 -- Params: none
 -- Grain: review_id
@@ -15,6 +15,7 @@ WITH counted AS (
         coalesce(sum(CASE op WHEN 'accept' THEN 0 WHEN 'adjust_relabel' THEN 2 ELSE 1 END), 0)::BIGINT AS edits_count,
         sum(model_seconds) AS operation_seconds,
         sum(scratch_seconds) AS scratch_seconds,
+        max(base_seconds) AS base_seconds,  -- the same in each of them
         bool_and(starts_with(parameter_set, 'calibrated-')) AS calibrated
     FROM edits
     GROUP BY review_id
@@ -36,10 +37,13 @@ timed AS (
         coalesce(c.accepts_count, 0) AS accepts_count,
         coalesce(c.edits_count, 0) AS edits_count,
         CASE WHEN r.effort_source = 'measured' THEN r.active_seconds END AS active_seconds,
-        CASE
-            WHEN r.labels_count > 0 AND r.labels_count = r.class_labels_count THEN p.base_class_seconds
-            ELSE p.base_seconds
-        END AS base_seconds,
+        coalesce(
+            c.base_seconds,
+            CASE
+                WHEN r.labels_count > 0 AND r.labels_count = r.class_labels_count THEN p.base_class_seconds
+                ELSE p.base_seconds
+            END
+        ) AS base_seconds,
         coalesce(c.operation_seconds, 0) AS operation_seconds,
         coalesce(
             c.scratch_seconds,

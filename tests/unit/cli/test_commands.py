@@ -268,10 +268,10 @@ def test_an_import_measures_what_it_brought(run: Callable[..., Result], monkeypa
     calls: list[tuple[str, str]] = []
 
     def importing(
-        _store: Store, _file: Path, *, dataset: str, tool: str, run_id: str, arm: str, reviewer: None
+        _store: Store, _file: Path, *, dataset: str, tool: str, run_id: str, arm: str, reviewer: None, events: None
     ) -> ImportResult:
         calls.append((f"import {dataset} {tool} {arm}", run_id))
-        assert reviewer is None
+        assert (reviewer, events) == (None, None)
         return ImportResult(landed=2, quarantined=1, skipped=0)
 
     def editing(_store: Store, run_id: str, *, dataset: str) -> int:
