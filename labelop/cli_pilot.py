@@ -88,7 +88,8 @@ def status(
     with running(store) as (_, tables):
         show_query(tables, "pilot_status", {} if dataset is None else {"dataset": dataset}, output)
         for pilot in list_pilots(tables, dataset):
-            if STOPPED in pilot.ends:
+            if (end := pilot.ends.get(STOPPED)) is not None:
+                warn(f"pilot {pilot.protocol.name} was stopped {end.said}")
                 continue
             try:
                 _warn_of(pilot.protocol.name, reasons_to_stop(tables, pilot))
@@ -143,7 +144,7 @@ def stop(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Stop a pilot for good: nothing waits for it, and no verdict of it counts; needs an operator or a lead."""
-    from labelop.pilot.ends import STOPPED, end_pilot  # noqa: PLC0415
+    from labelop.pilot.ends import STOPPED, end_pilot, ends_of  # noqa: PLC0415
     from labelop.pilot.plan import newest_pilot  # noqa: PLC0415
     from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
@@ -153,7 +154,8 @@ def stop(
         run, roles = new_run_id("pilot"), load_roles(settings.config / "roles.yaml")
         by = settings.acting_user
         if not end_pilot(tables, pilot.protocol, STOPPED, by=by, roles=roles, run_id=run, reason=reason):
-            warn(f"pilot {name} was stopped before; the first word stands")
+            first = ends_of(tables, pilot.protocol.pilot_id)[STOPPED]
+            warn(f"pilot {name} was stopped before, {first.said}; the first word stands")
         show_query(tables, "pilot_status", {"dataset": dataset}, output)
 
 

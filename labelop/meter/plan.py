@@ -18,7 +18,7 @@ from labelop.errors import ReviewError
 from labelop.ids import digest_of, row_id
 from labelop.labels import Ontology, Prediction
 from labelop.landing.filters import equal
-from labelop.landing.store import Store, land, read, read_rows
+from labelop.landing.store import Store, land, read_rows
 from labelop.meter.seeds import KIND_OF_OP, ErrorMix, Kind, seed_task, shown_drafts
 from labelop.review.rows import prediction_values
 from labelop.review.states import SEEDED
@@ -172,8 +172,7 @@ def _open_tasks(store: Store, dataset: str, version: str, planned: set[str]) -> 
     """List one draft of each image that nobody has reviewed and no other plan holds, by image id."""
     where = equal(dataset=dataset, dataset_version=version)
     reviews = read_rows(store, "reviews", columns=["image_id", "arm"], filters=where)
-    asked = read(store, "pilot_assignments", columns=["image_id"], filters=where)["image_id"].to_pylist()
-    seen = {row["image_id"] for row in reviews if row["arm"] != "import"} | planned | set(asked)
+    seen = {row["image_id"] for row in reviews if row["arm"] != "import"} | planned
     drafted: dict[str, ReviewTask] = {}
     for task in in_force(store, dataset, version, load_tasks(store, dataset, version)):
         if task.model_id and not task.source_batch_id and task.image_id not in seen:

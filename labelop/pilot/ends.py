@@ -40,6 +40,11 @@ class End:
     at: datetime
     """When."""
 
+    @property
+    def said(self) -> str:
+        """Who, when and why, as a person reads it."""
+        return f"by {self.by} on {self.at:%Y-%m-%d}{f': {self.reason}' if self.reason else ''}"
+
 
 def ends_of(store: Store, pilot_id: str) -> Mapping[Kind, End]:
     """Read how a pilot ended; empty while it goes on."""
@@ -55,7 +60,7 @@ def require_unstopped(name: str, ends: Mapping[Kind, End]) -> None:
     """
     if (end := ends.get(STOPPED)) is not None:
         raise PilotError(
-            f"Pilot {name} was stopped by {end.by} on {end.at:%Y-%m-%d}: {end.reason}",
+            f"Pilot {name} was stopped {end.said}.",
             hint="Plan another one under another name; what was reviewed stays in the tables.",
         )
 

@@ -9,9 +9,7 @@ WITH declared AS (
 ),
 ended AS (
     -- of both kinds the one that says more
-    SELECT pilot_id, kind AS ended, "by" AS ended_by, landed_at AS ended_at, reason AS ended_reason
-    FROM pilot_ends
-    QUALIFY row_number() OVER (PARTITION BY pilot_id ORDER BY kind = 'stopped' DESC) = 1
+    SELECT pilot_id, max(kind) AS ended FROM pilot_ends GROUP BY pilot_id
 ),
 came AS (
     SELECT dataset_version, image_id, batch_id, bool_or(active_seconds IS NOT NULL) AS measured, bool_or(simulated) AS simulated
@@ -26,7 +24,7 @@ SELECT
     count(c.image_id) AS reviewed_count,
     count(*) FILTER (c.measured) AS measured_count,
     count(DISTINCT a.reviewer) AS reviewers_count,
-    d.changes_count, d.declared_at, e.ended, e.ended_by, e.ended_at, e.ended_reason,
+    d.changes_count, d.declared_at, e.ended,
     coalesce(bool_or(c.simulated), false) OR coalesce(bool_or(p.simulated), false) AS simulated
 FROM declared AS d
 JOIN pilot_assignments AS a USING (pilot_id, dataset_version)
@@ -34,6 +32,5 @@ LEFT JOIN came AS c USING (dataset_version, image_id, batch_id)
 LEFT JOIN prelabels AS p USING (dataset_version, image_id, batch_id)
 LEFT JOIN ended AS e USING (pilot_id)
 WHERE ($dataset::VARCHAR IS NULL OR d.dataset = $dataset::VARCHAR)
-GROUP BY
-    d.dataset, d.pilot, a.arm, d.pilot_id, d.changes_count, d.declared_at, e.ended, e.ended_by, e.ended_at, e.ended_reason
+GROUP BY d.dataset, d.pilot, a.arm, d.pilot_id, d.changes_count, d.declared_at, e.ended
 ORDER BY d.dataset, d.pilot, a.arm;

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from labelop.cli import app
 from labelop.errors import PilotError, RoleError
 from labelop.landing.store import Store, land, read_rows
+from labelop.meter.plan import Shares, plan_bias
 from labelop.pilot.ends import OVER, STOPPED, end_pilot
 from labelop.pilot.plan import Asked, load_pilot, newest_pilot, plan_pilot
 from labelop.pilot.results import compare, land_contrasts
@@ -51,11 +52,14 @@ def test_nothing_waits_for_a_pilot_that_was_stopped(tmp_path: Path) -> None:
     assert sum(row["waiting_count"] for row in before) == 60 + 90
     done = command("stop", store, "--reason", "nobody has time", "--format", "json")
     assert done.exit_code == 0, done.output
-    assert {(row["ended"], row["ended_reason"]) for row in json.loads(done.stdout)} == {("stopped", "nobody has time")}
+    assert {row["ended"] for row in json.loads(done.stdout)} == {"stopped"}
+    assert "pilot spring was stopped by" in command_status(store).stderr
     assert {task.batch_id for task in in_force(store, "d", "v1", tasks)} == {"usual"}
     assert len(in_force(store, "d", "v1", tasks)) == 60
     after = run_query(store, "review_backlog").to_pylist()
     assert [(row["arm"], row["waiting_count"]) for row in after] == [("local", 60)]
+    unseen = plan_bias(store, "d", "r", shares=Shares(0.1, 0, 0), dataset_version="v1")
+    assert unseen.images_count == 30, "the meter left them alone as well"
     again = command("stop", store, "--reason", "another word")
     assert "the first word stands" in again.stderr
     [row] = read_rows(store, "pilot_ends")
@@ -78,7 +82,9 @@ def test_a_stopped_pilot_is_neither_planned_nor_compared_nor_gone_by(tmp_path: P
     assert refused.exit_code == 1
     assert "was stopped by lena" in refused.stderr
     assert "the guideline changed" in refused.stderr
-    assert "stop the pilot" not in command_status(store).stderr
+    said = command_status(store).stderr
+    assert ": the guideline changed" in said
+    assert "stop the pilot" not in said
     asked = Asked("spring", ("local", "cloud", "blind"), "local", ("ann",))
     plain: dict[str, Any] = {"decisions": (), "arms": {}, "policy": None, "batch_images": 1, "run_id": "r3"}
     with pytest.raises(PilotError, match="was stopped"):
