@@ -35,8 +35,8 @@ classified AS (
     WHERE f.policy_digest IS NULL OR f.policy_digest = l.policy_digest
 ),
 version AS (
-    SELECT dataset, dataset_version, row_number() OVER () AS number
-    FROM (SELECT dataset, dataset_version FROM v_heard)
+    SELECT dataset, dataset_version, row_number() OVER (ORDER BY dataset, dataset_version) AS number
+    FROM v_heard
 ),
 heard AS (
     SELECT i.dataset, i.dataset_version, i.image_id, i.landed_at, v.number
