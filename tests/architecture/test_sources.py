@@ -21,6 +21,7 @@ LONGER = {
 
 ENVIRONMENT_READERS = {
     "deployments/stack.py",  # passes a clean environment to the processes it starts
+    "labelop/memory.py",  # tells libraries where to allocate before anything is loaded, settings included
 }
 """`labelop/settings.py` reads the environment through pydantic-settings; no other module of the product may."""
 
