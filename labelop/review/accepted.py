@@ -65,7 +65,7 @@ def import_accepted(
         source_format: `coco`, `voc`, `cvat` or `yolo`.
         dataset_version: Dataset version; the one landed last when None.
         arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
-            corrected, and then every image needs such a draft: of several the one in force.
+            corrected, and then every image needs such a draft: of several the one in force when the labels first came.
         reviewer: Pseudonym of who corrected them; without it corrected drafts stay pending.
         events: With a reviewer: CSV of what they did when, see `events`; the reviews it tells about are measured.
         tool_version: Version of the tool that wrote the file.
@@ -88,7 +88,7 @@ def import_accepted(
             f"Format {source_format!r} of accepted labels is unknown, expected one of {', '.join(_READERS)}."
         )
     version = dataset_version or current_version(store, dataset)
-    tasks = None if arm == IMPORT_ARM else _drafted(store, dataset, version, arm)
+    tasks = None if arm == IMPORT_ARM else _drafted(store, dataset, version, arm, reviewer)
     known = _known_images(store, dataset, version)
     place = _place(path, source_format)
     images = tuple(FoundFile(image_path, 0) for image_path in known)
@@ -133,14 +133,28 @@ def import_accepted(
     return reading.land(store)
 
 
-def _drafted(store: Store, dataset: str, version: str, arm: str) -> dict[str, ReviewTask]:
-    """Give the draft of each image under an arm; where plans made several, the one in force."""
+def _drafted(
+    store: Store, dataset: str, version: str, arm: str, reviewer: str | None
+) -> dict[tuple[str, str | None], ReviewTask]:
+    """Give the draft of each image under an arm, by image and None; where plans made several, the one in force.
+
+    By image and digest of a file that the reviewer's labels came in before: the draft they were taken to correct then.
+    """
     # what measures reviewers is no draft that anybody corrects in another tool
     drafts = [t for t in load_tasks(store, dataset, version) if t.model_id and not t.source_batch_id]
-    found = {t.image_id: t for t in [*drafts, *in_force(store, dataset, version, drafts)] if t.arm == arm}
+    found: dict[tuple[str, str | None], ReviewTask] = {
+        (t.image_id, None): t for t in [*drafts, *in_force(store, dataset, version, drafts)] if t.arm == arm
+    }
     if not found:
         known = ", ".join(sorted({t.arm for t in drafts})) or "none"
         raise ReviewError(f"Arm {arm!r} drafted nothing of {dataset} {version}, expected one that did: {known}.")
+    of_batch = {(t.image_id, t.batch_id): t for t in drafts}
+    where = equal(dataset=dataset, dataset_version=version, arm=arm)
+    columns = ["image_id", "batch_id", "reviewer", "source_digest"]
+    for row in read_rows(store, "reviews", columns=columns, filters=where):
+        task = of_batch.get((row["image_id"], row["batch_id"]))
+        if task is not None and row["source_digest"] and row["reviewer"] == reviewer:
+            found[row["image_id"], row["source_digest"]] = task
     return found
 
 
@@ -157,10 +171,10 @@ def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownIm
     }
 
 
-def _task_for(truth: ImageTruth, tasks: dict[str, ReviewTask] | None, arm: str) -> ReviewTask | None:
+def _task_for(truth: ImageTruth, tasks: dict[tuple[str, str | None], ReviewTask] | None, arm: str) -> ReviewTask | None:
     if tasks is None:
         return None
-    task = tasks.get(truth.image_id)
+    task = tasks.get((truth.image_id, truth.source_digest)) or tasks.get((truth.image_id, None))
     if task is None:
         raise ReviewRecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
     return task

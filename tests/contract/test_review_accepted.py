@@ -27,7 +27,6 @@ from labelop.review.accepted import import_accepted
 from labelop.review.annotation_review import pseudonym_of
 from labelop.review.exchange import import_file
 from labelop.review.label_studio import export_tasks
-from labelop.review.tasks import load_tasks
 from labelop.review.truth import land_truths
 from labelop.settings import Settings
 from tests.unit.review_rows import VERSION, annotated, filled_store, image_id, imported, prelabel_row, written
@@ -161,22 +160,6 @@ def test_an_arm_that_drafted_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(ReviewError, match="expected one that did: local"):
         import_accepted(store, path, "cells", "run", source_format="coco", arm="cloud")
     assert not read_rows(store, "reviews")
-
-
-def test_corrections_are_of_the_draft_in_force(tmp_path: Path) -> None:
-    """Of two drafts of one arm the one of the plan that counts now was corrected, whatever their names.
-
-    Fails where the last by task name is taken.
-    """
-    store = filled_store(tmp_path / "store", images=1)
-    for batch in ("b-1", "b-2", "b-3"):
-        land(store, "prelabels", [prelabel_row(0, batch_id=batch)], key=batch)
-    uids = {task.batch_id: task.task_uid for task in load_tasks(store, "cells", VERSION)}
-    wanted = min(uids, key=lambda batch: uids[batch])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labelop.review.accepted.in_force", lambda *args: [t for t in args[3] if t.batch_id == wanted])
-        import_accepted(store, written(tmp_path / "d.json", coco(1)), "cells", "run", source_format="coco", arm="local")
-    assert [row["batch_id"] for row in read_rows(store, "reviews")] == [wanted]
 
 
 def test_labels_without_a_draft_cannot_correct_it(tmp_path: Path) -> None:
