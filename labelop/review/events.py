@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labelop.effort.measures import active_seconds
 from labelop.errors import ReviewFormatError, ReviewRecordError
-from labelop.ingest.truth import KnownImage
+from labelop.ingest.truth import FaultList, KnownImage
 from labelop.review.annotation_forms import parse_time, shown
 from labelop.review.annotation_review import CLOCK_AHEAD, pseudonym_of
 from labelop.review.intake import Reading, encoded_name
@@ -46,12 +46,14 @@ def read_events(
     Raises:
         ReviewFormatError: The file is no such CSV.
     """
-    events = []
+    events, notes = [], FaultList(encoded_name(file))
     for line, row in _rows(file):
         try:
             events.append(_event(row, reviewer, known, find))
         except ReviewRecordError as error:
-            reading.refuse(error.below(f"#line={line}"), path=encoded_name(file))
+            notes.add(f"line {line}", error.code, error.message)
+    for fault in notes.told():
+        reading.refuse(ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer), path=fault.path)
     return seconds_by_image(events)
 
 

@@ -83,7 +83,19 @@ def test_an_event_that_cannot_be_used_is_told_with_its_line(tmp_path: Path) -> N
     reasons = [
         "UNKNOWN_IMAGE", "OTHER_REVIEWER", "NO_ZONE", "FUTURE_TIME", "BAD_TIME", "BAD_RECORD", "BAD_RECORD", "BAD_TIME",
     ]  # fmt: skip
-    assert found == {f"#line={7 + n}": (reason, "events.csv") for n, reason in enumerate(reasons)}
+    assert found == {f"line {7 + n}": (reason, "events.csv") for n, reason in enumerate(reasons)}
+
+
+def test_a_file_of_nothing_else_is_told_in_part(tmp_path: Path) -> None:
+    """Of the lines that cannot be used the first 10,000 are told, and how many more there are."""
+    store = filled_store(tmp_path / "store", images=1)
+    line = "images/a 0.jpg,8,2026-11-20T10:00:00Z\n"
+    [row] = imports(store, coco(1), "path,reviewer,at\n" + line * 10_003, tmp_path)
+    assert row["active_seconds"] is None
+    told = read_rows(store, "quarantine")
+    assert len(told) == 10_001
+    [rest] = [one for one in told if one["reason"] == "MORE_FAULTS"]
+    assert (rest["path"], rest["detail"]) == ("events.csv", "3 further records were not taken in.")
 
 
 @pytest.mark.parametrize(
