@@ -18,7 +18,7 @@ from labelop.landing.compare import content_digest
 from labelop.landing.store import Store, land, read, read_rows
 from labelop.meter.figures import Figure, catches, land_figures
 from labelop.meter.plan import Shares, plan_bias
-from labelop.queries import run_query
+from labelop.queries import open_session, run_query
 from labelop.review.approvals import NO_TRUST
 from labelop.review.gate import approvals
 from labelop.review.label_studio import export_tasks, import_reviews
@@ -199,6 +199,19 @@ def test_the_command_line(done: Store) -> None:
     assert "sim-" not in answers[1].stdout
     assert "sim-" in answers[2].stdout
     assert len({row["figure_set"] for row in read_rows(done, "bias_figures")}) == 1
+
+
+def test_what_is_left_reaches_the_cost(done: Store) -> None:
+    """The rate of errors that cost is charged by is that of the meter, arm by arm.
+
+    Fails where seeds were looked for under the arm of the drafts, which reviews of seeded tasks never have: the rate
+    was unknown whatever was caught.
+    """
+    figures = land_figures(done, "cells", "run")
+    left = {one.name: one.found.value for one in figures if (one.measure, one.slice) == ("residual_rate", "arm")}
+    charged = open_session(done).sql("SELECT arm, residual_rate FROM v_residual").fetchall()
+    assert dict(charged) == left
+    assert left["local"] is not None
 
 
 @pytest.mark.parametrize(
