@@ -110,7 +110,7 @@ def compare(
     from labelop.pilot.ends import OVER, end_pilot  # noqa: PLC0415
     from labelop.pilot.plan import load_pilot  # noqa: PLC0415
     from labelop.pilot.results import compare as compare_arms  # noqa: PLC0415
-    from labelop.pilot.results import contrast_row, land_contrasts  # noqa: PLC0415
+    from labelop.pilot.results import contrast_row, estimate_columns, land_contrasts  # noqa: PLC0415
     from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import current_version, new_run_id  # noqa: PLC0415
 
@@ -124,13 +124,16 @@ def compare(
             end_pilot(tables, pilot.protocol, OVER, by=settings.acting_user, roles=roles, run_id=run)
         land_contrasts(tables, made, run)
         shown = ("arm", "reference", "verdict", "winner", "ratio", "ratio_low", "ratio_high", "images_count")
-        rows = [contrast_row(made, one, run) for one in made.findings]
-        if output is OutputFormat.TABLE:
-            show_rows([{key: row[key] for key in shown} for row in rows], output, title=f"Pilot {name} of {dataset}")
+        rows, title = [contrast_row(made, one, run) for one in made.findings], f"Pilot {name} of {dataset}"
+        if not rows:  # one arm against none: there is no verdict to give, and what its drafts save is the answer
+            saved = [{"arm": arm, **estimate_columns("saving", one)} for arm, one in made.savings.items()]
+            show_rows(saved, output, title=title)
+        elif output is OutputFormat.TABLE:
+            show_rows([{key: row[key] for key in shown} for row in rows], output, title=title)
             for row in rows:
                 typer.echo(row["sentence"])
         else:
-            show_rows(rows, output, title=f"Pilot {name} of {dataset}")
+            show_rows(rows, output, title=title)
         _warn_of(name, made.harms)
         if made.unmeasured_count:
             warn(f"{made.unmeasured_count} reviews have no measured time and do not count")

@@ -71,7 +71,7 @@ class Comparison:
     @property
     def can_end(self) -> bool:
         """Whether so few reviews are missing that it may be judged without them."""
-        done = min(finding.contrast.images_count for finding in self.findings)
+        done = min((finding.contrast.images_count for finding in self.findings), default=0)
         return look_due(self.protocol, done / self.protocol.pairs_count, over=True) == "end"
 
     def is_blocked(self, finding: Finding) -> bool:
@@ -158,7 +158,7 @@ def land_contrasts(store: Store, made: Comparison, run_id: str) -> int:
     """
     rows = [contrast_row(made, finding, run_id) for finding in made.findings]
     key = f"contrasts:{digest_of([made.digest, [row['verdict'] for row in rows]])}"
-    return len(rows) if land(store, "pilot_contrasts", rows, key=key) else 0
+    return len(rows) if rows and land(store, "pilot_contrasts", rows, key=key) else 0
 
 
 def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, Any]:
@@ -181,8 +181,8 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "reference_digest": model_of[contrast.reference],
         "verdict": verdict,
         "winner": None if verdict == BLOCKED else finding.winner,
-        **_ends("ratio", finding.ratio),
-        **_ends("mean_ratio", contrast.mean_ratio),
+        **estimate_columns("ratio", finding.ratio),
+        **estimate_columns("mean_ratio", contrast.mean_ratio),
         "arm_seconds": made.mean_seconds.get(contrast.arm),
         "reference_seconds": made.mean_seconds.get(contrast.reference),
         "p_value": contrast.p_value,
@@ -195,7 +195,7 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "settling_images_count": finding.images_to_settle,
         "her": made.edit_rates[contrast.arm].value,
         "reference_her": made.edit_rates[contrast.reference].value,
-        **_ends("saving", saving),
+        **estimate_columns("saving", saving),
         "exploratory": made.exploratory,
         "simulated": made.simulated,
         "sentence": made.said(finding),
@@ -243,7 +243,8 @@ def _harms(
     return harms(protocol, saved, own, said if count else [])
 
 
-def _ends(name: str, one: Estimate) -> dict[str, float | None]:
+def estimate_columns(name: str, one: Estimate) -> dict[str, float | None]:
+    """Write an estimate as three columns."""
     return {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
 
 

@@ -113,7 +113,7 @@ def judge(
     ]
     known = [one for one in made if one.p_value is not None]
     adjusted = dict(zip((one.arm for one in known), holm([one.p_value or 0.0 for one in known]), strict=True))
-    look = look_due(protocol, min(one.images_count for one in made) / protocol.pairs_count, over=over)
+    look = look_due(protocol, min((one.images_count for one in made), default=0) / protocol.pairs_count, over=over)
     caution = _LATE if late else _TAKEN if look in taken else ""
     return [_finding(protocol, one, adjusted.get(one.arm), reviews, look=look, caution=caution) for one in made]
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from labelop.cli import app
 from labelop.effort.estimates import Estimate
 from labelop.errors import PilotError
-from labelop.landing.store import Store, land
+from labelop.landing.store import Store, land, read_rows
 from labelop.pilot import results
 from labelop.pilot.plan import Asked, list_pilots
 from labelop.review.tasks import ReviewTask, in_force, load_tasks
@@ -97,6 +97,16 @@ def test_what_was_not_measured_has_no_figure(tmp_path: Path, changed: dict[str, 
     [row] = json.loads(result.stdout)
     assert (row["verdict"], row["winner"], row["ratio"], row["p_value"]) == ("inconclusive", None, None, None)
     assert said in row["sentence"]
+
+
+def test_drafts_against_none_have_a_saving_and_no_verdict(tmp_path: Path) -> None:
+    """A pilot of one arm and the blind one could be planned, and comparing it broke: what drafts save is said."""
+    result = compared(world(arms=("local", "blind"), models=("small", "")), tmp_path)
+    assert result.exit_code == 0, result.output
+    [row] = json.loads(result.stdout)
+    assert row["arm"] == "local"
+    assert row["saving_low"] < row["saving"] < row["saving_high"] < 0
+    assert read_rows(Store(str(tmp_path)), "pilot_contrasts") == []
 
 
 def test_an_empty_arm_and_a_person_on_both_arms_are_errors(tmp_path: Path) -> None:
