@@ -8,12 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import IO, Any
+
+_BLOCK_BYTES = 1 << 20
 
 
 def sha256_hex(data: bytes) -> str:
     """Hash bytes to 64 lowercase hex digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def digest_of_file(file: IO[bytes]) -> str:
+    """Hash a file from its beginning to 64 lowercase hex digits; it is never whole in memory."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:

@@ -13,16 +13,16 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from labelop.strict_text import check_bytes, no_key_twice, refuse_constant
+from labelop.strict_text import check_size, no_key_twice, refuse_constant
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Largest annotation file; its bytes are in memory while it is read."""
+"""Largest annotation file."""
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Largest single record, which takes up to 30 times its size while it is looked at."""
@@ -46,8 +46,12 @@ class Unreadable:
     """What is wrong with it."""
 
 
-def json_records(data: bytes, lists: Collection[str]) -> Iterator[tuple[str, int, Any]]:
+def json_records(file: BinaryIO, lists: Collection[str]) -> Iterator[tuple[str, int, Any]]:
     """Read the lists of a JSON object that are called so; what else stands there is read and dropped.
+
+    Args:
+        file: The document, read from its beginning.
+        lists: Keys of the lists.
 
     Yields:
         Name of the list, place in it from 0, and record.
@@ -55,7 +59,7 @@ def json_records(data: bytes, lists: Collection[str]) -> Iterator[tuple[str, int
     Raises:
         ValueError: A list is missing, a record or the file is too large, or as `strict_text.read_json`.
     """
-    text = _JsonText(data)
+    text = _JsonText(file)
     seen: set[str] = set()
     count = 0
     with _told(text):
@@ -78,7 +82,7 @@ def json_records(data: bytes, lists: Collection[str]) -> Iterator[tuple[str, int
         raise ValueError(f"has no list under {missing[0]!r}")
 
 
-def json_list(data: bytes, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[Any]:
+def json_list(file: BinaryIO, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[Any]:
     """Read the records of a JSON list, one after the other.
 
     Yields:
@@ -88,7 +92,7 @@ def json_list(data: bytes, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator
     Raises:
         ValueError: A record, their number or the file is too large, or as `strict_text.read_json` for the whole list.
     """
-    text = _JsonText(data, max_record_bytes)
+    text = _JsonText(file, max_record_bytes)
     with _told(text):
         if text.peek() != "[":
             raise ValueError("holds no list")
@@ -99,7 +103,7 @@ def json_list(data: bytes, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator
         text.end()
 
 
-def xml_records(data: bytes, root_tag: str) -> Iterator[Element]:
+def xml_records(file: BinaryIO, root_tag: str) -> Iterator[Element]:
     """Read what stands directly under the root of an XML document without a document type, one after the other.
 
     Yields:
@@ -108,7 +112,7 @@ def xml_records(data: bytes, root_tag: str) -> Iterator[Element]:
     Raises:
         ValueError: An element or the file is too large, or as `strict_text.read_xml`.
     """
-    feed = _XmlFeed(data)
+    feed = _XmlFeed(file)
     depth = 0
     root: Element | None = None
     try:
@@ -140,10 +144,10 @@ def _told(text: _JsonText) -> Iterator[None]:
 class _JsonText:
     """A piece of a JSON text that moves along as it is read."""
 
-    def __init__(self, data: bytes, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
-        check_bytes(data, MAX_FILE_BYTES)
+    def __init__(self, file: BinaryIO, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+        self._size = _rewound(file)
         self._most = max_record_bytes
-        self._data = memoryview(data)
+        self._file = file
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self._json = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=no_key_twice)
         self._text = ""
@@ -258,31 +262,41 @@ class _JsonText:
 
     @property
     def _is_fed(self) -> bool:
-        return self.fed_bytes == len(self._data)
+        return self.fed_bytes >= self._size
 
     def _feed(self) -> None:
         """Take in as much again as is left, so that a long record is tried a few times only."""
         rest = self._text[self._at :]
         size = max(_CHUNK_BYTES, min(len(rest), self._most - len(rest)))
-        piece = self._data[self.fed_bytes : self.fed_bytes + size]
+        piece = self._file.read(size)
+        if not piece:
+            raise ValueError(f"ends at byte {self.fed_bytes} of {self._size}")
         self.fed_bytes += len(piece)
         self._text, self._at = rest + self._utf8.decode(piece, final=self._is_fed), 0
 
 
-class _XmlFeed(io.BytesIO):
+class _XmlFeed:
     """A file that ends with an error when too much of it is read for one record."""
 
-    def __init__(self, data: bytes) -> None:
-        check_bytes(data, MAX_FILE_BYTES)
-        super().__init__(data)
+    def __init__(self, file: BinaryIO) -> None:
+        _rewound(file)
+        self._file = file
         self._ended = 0
 
     def record_ended(self) -> None:
         """Begin to count anew."""
-        self._ended = self.tell()
+        self._ended = self._file.tell()
 
-    def read(self, size: int | None = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """Read on."""
-        if self.tell() - self._ended > MAX_RECORD_BYTES:
-            raise ValueError(f"has a record of over {MAX_RECORD_BYTES} bytes before byte {self.tell()}")
-        return super().read(size)
+        if (at := self._file.tell()) - self._ended > MAX_RECORD_BYTES:
+            raise ValueError(f"has a record of over {MAX_RECORD_BYTES} bytes before byte {at}")
+        return self._file.read(size)
+
+
+def _rewound(file: BinaryIO) -> int:
+    """Go to the beginning of a file that is not too large; gives its size in bytes."""
+    size = file.seek(0, io.SEEK_END)
+    check_size(size, MAX_FILE_BYTES)
+    file.seek(0)
+    return size

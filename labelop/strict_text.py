@@ -27,7 +27,7 @@ def read_json(data: bytes, max_bytes: int = MAX_BYTES) -> Any:
     Raises:
         ValueError: Too large, too deep, a doubled key, not UTF-8, NaN or infinity, or no JSON; says what and where.
     """
-    check_bytes(data, max_bytes)
+    check_size(len(data), max_bytes)
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=refuse_constant, object_pairs_hook=no_key_twice)
     except RecursionError:
@@ -54,7 +54,7 @@ def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
     Raises:
         ValueError: Too large, too deep, a doubled key, an alias, a tag for an object, or no YAML; says what and where.
     """
-    check_bytes(data, max_bytes)
+    check_size(len(data), max_bytes)
     try:
         return yaml.load(data.decode("utf-8-sig"), Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
     except RecursionError:
@@ -74,7 +74,7 @@ def read_xml(data: bytes, root_tag: str, max_bytes: int = MAX_BYTES) -> Element:
     Raises:
         ValueError: Too large, with a document type, another root, or no XML; says what.
     """
-    check_bytes(data, max_bytes)
+    check_size(len(data), max_bytes)
     try:
         root: Element = fromstring(data, forbid_dtd=True)
     except (ParseError, DefusedXmlException, RecursionError, ValueError, LookupError) as error:
@@ -110,10 +110,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def check_bytes(data: bytes, max_bytes: int) -> None:
+def check_size(size_bytes: int, max_bytes: int) -> None:
     """Raise ValueError for a document that is too large."""
-    if len(data) > max_bytes:
-        raise ValueError(f"has {len(data)} bytes, allowed are {max_bytes}")
+    if size_bytes > max_bytes:
+        raise ValueError(f"has {size_bytes} bytes, allowed are {max_bytes}")
 
 
 def refuse_constant(name: str) -> NoReturn:

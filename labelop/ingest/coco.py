@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from labelop.errors import AnnotationError
 from labelop.geometry import Box, to_xywh
-from labelop.ids import sha256_hex
+from labelop.ids import digest_of_file
 from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name
 from labelop.ingest.masks import extent, mask_of
@@ -67,7 +67,7 @@ def read_coco(source: Source, known: Mapping[str, KnownImage], ontology: Ontolog
     gathering = Gathering(source, known, ontology)
     categories: dict[str, None] = {}
     for path in paths:
-        gathering.read(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))
+        gathering.stream(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))
     return gathering.annotations(categories)
 
 
@@ -115,22 +115,22 @@ class _Image:
     labels: list[AcceptedLabel | None] = field(default_factory=list)
 
 
-def _read_document(gathering: Gathering, categories: dict[str, None], data: bytes, notes: FaultList) -> None:
-    names = _categories(_records(data, "categories"), notes)
+def _read_document(gathering: Gathering, categories: dict[str, None], file: BinaryIO, notes: FaultList) -> None:
+    names = _categories(_records(file, "categories"), notes)
     categories.update(dict.fromkeys(names.values()))
-    images = _images(gathering, _records(data, "images"), notes)
-    strays = _annotations(gathering.known, _records(data, "annotations"), names, images, notes)
-    digest = sha256_hex(data)
+    images = _images(gathering, _records(file, "images"), notes)
+    strays = _annotations(gathering.known, _records(file, "annotations"), names, images, notes)
+    digest = digest_of_file(file)
     for image in images.values():
         if image.path is not None:
             # a label that names no image may be one of an image that seems to have none
-            labels = image.labels or [None] * strays
+            labels, image.labels = image.labels or [None] * strays, []  # they get ids, and need not be there twice
             gathering.settle(notes, image.pointer, image.path, labels, digest, whole=image.whole)
 
 
-def _records(data: bytes, wanted: str) -> Iterator[tuple[str, Any]]:
+def _records(file: BinaryIO, wanted: str) -> Iterator[tuple[str, Any]]:
     """Give pointer and record of one list of a document that has all three."""
-    found = json_records(data, ("categories", "images", "annotations"))
+    found = json_records(file, ("categories", "images", "annotations"))
     return ((f"/{name}/{number}", record) for name, number, record in found if name == wanted)
 
 

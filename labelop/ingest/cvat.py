@@ -16,13 +16,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import BinaryIO
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelop.errors import AnnotationError
-from labelop.ids import sha256_hex
+from labelop.ids import digest_of_file
 from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name, short, xml_bytes
 from labelop.ingest.masks import decode_mask, encode_mask, polygons_mask
@@ -68,7 +69,7 @@ def read_cvat(source: Source, known: Mapping[str, KnownImage], ontology: Ontolog
     gathering = Gathering(source, known, ontology)
     categories: dict[str, None] = {}
     for path in paths:
-        gathering.read(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))
+        gathering.stream(path, MAX_FILE_BYTES, partial(_read_document, gathering, categories))
     return gathering.annotations(categories)
 
 
@@ -128,15 +129,15 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _read_document(gathering: Gathering, categories: dict[str, None], data: bytes, notes: FaultList) -> None:
-    for node in xml_records(data, "annotations"):
+def _read_document(gathering: Gathering, categories: dict[str, None], file: BinaryIO, notes: FaultList) -> None:
+    for node in xml_records(file, "annotations"):
         for number, label in enumerate(node.findall(".//labels/label") if node.tag == "meta" else (), start=1):
             if (name := class_name(label.findtext("name"))) is not None:
                 categories[name] = None
             else:
                 notes.add(f"/annotations/meta//label[{number}]", "BAD_RECORD", "A label needs a name.")
-    resolver, digest, counts = gathering.source.resolver(), sha256_hex(data), Counter[str]()
-    for node in xml_records(data, "annotations"):
+    resolver, digest, counts = gathering.source.resolver(), digest_of_file(file), Counter[str]()
+    for node in xml_records(file, "annotations"):
         counts[node.tag] += 1
         pointer = f"/annotations/{node.tag:.40}[{counts[node.tag]}]"
         if node.tag not in ("image", *_NO_IMAGES):

@@ -7,9 +7,10 @@ taken whole or not at all: what was left out would count as taken away by the re
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from labelop.errors import AnnotationError, UnreadableImageError
 from labelop.ingest.sources import Source
@@ -56,9 +57,34 @@ class Gathering:
             max_bytes: Largest file that is read.
             understand: Takes its bytes; raises ValueError, before it has settled anything, for a file that is none.
         """
+        self._read(path, lambda notes: understand(self.source.read(path, max_bytes), notes))
+
+    def stream(self, path: str, max_bytes: int, understand: Callable[[BinaryIO, FaultList], None]) -> None:
+        """Read one large file, which is on disk meanwhile and not in memory; as `read` otherwise.
+
+        Args:
+            path: Encoded path.
+            max_bytes: Largest file that is read.
+            understand: Takes a copy that nobody changes, as often as it likes; raises as that of `read` does.
+        """
+        with tempfile.TemporaryFile() as copy:
+            self._read(path, lambda notes: understand(self._copied(path, max_bytes, copy), notes))
+
+    def _copied(self, path: str, max_bytes: int, copy: BinaryIO) -> BinaryIO:
+        data = self.source.read(path, max_bytes)
+        try:
+            copy.write(data)
+        except OSError as error:
+            raise AnnotationError(
+                f"File {path} cannot be copied to {tempfile.gettempdir()}: {error.strerror}.",
+                hint="TMPDIR names a folder with more room.",
+            ) from error
+        return copy
+
+    def _read(self, path: str, understand: Callable[[FaultList], None]) -> None:
         notes = FaultList(path, self.ontology.box_classes if self.ontology else None)
         try:
-            understand(self.source.read(path, max_bytes), notes)
+            understand(notes)
         except ValueError as error:
             notes.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
         except UnreadableImageError as error:

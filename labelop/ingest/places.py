@@ -124,7 +124,7 @@ class LocalPlace:
                 before = os.fstat(descriptor)
                 if before.st_size > max_bytes:
                     raise _unreadable(path, "TOO_LARGE", f"{before.st_size} bytes, allowed are {max_bytes}")
-                data = _drain(descriptor, max_bytes + 1)
+                data = _drain(descriptor, before.st_size + 1)
                 after = os.fstat(descriptor)
             if len(data) == before.st_size == after.st_size and before.st_mtime_ns == after.st_mtime_ns:
                 return data
@@ -243,7 +243,8 @@ def _open_remote(uri: str, scheme: str, settings: Settings, *, probe: bool) -> R
 
 def _drain(descriptor: int, most: int) -> bytes:
     parts, left = [], most
-    while left > 0 and (part := os.read(descriptor, min(left, 1 << 24))):
+    # all at once, as a rule: parts that have to be joined are twice in memory
+    while left > 0 and (part := os.read(descriptor, left)):
         parts.append(part)
         left -= len(part)
     return b"".join(parts)

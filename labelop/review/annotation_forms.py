@@ -7,6 +7,7 @@ refused alone, with a pointer to the place.
 from __future__ import annotations
 
 import datetime as dt
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,7 +229,7 @@ def read_records(path: Path) -> tuple[Iterator[Any], bytes]:
 
 def _records_of(path: Path, data: bytes) -> Iterator[Any]:
     try:
-        yield from json_list(data, MAX_RECORD_BYTES)
+        yield from json_list(io.BytesIO(data), MAX_RECORD_BYTES)
     except ValueError as error:
         raise ReviewFormatError(f"Review file {path.name!r} {shown(str(error))}.", hint=_HINT) from error
 

@@ -9,8 +9,9 @@ from labelop.ids import row_id
 from labelop.ingest.manifest import Manifest
 from labelop.ingest.truth import ImageTruth
 from labelop.labels import AcceptedLabel
+from labelop.landing.rows import rows_to_table
 from labelop.landing.store import Store, land
-from labelop.review.rows import review_row
+from labelop.review.rows import label_columns, review_row
 
 IMPORT_ARM = "import"
 """Value of `reviews.arm` for labels that came with a source."""
@@ -32,25 +33,30 @@ def land_truths(store: Store, manifest: Manifest, tool: str, run_id: str) -> boo
     for truth in sorted(manifest.truths, key=lambda t: (t.image_id, t.source_digest)):
         # the same bytes under two names are one image; the first truth in canonical order stands
         chosen.setdefault(truth.image_id, truth)
-    rows = []
-    for truth in chosen.values():
-        review_id = truth_review_id(manifest.dataset_version, truth.image_id)
-        rows.append(
+    if not chosen:
+        return False
+    reviews = [(truth_review_id(manifest.dataset_version, truth.image_id), truth) for truth in chosen.values()]
+    rows = rows_to_table(
+        "reviews",
+        [
             review_row(
                 review_id=review_id,
                 dataset=manifest.dataset,
                 dataset_version=manifest.dataset_version,
                 image_id=truth.image_id,
                 arm=IMPORT_ARM,
-                labels=truth_labels(truth, review_id),
+                labels=(),
                 tool=tool,
                 source_digest=truth.source_digest,
                 run_id=run_id,
             )
-        )
-    return bool(rows) and land(
-        store, "reviews", rows, key=f"truths:{manifest.dataset}:{manifest.dataset_version}:{tool}"
+            for review_id, truth in reviews
+        ],
     )
+    columns = label_columns([truth_labels(truth, review_id) for review_id, truth in reviews])
+    for name, column in columns.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    return land(store, "reviews", rows, key=f"truths:{manifest.dataset}:{manifest.dataset_version}:{tool}")
 
 
 def truth_review_id(dataset_version: str, image_id: str) -> str:

@@ -55,6 +55,11 @@ PARTS: dict[str, Part] = {
         ("hostile-files",),
         ("--images", "120", "--bad", "60"),
     ),
+    "large_annotations": Part(
+        "the memory that the largest annotation file takes",
+        ("large-annotations",),
+        ("--records", "20000", "--bytes", "8000000"),
+    ),
     "site_cut": Part(
         "a site without its network: 30 minutes, and 6 simulated hours",
         ("site-offline-simulated", "site-network-cut"),

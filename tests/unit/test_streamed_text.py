@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -33,12 +34,12 @@ Read = Callable[[bytes], Any]
 
 def records(data: bytes) -> list[tuple[str, int, Any]]:
     """Read two lists of a document."""
-    return list(json_records(data, ("images", "annotations")))
+    return list(json_records(io.BytesIO(data), ("images", "annotations")))
 
 
 def elements(data: bytes) -> list[str]:
     """Read the tags below a root."""
-    return [node.tag for node in xml_records(data, "root")]
+    return [node.tag for node in xml_records(io.BytesIO(data), "root")]
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 2, 7, 1 << 20])
@@ -54,7 +55,10 @@ def test_records_are_those_of_the_whole(
     whole = json.loads(text.replace("\ud800", ""))
 
     assert records(data) == [("annotations", at, value) for at, value in enumerate(whole["annotations"])]
-    assert list(json_list(json.dumps([*whole["annotations"], whole]).encode())) == [*whole["annotations"], whole]
+    assert list(json_list(io.BytesIO(json.dumps([*whole["annotations"], whole]).encode()))) == [
+        *whole["annotations"],
+        whole,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,20 +92,20 @@ def test_a_list_is_one() -> None:
     """What is no list, or goes on behind it, is refused."""
     for data in (b"{}", b"", b"[1] 2"):
         with pytest.raises(ValueError, match=r"no list|its end"):
-            list(json_list(data))
+            list(json_list(io.BytesIO(data)))
 
 
 def test_large_json_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that holds the whole file, too many records and too large a file each end the reading."""
     monkeypatch.setattr(streamed_text, "_CHUNK_BYTES", 8)
     with pytest.raises(ValueError, match="record of over 100 bytes, or is no JSON"):
-        list(json_list(b"[[" + b"[]," * 200 + b"[]]]", 100))
+        list(json_list(io.BytesIO(b"[[" + b"[]," * 200 + b"[]]]"), 100))
     monkeypatch.setattr(streamed_text, "MAX_RECORDS", 3)
     assert len(records(b'{"images": [1, 2], "annotations": [3], "other": [4, 5]}')) == 3
     with pytest.raises(ValueError, match="over 3 records"):
         records(b'{"images": [1, 2], "annotations": [3, 4]}')
     with pytest.raises(ValueError, match="over 3 records"):
-        list(json_list(b"[1, 2, 3, 4]"))
+        list(json_list(io.BytesIO(b"[1, 2, 3, 4]")))
     monkeypatch.setattr(streamed_text, "MAX_FILE_BYTES", 10)
     with pytest.raises(ValueError, match="allowed are 10"):
         records(b'{"images": [], "annotations": []}')
@@ -111,7 +115,10 @@ def test_large_json_is_refused_before_it_fills_the_memory(monkeypatch: pytest.Mo
 
 def test_elements_below_the_root_come_one_by_one() -> None:
     """Each is whole while it is looked at."""
-    found = [(node.tag, len(list(node.iter()))) for node in xml_records(b"<root>x<a><b/><b/></a> <c/></root>", "root")]
+    found = [
+        (node.tag, len(list(node.iter())))
+        for node in xml_records(io.BytesIO(b"<root>x<a><b/><b/></a> <c/></root>"), "root")
+    ]
     assert found == [("a", 3), ("c", 1)]
 
 
@@ -138,6 +145,6 @@ def test_a_record_that_is_passed_over_may_be_longer_than_a_piece() -> None:
     """Where the next record begins is found behind megabytes of text with brackets and quotes in it."""
     long = '][ "{ ' * 500_000
     text = json.dumps([1, {"a": long, "b": "SPOILT", "c": long}, {"a": long}]).replace('"SPOILT"', "NaN")
-    first, bad, last = json_list(text.encode(), 1 << 25)
+    first, bad, last = json_list(io.BytesIO(text.encode()), 1 << 25)
     assert (first, last) == (1, {"a": long})
     assert bad == Unreadable("holds NaN, which is no JSON number")
