@@ -163,7 +163,7 @@ def checked_box(edges: Sequence[Any], image: KnownImage) -> Box:
 @lru_cache(1 << 16)
 def _rounded(edge: float) -> float:
     """Round an edge; equal ones are one object, since a million boxes have four million edges of 24 bytes each."""
-    return round(edge, _DECIMALS) + 0.0  # of 0.0 and -0.0, which are equal, always the same one
+    return round(edge, _DECIMALS)
 
 
 def finite(value: Any) -> float | None:
