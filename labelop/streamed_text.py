@@ -49,10 +49,6 @@ class Unreadable:
 def json_records(file: BinaryIO, lists: Collection[str]) -> Iterator[tuple[str, int, Any]]:
     """Read the lists of a JSON object that are called so; what else stands there is read and dropped.
 
-    Args:
-        file: The document, read from its beginning.
-        lists: Keys of the lists.
-
     Yields:
         Name of the list, place in it from 0, and record.
 
