@@ -64,7 +64,7 @@ last AS (
     GROUP BY dataset, dataset_version, image_id, arm
 )
 SELECT
-    * EXCLUDE (base_seconds, operation_seconds, add_seconds, modelled_by),
+    * EXCLUDE (base_seconds, operation_seconds, add_seconds),
     CASE WHEN approved THEN CASE WHEN edits_count = 0 THEN 'accepted' ELSE 'fixed' END END AS result,
     base_seconds + operation_seconds AS model_seconds,
     base_seconds + add_seconds AS scratch_seconds,

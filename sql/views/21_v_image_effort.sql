@@ -10,6 +10,6 @@ SELECT
     accepts_count / nullif(predictions_count, 0) AS accept_rate,
     active_seconds, model_seconds, scratch_seconds, effort_seconds,
     1 - model_seconds / nullif(scratch_seconds, 0) AS saving,
-    effort_source, simulated
+    effort_source, modelled_by, simulated
 FROM v_review
 WHERE is_last;
