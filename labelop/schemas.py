@@ -645,8 +645,8 @@ _ALL = (
         ("labels_count", _COUNT),
         ("edits_count", _COUNT),
         ("mean_active_seconds", _REAL),  # per image; null when nobody measured
-        ("mean_model_seconds", _REAL),  # per image, from literature
-        ("mean_scratch_seconds", _REAL),  # per image, from literature, without drafts
+        ("mean_model_seconds", _REAL),  # per image, modelled
+        ("mean_scratch_seconds", _REAL),  # per image, modelled, without drafts
         ("effort_source", _TEXT),
         ("simulated", _BOOL),
         *_LANDED,

@@ -41,7 +41,7 @@ class Candidate:
     review_seconds: float | None
     """Measured correction seconds per label times the objects of an image; None when nobody corrected its drafts."""
     effort_source: str | None
-    """measured | mixed | literature, with `simulated` where the reviewer was."""
+    """measured | calibrated | literature | mixed, with `simulated` where the reviewer was."""
     ap50: float | None
     """The card's AP50 or accuracy on its validation data, 0..1."""
     reason: str

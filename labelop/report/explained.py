@@ -33,7 +33,7 @@ EXPLAINED = (
     Explained("Drafts accepted", "accepted drafts / drafts; not defined without drafts", "arm_effort"),
     Explained(
         "Modelled seconds",
-        "base seconds per image + sum of count x seconds per operation, published times",
+        "base seconds per image + sum of count x seconds per operation, published or calibrated",
         "arm_effort",
     ),
     Explained("From scratch", "base seconds per image + accepted labels x seconds to add one", "arm_effort"),
