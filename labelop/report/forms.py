@@ -166,7 +166,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         "effort_by_operation",
         "Corrections by operation and class",
-        "Share is of all operations of that dataset, arm and class. Seconds are modelled from published times.",
+        "Share is of all operations of that dataset, arm and class. Seconds are modelled, published or calibrated.",
         (
             _DATASET,
             _ARM,
