@@ -12,7 +12,7 @@ from labelop.errors import RunFailedError
 from labelop.ingest.register import ontology_of
 from labelop.landing.probe import require_safe
 from labelop.landing.store import open_store
-from labelop.pilot.plan import Asked
+from labelop.pilot.protocol import Asked
 from labelop.pilot.work import review_tasks
 from labelop.prelabel.plan import pending
 from labelop.prelabel.ranges import split_shards
@@ -44,7 +44,7 @@ def run_pilot(
 
     Args:
         dataset: Dataset name; its newest version is taken.
-        asked: What is asked for; fields of `labelop.pilot.plan.Asked`.
+        asked: What is asked for; fields of `labelop.pilot.protocol.Asked`.
         store: Root of the tables; the setting when None.
         run_id: Run this belongs to; a new one when None.
         batch_images: Images in a batch.

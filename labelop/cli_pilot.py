@@ -44,6 +44,9 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
         margin: Annotated[float, typer.Option("--margin", help="Difference of seconds that counts as equal.")] = 0.10,
         looks: Annotated[int, typer.Option("--looks", help="1: a verdict at the end; 2: a look at half as well.")] = 1,
         seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
+        verdict_by: Annotated[
+            str, typer.Option("--verdict-by", help="source or size: a verdict for each such stratum as well.")
+        ] = "",
         target: Annotated[Path | None, typer.Option("--output", help="Folder for one task file per reviewer.")] = None,
         simulate: Annotated[
             bool, typer.Option("--simulate", help="Let simulated reviewers do it from the truth (marked so).")
@@ -67,6 +70,7 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
             "images_count": images,
             "seed": seed,
             "declared": {"time_margin": margin, "looks": looks},
+            "verdict_by": verdict_by,
         }
         with running(store) as (settings, tables), embedded(settings) as flows:
             run = new_run_id("pilot")
@@ -123,10 +127,14 @@ def compare(
             roles = load_roles(settings.config / "roles.yaml")
             end_pilot(tables, pilot.protocol, OVER, by=settings.acting_user, roles=roles, run_id=run)
         land_contrasts(tables, made, run)
-        shown = ("arm", "reference", "verdict", "winner", "ratio", "ratio_low", "ratio_high", "images_count")
+        shown = ("stratum", "arm", "reference", "verdict", "winner", "ratio", "ratio_low", "ratio_high", "images_count")
         rows, title = [contrast_row(made, one, run) for one in made.findings], f"Pilot {name} of {dataset}"
         if not rows:  # one arm against none: there is no verdict to give, and what its drafts save is the answer
-            saved = [{"arm": arm, **estimate_columns("saving", one)} for arm, one in made.savings.items()]
+            saved = [
+                {"stratum": stratum, "arm": arm, **estimate_columns("saving", one)}
+                for stratum, spent in made.effort.items()
+                for arm, one in spent.savings.items()
+            ]
             show_rows(saved, output, title=title)
         elif output is OutputFormat.TABLE:
             show_rows([{key: row[key] for key in shown} for row in rows], output, title=title)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow.compute as pc
 
 from labelop.errors import ManifestError
 from labelop.landing.store import Store, read_rows
+from labelop.routing.strata import strata_of
 
 _TABLES = ("images", "quarantine", "findings", "levels", "prelabels", "reviews", "edits")
 _NESTED = {"predictions": "predictions_count", "labels": "labels_count"}
@@ -36,7 +39,10 @@ def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]
     versions = sorted({str(row["dataset_version"]) for row in images})
     levels = {str(row["level"]) for row in sections["levels"]}
     decided = read_rows(store, "decisions", filters=pc.field("dataset_version").isin(versions))
-    sections["decisions"] = [row for row in decided if row["level"] in levels]
+    stratum_of = _strata(store, found, decided)
+    sections["decisions"] = [
+        row for row in decided if row["level"] in levels and row["stratum"] == stratum_of.get(row["decision_set"])
+    ]
     return {name: rows for name, rows in sections.items() if rows}
 
 
@@ -63,6 +69,18 @@ def find_image(store: Store, image_id: str) -> tuple[str, list[dict[str, Any]]]:
             hint=_WHERE_IDS_ARE,
         )
     return found[0], images
+
+
+def _strata(store: Store, image_id: str, decided: Iterable[dict[str, Any]]) -> dict[str, str | None]:
+    """Say in which stratum an image is, by the set of decisions that tells strata apart."""
+    wanted: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for row in decided:
+        if row["stratum"]:
+            wanted[row["decision_set"], row["dataset"], row["dataset_version"]].add(row["stratum"])
+    return {
+        made: strata_of(store, dataset, version, strata).get(image_id)
+        for (made, dataset, version), strata in wanted.items()
+    }
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

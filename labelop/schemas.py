@@ -183,13 +183,14 @@ _ALL = (
     ),
     _table(
         "decisions",
-        3,
+        4,
         ("decision_id",),
         ("decision_id", _TEXT),
         ("decision_set", _TEXT),  # names all decisions made together
         *_DATASET,
         ("level", _TEXT),
         ("release_rule", _TEXT),  # by which these images may go to the cloud; null where they need none
+        ("stratum", _TEXT),  # with a verdict of its own; null for images of no such one, and in rows of version 3
         ("role", _TEXT),  # chosen | compare | evaluate
         ("arm", _TEXT),  # local | cloud
         ("placement", _TEXT),  # onprem | cloud

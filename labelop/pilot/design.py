@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labelop.errors import EmptyArmError, PilotError
+from labelop.routing.strata import SIZE, SOURCE, Split
 
 BLIND = "blind"
 """The arm whose reviewers are shown no draft."""
@@ -21,6 +22,7 @@ LEAST_PER_STRATUM = 20
 """Images a stratum has in the sample, unless it has fewer at all."""
 
 _LEAST_ARMS = 2
+_LEAST_STRATA = 2
 _QUANTILES = 3
 
 
@@ -102,6 +104,34 @@ def stratify(candidates: Sequence[Candidate], images_count: int) -> dict[str, st
                 prefix = "" if name == "all" else f"{name} "
                 strata |= {f"{prefix}{part}": found for part, found in parts.items()}
     return {one.image_id: name for name, members in sorted(strata.items()) for one in members}
+
+
+def split(candidates: Sequence[Candidate], by: str) -> dict[str, str]:
+    """Put candidates into the strata that get a verdict of their own; they are not split any further.
+
+    Args:
+        candidates: Images with what is known of them before anything is drafted.
+        by: source | size; the limit of sizes is the median, or the size below it where no image is larger.
+
+    Returns:
+        Stratum by image id.
+
+    Raises:
+        PilotError: It is neither, or all candidates are in one stratum.
+    """
+    if by not in {SOURCE, SIZE}:
+        raise PilotError(f"Verdicts by {by!r} cannot be given; expected {SOURCE} or {SIZE}.")
+    areas = sorted(one.area_px for one in candidates)
+    middle = areas[(len(areas) - 1) // 2] if areas else 0
+    limit_px = max((area for area in areas if area < areas[-1] and area <= middle), default=middle)
+    told = Split(by, limit_px if by == SIZE else 0)
+    found = {one.image_id: told.stratum_of(one.source, one.area_px) for one in candidates}
+    if candidates and len(set(found.values())) < _LEAST_STRATA:
+        raise PilotError(
+            f"Verdicts by {by} need two strata, all {len(found)} candidates are in {sorted(set(found.values()))}.",
+            hint=f"Leave out --verdict-by, or tell images apart by {SOURCE if by == SIZE else SIZE}.",
+        )
+    return found
 
 
 def draw_sample(stratum_of: Mapping[str, str], images_count: int, seed: int) -> Sample:
@@ -195,6 +225,27 @@ def _crossed(names: Sequence[str], people_count: int) -> list[str]:
             hint="Nobody may see an image twice: name more reviewers or fewer arms.",
         )
     return crossed
+
+
+def check_strata(stratum_of: Mapping[str, str], drawn: Iterable[Assignment], least: int) -> None:
+    """Check that every stratum that is to get a verdict of its own is large enough for any.
+
+    Args:
+        stratum_of: Stratum of each candidate.
+        drawn: Reviews of one arm with drafts: as many as there will be pairs.
+        least: Pairs that a verdict needs.
+
+    Raises:
+        PilotError: A stratum has fewer; names it with how many it has.
+    """
+    sizes, pairs = Counter(stratum_of.values()), Counter(one.stratum for one in drawn)
+    few = [f"{name!r} {pairs[name]} (of {sizes[name]} candidates)" for name in sorted(sizes) if pairs[name] < least]
+    if few:
+        raise PilotError(
+            f"Of {len(sizes)} strata these would have too few images with a review under each arm for any verdict: "
+            f"{', '.join(few)}; at least {least} of each are needed.",
+            hint="Ask for more --images, leave out --verdict-by, or name fewer reviewers.",
+        )
 
 
 def check_once(seen: Iterable[tuple[str, str]]) -> None:

@@ -16,55 +16,21 @@ from labelop.errors import PilotError
 from labelop.ids import canonical_json, digest_of, row_id
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
-from labelop.pilot.design import BLIND, Assignment, Candidate, draw_sample, stratify
+from labelop.pilot.design import BLIND, Assignment, Candidate, check_strata, draw_sample, split, stratify
 from labelop.pilot.design import assign as assign_reviews
 from labelop.pilot.ends import End, Kind, ends_of, require_unstopped
-from labelop.pilot.protocol import PILOT_IMAGES, Protocol, require_words
+from labelop.pilot.protocol import Asked, Protocol
+from labelop.pilot.statistics import least_pairs
 from labelop.prelabel.assign import ONPREM, PARITY, PILOT
 from labelop.prelabel.assign import Assignment as Place
 from labelop.prelabel.plan import Plan, load_plan, plan_assigned
 from labelop.queries import run_query
 from labelop.routing.decide import Decision
 from labelop.schemas import utc_now
-from labelop.sensitivity.clearance import NamedPolicy, cloud_group, standings
+from labelop.sensitivity.clearance import NamedPolicy, cloud_group, group_of, standings
 
 PARITY_IMAGES = 20
 """Images on which a model that runs elsewhere is run on premises as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What somebody asks of a pilot."""
-
-    name: str
-    """What people call it."""
-    arms: tuple[str, ...]
-    """Arms, `blind` among them or not."""
-    reference: str
-    """Arm that the others are compared with."""
-    reviewers: tuple[str, ...]
-    """Pseudonyms."""
-    images_count: int = PILOT_IMAGES
-    """Images."""
-    seed: int = 0
-    """Of everything that is drawn."""
-    declared: Mapping[str, Any] = field(default_factory=dict)
-    """Margins, level, looks and exclusions that differ from the defaults of `Protocol`."""
-
-    def __post_init__(self) -> None:
-        require_words("The name of a pilot", self.name)
-        if self.seed < 0:
-            raise PilotError(f"The seed of pilot {self.name} is {self.seed}; expected 0 or more.")
-
-    @property
-    def design(self) -> dict[str, Any]:
-        """What decides who reviews what; it cannot change once it is drawn."""
-        return {
-            "arms": list(self.arms),
-            "reviewers": sorted(self.reviewers),
-            "images_count": self.images_count,
-            "seed": self.seed,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +138,8 @@ def plan_pilot(
         The pilot and its batches. One that was declared before keeps its sample; other margins are a further protocol.
 
     Raises:
-        PilotError: The design cannot be balanced, nothing may be compared, or the pilot was drawn with another design
-            or stopped.
+        PilotError: The design cannot be balanced, nothing may be compared, a stratum would have too few images for a
+            verdict of its own, or the pilot was drawn with another design or stopped.
         EmptyArmError: An arm would have no image.
     """
     before = find_pilot(store, dataset, dataset_version, asked.name)
@@ -181,7 +147,11 @@ def plan_pilot(
         return _again(store, before, asked, run_id), load_plan(store, before.plan_id)
     if unknown := [arm for arm in asked.arms if arm != BLIND and arm not in arms]:
         raise PilotError(f"Arms {unknown} have no model for {dataset}; expected some of {[*sorted(arms), BLIND]}.")
-    options = {(one.group, one.arm): one.placement for one in decisions if one.allowed and one.arm in asked.arms}
+    options = {
+        (group_of(one.level, one.release_rule), one.arm): one.placement
+        for one in decisions
+        if one.allowed and one.arm in asked.arms
+    }
     standing = standings(store, dataset, dataset_version, policy)
     drafting = [arm for arm in asked.arms if arm != BLIND]
     open_ids = {
@@ -191,8 +161,11 @@ def plan_pilot(
     }
     rows = run_query(store, "pilot_candidates", {"dataset": dataset, "dataset_version": dataset_version}).to_pylist()
     candidates = [Candidate(**row) for row in rows if row["image_id"] in open_ids]
-    sample = draw_sample(stratify(candidates, asked.images_count), asked.images_count, asked.seed)
+    strata = split(candidates, asked.verdict_by) if asked.verdict_by else stratify(candidates, asked.images_count)
+    sample = draw_sample(strata, asked.images_count, asked.seed)
     reviews = assign_reviews(sample, asked.arms, asked.reviewers, asked.seed)
+    if asked.verdict_by:
+        check_strata(strata, [one for one in reviews if one.arm == asked.reference], least_pairs(len(asked.reviewers)))
     detectors = {arm: arms[arm].detector for arm in drafting}
     protocol = Protocol(
         name=asked.name,
@@ -206,6 +179,7 @@ def plan_pilot(
         seed=asked.seed,
         sample_digest=digest_of([dict(sample.stratum_of), [asdict(one) for one in reviews]]),
         images_count=len(sample.stratum_of),
+        verdict_by=asked.verdict_by,
         **asked.declared,
     )
     assigned = _places(reviews, {arm: place for (_, arm), place in options.items()})

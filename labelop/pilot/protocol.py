@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from labelop.errors import PilotError
 from labelop.ids import digest_of, row_id
@@ -35,6 +36,44 @@ def require_words(what: str, text: str) -> None:
             f"{what} is {text[:_MOST_CHARACTERS]!r} ({len(text)} characters); expected 1 to {_MOST_CHARACTERS} "
             "printable ones without blanks around them."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks of a pilot."""
+
+    name: str
+    """What people call it."""
+    arms: tuple[str, ...]
+    """Arms, `blind` among them or not."""
+    reference: str
+    """Arm that the others are compared with."""
+    reviewers: tuple[str, ...]
+    """Pseudonyms."""
+    images_count: int = PILOT_IMAGES
+    """Images."""
+    seed: int = 0
+    """Of everything that is drawn."""
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    """Margins, level, looks and exclusions that differ from the defaults of `Protocol`."""
+    verdict_by: str = ""
+    """source | size: strata that get a verdict of their own; empty for one verdict over all."""
+
+    def __post_init__(self) -> None:
+        require_words("The name of a pilot", self.name)
+        if self.seed < 0:
+            raise PilotError(f"The seed of pilot {self.name} is {self.seed}; expected 0 or more.")
+
+    @property
+    def design(self) -> dict[str, Any]:
+        """What decides who reviews what; it cannot change once it is drawn."""
+        told = {
+            "arms": list(self.arms),
+            "reviewers": sorted(self.reviewers),
+            "images_count": self.images_count,
+            "seed": self.seed,
+        }
+        return {**told, "verdict_by": self.verdict_by} if self.verdict_by else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +118,8 @@ class Protocol:
     """1: the verdict at the end; 2: one look at half of the images as well (O'Brien-Fleming)."""
     exclusions: tuple[str, ...] = ()
     """Rules by which reviews are left out, each as a sentence."""
+    verdict_by: str = ""
+    """source | size: each such stratum gets a verdict of its own beside the one over all; empty for that one only."""
 
     def __post_init__(self) -> None:
         if self.reference not in self.arms or self.reference == BLIND:
@@ -104,8 +145,9 @@ class Protocol:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything it says, 64 hex digits."""
-        return digest_of(asdict(self))
+        """SHA-256 of everything it says, 64 hex digits; what it says by strata only where it does."""
+        said = asdict(self)
+        return digest_of(said if self.verdict_by else {name: said[name] for name in said if name != "verdict_by"})
 
 
 def is_exploratory(registered: Iterable[datetime], first_review: datetime | None) -> bool:

@@ -5,34 +5,30 @@ Reads assignments, reviews and drafts; what they mean is decided by `verdict` an
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labelop.effort.estimates import RESAMPLES, Estimate
-from labelop.effort.measures import human_edit_rate
 from labelop.ids import digest_of, row_id
 from labelop.labels import Prediction
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.meter.figures import catches
-from labelop.pilot.design import BLIND
 from labelop.pilot.ends import OVER, require_unstopped
 from labelop.pilot.parity import Parity, compare_places
 from labelop.pilot.plan import Pilot
 from labelop.pilot.protocol import Protocol, is_exploratory
+from labelop.pilot.spent import Effort, spent
 from labelop.pilot.statistics import UNKNOWN, Timed
-from labelop.pilot.verdict import Finding, Harm, Look, harms, judge, look_due, savings
+from labelop.pilot.verdict import Finding, Harm, Look, harms, judge, look_due, of_stratum, savings
 from labelop.prelabel.assign import PARITY, PILOT
 from labelop.queries import run_file, run_query, sql_root
 from labelop.review.rows import prediction_of
+from labelop.routing.strata import ALL_STRATA
 from labelop.routing.verdicts import SETTLED
 from labelop.schemas import utc_now
-
-ALL_STRATA = "all"
-"""Stratum of a contrast over all strata, each with its weight."""
 
 BLOCKED = "blocked"
 """Verdict of arms whose places do not agree about one model."""
@@ -45,13 +41,9 @@ class Comparison:
     protocol: Protocol
     """What was declared."""
     findings: tuple[Finding, ...]
-    """One for each arm beside reference and blind."""
-    savings: Mapping[str, Estimate]
-    """Saving against no drafts, by arm."""
-    edit_rates: Mapping[str, Estimate]
-    """Edits per accepted label, by arm."""
-    mean_seconds: Mapping[str, float]
-    """Mean seconds per image by arm, weighted by stratum."""
+    """One for each arm beside reference and blind, over all images and in each stratum with a verdict of its own."""
+    effort: Mapping[str, Effort]
+    """Over all images and by such stratum."""
     parity: Mapping[str, Parity]
     """By arm that drafted away from the premises."""
     harms: tuple[Harm, ...]
@@ -71,8 +63,8 @@ class Comparison:
     @property
     def can_end(self) -> bool:
         """Whether so few reviews are missing that it may be judged without them."""
-        done = min((finding.contrast.images_count for finding in self.findings), default=0)
-        return look_due(self.protocol, done / self.protocol.pairs_count, over=True) == "end"
+        done = min((one.done_share for one in self.findings), default=0.0)
+        return look_due(self.protocol, done, over=True) == "end"
 
     def is_blocked(self, finding: Finding) -> bool:
         """Say whether a place that drafted one of the two arms disagrees with the premises about one model."""
@@ -115,24 +107,33 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
     came = [row for row in rows if row["review_id"] is not None]
     reviews = _timed(rows)
     digest = digest_of([protocol.digest, sorted((row["review_id"], row["active_seconds"]) for row in came)])
+    strata = _strata(protocol, rows)
     findings = judge(
         protocol,
         reviews,
         pilot.weights,
+        strata=strata,
         over=over or OVER in pilot.ends,
         late=is_exploratory(pilot.registered, min((row["known_at"] for row in came), default=None)),
-        taken=_taken(store, protocol, digest),
+        taken=_taken(store, protocol, digest, strata),
         resamples=resamples,
     )
-    saved = savings(protocol, reviews, pilot.weights, resamples=resamples)
+    effort = {
+        stratum: spent(
+            protocol,
+            of_stratum(reviews, stratum),
+            [row for row in came if stratum in {ALL_STRATA, row["stratum"]}],
+            pilot.weights,
+            resamples=resamples,
+        )
+        for stratum in (ALL_STRATA, *strata)
+    }
     return Comparison(
         protocol=protocol,
         findings=tuple(findings),
-        savings=saved,
-        edit_rates=_edit_rates(protocol, came),
-        mean_seconds=_means(protocol, reviews, pilot.weights),
+        effort=effort,
         parity=_parity(store, protocol, pilot.plan_id),
-        harms=tuple(_harms(store, protocol, rows, saved)),
+        harms=tuple(_harms(store, protocol, rows, effort[ALL_STRATA].savings)),
         simulated=any(row["simulated"] for row in rows),
         unmeasured_count=len(came) - len(reviews),
         digest=digest,
@@ -165,16 +166,16 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
     """Write one finding as a row of `pilot_contrasts`."""
     protocol, contrast = made.protocol, finding.contrast
     model_of = dict(zip(protocol.arms, protocol.models, strict=True))
-    saving = made.savings.get(contrast.arm, UNKNOWN)
-    verdict = made.verdict(finding)
+    effort, verdict = made.effort[finding.stratum], made.verdict(finding)
+    saving = effort.savings.get(contrast.arm, UNKNOWN)
     return {
-        "contrast_id": _contrast_id(made.digest, contrast.arm, verdict),
+        "contrast_id": _contrast_id(made.digest, finding.stratum, contrast.arm, verdict),
         "pilot_id": protocol.pilot_id,
         "protocol_digest": protocol.digest,
         "dataset": protocol.dataset,
         "dataset_version": protocol.dataset_version,
         "task": protocol.task,
-        "stratum": ALL_STRATA,
+        "stratum": finding.stratum,
         "arm": contrast.arm,
         "reference": contrast.reference,
         "model_digest": model_of[contrast.arm],
@@ -183,8 +184,8 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "winner": None if verdict == BLOCKED else finding.winner,
         **estimate_columns("ratio", finding.ratio),
         **estimate_columns("mean_ratio", contrast.mean_ratio),
-        "arm_seconds": made.mean_seconds.get(contrast.arm),
-        "reference_seconds": made.mean_seconds.get(contrast.reference),
+        "arm_seconds": effort.mean_seconds.get(contrast.arm),
+        "reference_seconds": effort.mean_seconds.get(contrast.reference),
         "p_value": contrast.p_value,
         "p_permutation": contrast.p_permutation,
         "p_holm": finding.p_holm,
@@ -193,8 +194,8 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "images_count": contrast.images_count,
         "reviewers_count": contrast.reviewers_count,
         "settling_images_count": finding.images_to_settle,
-        "her": made.edit_rates[contrast.arm].value,
-        "reference_her": made.edit_rates[contrast.reference].value,
+        "her": effort.edit_rates[contrast.arm].value,
+        "reference_her": effort.edit_rates[contrast.reference].value,
         **estimate_columns("saving", saving),
         "exploratory": made.exploratory,
         "simulated": made.simulated,
@@ -204,19 +205,26 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
     }
 
 
-def _contrast_id(digest: str, arm: str, verdict: str) -> str:
-    return row_id("c", digest, arm, verdict)
+def _contrast_id(digest: str, stratum: str, arm: str, verdict: str) -> str:
+    about = () if stratum == ALL_STRATA else (stratum,)
+    return row_id("c", digest, *about, arm, verdict)
 
 
-def _taken(store: Store, protocol: Protocol, digest: str) -> frozenset[Look]:
+def _strata(protocol: Protocol, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count the pairs of reviews asked for in each stratum that gets a verdict of its own."""
+    asked = Counter(row["stratum"] for row in rows if row["arm"] == protocol.reference)
+    return dict(sorted(asked.items())) if protocol.verdict_by else {}
+
+
+def _taken(store: Store, protocol: Protocol, digest: str, strata: Mapping[str, int]) -> frozenset[Look]:
     """Say which looks were taken with other reviews than these."""
     where = equal(dataset=protocol.dataset, pilot_id=protocol.pilot_id)
-    counts: dict[str, list[int]] = defaultdict(list)
+    shares: dict[str, list[float]] = defaultdict(list)
     for row in read_rows(store, "pilot_contrasts", filters=where):
-        same = row["contrast_id"] == _contrast_id(digest, row["arm"], row["verdict"])
+        same = row["contrast_id"] == _contrast_id(digest, row["stratum"], row["arm"], row["verdict"])
         if row["verdict"] in SETTLED and not row["exploratory"] and not same:
-            counts[row["run_id"]].append(row["images_count"])
-    looks = (look_due(protocol, min(own) / protocol.pairs_count, over=True) for own in counts.values())
+            shares[row["run_id"]].append(row["images_count"] / strata.get(row["stratum"], protocol.pairs_count))
+    looks = (look_due(protocol, min(own), over=True) for own in shares.values())
     return frozenset(look for look in looks if look is not None)
 
 
@@ -246,30 +254,6 @@ def _harms(
 def estimate_columns(name: str, one: Estimate) -> dict[str, float | None]:
     """Write an estimate as three columns."""
     return {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
-
-
-def _edit_rates(protocol: Protocol, rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    found = {}
-    for arm in protocol.arms:
-        own = [row for row in rows if row["arm"] == arm]
-        rate = human_edit_rate([row["edits_count"] for row in own], [row["labels_count"] for row in own])
-        found[arm] = UNKNOWN if arm == BLIND else rate
-    return found
-
-
-def _means(protocol: Protocol, reviews: Sequence[Timed], weights: Mapping[str, float]) -> dict[str, float]:
-    """Average seconds per image by arm: sum W_h * mean_h over strata with reviews (`measures.md` section 7)."""
-    found = {}
-    for arm in protocol.arms:
-        by_stratum: dict[str, list[float]] = defaultdict(list)
-        for one in reviews:
-            if one.arm == arm:
-                by_stratum[one.stratum].append(one.seconds)
-        total = math.fsum(weights[name] for name in by_stratum)
-        found[arm] = math.fsum(
-            weights[name] / total * math.fsum(own) / len(own) for name, own in sorted(by_stratum.items())
-        )
-    return found
 
 
 def _parity(store: Store, protocol: Protocol, plan_id: str) -> dict[str, Parity]:

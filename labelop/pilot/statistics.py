@@ -132,6 +132,11 @@ class Contrast:
         return math.ceil(wanted**2)
 
 
+def least_pairs(reviewers_count: int) -> int:
+    """Say from how many images with both reviews on anything can be said where so many people review."""
+    return max(LEAST_PAIRS, reviewers_count + _SPARE)
+
+
 def contrast(
     reviews: Sequence[Timed],
     arm: str,

@@ -6,7 +6,7 @@ Wins are declared by interval and by permutation together, never by a mean. Know
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from labelop.effort.estimates import RESAMPLES, Estimate
@@ -15,6 +15,7 @@ from labelop.pilot.design import BLIND
 from labelop.pilot.protocol import Protocol
 from labelop.pilot.sides import apart, by_reviewer
 from labelop.pilot.statistics import Contrast, Timed, contrast, holm
+from labelop.routing.strata import ALL_STRATA
 
 Word = Literal["superior", "equivalent", "inconclusive", "running"]
 
@@ -38,14 +39,14 @@ _TAKEN = " Exploratory only: this look was taken before, with other reviews; wha
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a pilot says about one arm against the reference."""
+    """What a pilot says about one arm against the reference, over all images or in one stratum."""
 
     contrast: Contrast
     """The figures."""
     ratio: Estimate
     """Seconds under the arm / under the reference, with the interval of the level in force."""
     p_holm: float | None
-    """p of no difference, adjusted for several arms."""
+    """p of no difference, adjusted for several arms and strata."""
     p_equal: float | None
     """p of equivalence within the margin."""
     verdict: Word
@@ -60,6 +61,15 @@ class Finding:
     """The ratio for each reviewer, where they are few."""
     said: str
     """The sentence a person reads."""
+    pairs_count: int
+    """Pairs of reviews that were asked for."""
+    stratum: str = ALL_STRATA
+    """Images it is about."""
+
+    @property
+    def done_share(self) -> float:
+        """Share of the pairs that have both reviews."""
+        return self.contrast.images_count / self.pairs_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +87,26 @@ def judge(
     reviews: Sequence[Timed],
     weights: Mapping[str, float],
     *,
+    strata: Mapping[str, int] | None = None,
     over: bool = False,
     late: bool = False,
     taken: Collection[Look] = (),
     resamples: int = RESAMPLES,
 ) -> list[Finding]:
-    """Judge every arm with drafts against the reference.
+    """Judge every arm with drafts against the reference, all with one error rate and at one look.
 
     Args:
         protocol: What was declared.
         reviews: Approved reviews with measured seconds.
         weights: Share of all candidates by stratum.
+        strata: Pairs of reviews planned in each stratum that gets a verdict of its own.
         over: Whether reviews that are missing will not come.
         late: Whether the protocol was made or changed after the first review; then nothing is concluded.
         taken: Looks that were taken before with other reviews; what they say again is exploratory.
         resamples: Draws of permutation and bootstrap.
 
     Returns:
-        One finding for each arm that is neither the reference nor blind.
+        One finding for each arm that is neither the reference nor blind, over all images, and one in each of `strata`.
 
     Raises:
         EmptyArmError: An arm has no review at all.
@@ -108,14 +120,32 @@ def judge(
             hint="A review without a measured time does not count.",
         )
     others = [arm for arm in protocol.arms if arm not in {protocol.reference, BLIND}]
-    made = [
-        contrast(reviews, arm, protocol.reference, weights, seed=protocol.seed, resamples=resamples) for arm in others
-    ]
-    known = [one for one in made if one.p_value is not None]
-    adjusted = dict(zip((one.arm for one in known), holm([one.p_value or 0.0 for one in known]), strict=True))
-    look = look_due(protocol, min((one.images_count for one in made), default=0) / protocol.pairs_count, over=over)
+    planned = {ALL_STRATA: protocol.pairs_count, **(strata or {})}
+    made = {
+        (name, arm): contrast(
+            of_stratum(reviews, name), arm, protocol.reference, weights, seed=protocol.seed, resamples=resamples
+        )
+        for name in planned
+        for arm in others
+    }
+    known = {key: one.p_value for key, one in made.items() if one.p_value is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    done_share = min((one.images_count / planned[name] for (name, _), one in made.items()), default=0.0)
+    look = look_due(protocol, done_share, over=over)
     caution = _LATE if late else _TAKEN if look in taken else ""
-    return [_finding(protocol, one, adjusted.get(one.arm), reviews, look=look, caution=caution) for one in made]
+    found = [
+        _finding(protocol, one, adjusted.get(key), of_stratum(reviews, key[0]), look=look, wanted=planned[key[0]])
+        for key, one in made.items()
+    ]
+    return [
+        replace(one, stratum=name, exploratory=bool(caution), said=_where(name) + one.said + caution)
+        for (name, _), one in zip(made, found, strict=True)
+    ]
+
+
+def of_stratum(reviews: Sequence[Timed], stratum: str) -> Sequence[Timed]:
+    """Keep the reviews of a stratum; all of them where it is no single one."""
+    return reviews if stratum == ALL_STRATA else [one for one in reviews if one.stratum == stratum]
 
 
 def savings(
@@ -201,7 +231,7 @@ def _finding(
     reviews: Sequence[Timed],
     *,
     look: Look | None,
-    caution: str,
+    wanted: int,
 ) -> Finding:
     level = None if look is None else level_of(protocol, look)
     ratio = made.interval(1 - (level or protocol.alpha))
@@ -217,19 +247,24 @@ def _finding(
         verdict=word,
         winner=winner,
         images_to_settle=more,
-        exploratory=bool(caution),
+        exploratory=False,
         by_reviewer=by_reviewer(reviews, made.arm, made.reference) if few else {},
-        said=_said(protocol, made, ratio, judged) + caution,
+        said=_said(protocol, made, ratio, judged, wanted),
+        pairs_count=wanted,
     )
+
+
+def _where(stratum: str) -> str:
+    return "" if stratum == ALL_STRATA else f"In stratum {stratum!r}: "
 
 
 def _word(
     protocol: Protocol, made: Contrast, p_holm: float | None, p_equal: float | None, level: float | None
 ) -> tuple[Word, str | None, int | None]:
-    if made.reason or p_holm is None or p_equal is None or made.p_permutation is None:
-        return "inconclusive", None, None
     if level is None:
         return "running", None, None
+    if made.reason or p_holm is None or p_equal is None or made.p_permutation is None:
+        return "inconclusive", None, None
     if p_equal < level:
         return "equivalent", None, None
     if p_holm < level and made.p_permutation < level:
@@ -243,6 +278,7 @@ def _said(
     made: Contrast,
     ratio: Estimate,
     judged: tuple[Word, str | None, int | None],
+    wanted: int,
 ) -> str:
     word, winner, more = judged
     if made.reason:
@@ -256,7 +292,7 @@ def _said(
         "superior": f"{winner} is superior to {other}",
         "equivalent": f"{made.arm} and {made.reference} are equivalent within {protocol.time_margin:.0%}",
         "inconclusive": f"Between {made.arm} and {made.reference} it is open",
-        "running": f"The pilot is running: {made.images_count} of {protocol.images_count} images have both reviews",
+        "running": f"The pilot is running: {made.images_count} of {wanted} images have both reviews",
     }[word]
     said = f"{told[0].upper()}{told[1:]}: {figures}."
     if word == "inconclusive" and more is not None:

@@ -57,8 +57,10 @@ def assign(
     """Give every image its arms.
 
     Args:
-        group_of_image: Group by image id, see `clearance.group_of`: the level, and the rule that releases the image.
-        decisions: Rows of the `decisions` table: `level`, `release_rule`, `role`, `arm`, `placement`, `allowed`.
+        group_of_image: Group by image id, see `clearance.group_of`: the level, the rule that releases the image, and
+            its stratum where decisions tell strata apart.
+        decisions: Rows of the `decisions` table: `level`, `release_rule`, `stratum`, `role`, `arm`, `placement`,
+            `allowed`.
         held_out: Images with truth that no model was trained on.
         compare_share: Share of images, 0..1, that both arms prelabel where both are allowed.
         evaluation_arms: Arms whose models are run on premises on held-out images.
@@ -100,7 +102,7 @@ def _options(
     for row in decisions:
         if not row["allowed"]:
             continue
-        group = group_of(row["level"], row.get("release_rule"))
+        group = group_of(row["level"], row.get("release_rule"), row.get("stratum"))
         allowed[group].append((row["arm"], row["placement"]))
         if row["role"] == CHOSEN:
             chosen[group] = (row["arm"], row["placement"])

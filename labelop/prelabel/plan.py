@@ -21,6 +21,7 @@ from labelop.errors import ManifestError
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, landed_keys, read, read_rows
 from labelop.prelabel.assign import EVALUATE, ONPREM, Assignment, assign
+from labelop.routing.strata import strata_of
 from labelop.schemas import utc_now
 from labelop.sensitivity.clearance import NamedPolicy, Standing, changes, cloud_group, standings
 
@@ -110,8 +111,10 @@ def plan_dataset(
             f"first {missing[0][:12]}.",
             hint=f"Run `labelop classify --dataset {dataset}` first.",
         )
-    groups = {image_id: cloud_group(policy, one) for image_id, one in standing.items()}
-    assigned = assign(groups, decisions, _held_out(store, where), compare_share, sorted(arms))
+    made = list(decisions)
+    strata = strata_of(store, dataset, dataset_version, {row["stratum"] for row in made if row.get("stratum")})
+    groups = {image_id: cloud_group(policy, one, strata.get(image_id)) for image_id, one in standing.items()}
+    assigned = assign(groups, made, _held_out(store, where), compare_share, sorted(arms))
     return plan_assigned(
         store,
         dataset,

@@ -26,8 +26,8 @@ RELEASE = "RELEASE_"
 """How the code of a refusal after the gate begins."""
 
 _UNKNOWN = (
-    "release_rule", "role", "expected_cost", "currency", "expected_review_seconds", "contrast_id", "ratio", "ratio_low",
-    "ratio_high", "runner_up",
+    "release_rule", "stratum", "role", "expected_cost", "currency", "expected_review_seconds", "contrast_id", "ratio",
+    "ratio_low", "ratio_high", "runner_up",
 )  # fmt: skip
 """Columns of a decision that a refusal on the way says nothing about."""
 

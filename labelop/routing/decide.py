@@ -17,6 +17,7 @@ from labelop.cost.prices import PriceBook
 from labelop.routing.expect import Evidence, Expectation, Workload, expect
 from labelop.routing.policy import Arm, RoutingPolicy
 from labelop.routing.rules import LevelPolicy, Veto, veto
+from labelop.routing.strata import ALL_STRATA
 from labelop.routing.verdicts import SUPERIOR, PilotVerdict
 from labelop.sensitivity.clearance import group_of
 from labelop.sensitivity.levels import Level
@@ -79,11 +80,13 @@ class Decision:
     """Upper end of its interval."""
     runner_up: str | None = None
     """Allowed arm that was not chosen."""
+    stratum: str | None = None
+    """Stratum with a verdict of its own that the images are of; None for the images of no such one."""
 
     @property
     def group(self) -> str:
-        """The images it is about: their level, and the release rule."""
-        return group_of(self.level, self.release_rule)
+        """The images it is about: their level, the release rule and the stratum."""
+        return group_of(self.level, self.release_rule, self.stratum)
 
 
 def decide(
@@ -205,7 +208,8 @@ def _by_pilot(
     if name == best:
         said = f"Pilot: {pilot.sentence} It is {pilot.verdict}, {why}; runner-up {order[1]}."
     else:
-        said = f"Runner-up of {best} by a pilot that is {pilot.verdict}."
+        where = "" if pilot.stratum == ALL_STRATA else f" in stratum {pilot.stratum!r}"
+        said = f"Runner-up of {best}{where} by a pilot that is {pilot.verdict}."
     return {
         "role": CHOSEN if name == best else COMPARE if compare_share > 0 else None,
         "allowed": True,

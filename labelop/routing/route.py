@@ -1,4 +1,4 @@
-"""Decide for every level of a dataset version which arm prelabels it, once, and land each option with its reason.
+"""Decide for every group of images of a version which arm prelabels it, once, and land each option with its reason.
 
 Decisions are landed per dataset version and never made twice for the same inputs: a repeated run must not change its
 mind half way. Knows no engine and no orchestrator.
@@ -24,7 +24,8 @@ from labelop.routing.decide import Decision, decide, explain
 from labelop.routing.expect import Evidence, Workload
 from labelop.routing.policy import RoutingPolicy
 from labelop.routing.rules import LEVEL_NOT_ALLOWED, LevelPolicy
-from labelop.routing.verdicts import verdict_about
+from labelop.routing.strata import strata_of
+from labelop.routing.verdicts import verdicts_about
 from labelop.schemas import utc_now
 from labelop.sensitivity.clearance import CLOUD, cloud_rule, group_of, standings
 from labelop.sensitivity.levels import Level
@@ -49,7 +50,9 @@ def route_dataset(
     settings: Settings,
     run_id: str,
 ) -> list[Decision]:
-    """Decide where each level of a dataset version is prelabelled, and land the decisions.
+    """Decide where each group of images of a dataset version is prelabelled, and land the decisions.
+
+    A group are the images of one level and release rule, and of one stratum where strata have verdicts of their own.
 
     Args:
         store: Where the tables are; `datasets`, `images` and `levels` of this version are read.
@@ -63,7 +66,7 @@ def route_dataset(
         run_id: Run that decides, for provenance only.
 
     Returns:
-        One decision per level and arm. Where they have landed for these inputs they are read, not made again.
+        One decision per group and arm. Where they have landed for these inputs they are read, not made again.
 
     Raises:
         ManifestError: The dataset version is not registered, or no image of it has a level under this policy.
@@ -72,13 +75,14 @@ def route_dataset(
     where = {"dataset": dataset, "dataset_version": dataset_version}
     cards = {name: catalog[name].digest for arm in routing.arms for name in arm.cards if name in catalog}
     ontology = ontology_of(store, dataset, dataset_version)
-    groups, size_bytes = _images(store, dataset, dataset_version, policy)
+    pilots = verdicts_about(store, dataset, ontology, routing, catalog)
+    strata = strata_of(store, dataset, dataset_version, pilots.by_stratum)
+    groups, size_bytes = _images(store, dataset, dataset_version, policy, strata)
     counts = {group: len(image_ids) for group, image_ids in sorted(groups.items())}
-    by_group = {group_of(level.text, rule): count for (level, rule), count in counts.items()}
-    pilot = verdict_about(store, dataset, ontology, routing, catalog)
+    by_group = {group_of(level.text, rule, stratum): count for (level, rule, stratum), count in counts.items()}
     inputs = digest_of([policy.digest, routing.digest, prices.digest, cards, ontology, by_group])
-    if pilot is not None:
-        inputs = digest_of([inputs, pilot.contrast_id])
+    if pilots.contrast_ids:
+        inputs = digest_of([inputs, *pilots.contrast_ids])
     key = f"decisions:{dataset}:{dataset_version}:{inputs}"
     if not is_landed(store, "decisions", key):
         work = Workload(dataset, sum(counts.values()), size_bytes, routing.labels_per_image.get(ontology, 1.0))
@@ -87,7 +91,7 @@ def route_dataset(
         held = _held_because(found)
         rows: list[dict[str, Any]] = []
         denials: list[Denial] = []
-        for (level, rule), images_count in counts.items():
+        for (level, rule, stratum), images_count in counts.items():
             made = decide(
                 level,
                 work,
@@ -98,17 +102,18 @@ def route_dataset(
                 evidence=evidence,
                 prices=prices,
                 released=frozenset({CLOUD} if rule else ()),
-                pilot=pilot,
+                pilot=pilots.about(stratum),
             )
             rows += [
                 {
                     **_told(option, rule, policy, held.get(level, "")),
-                    "decision_id": row_id("d", key, group_of(level.text, rule), option["arm"]),
+                    "decision_id": row_id("d", key, group_of(level.text, rule, stratum), option["arm"]),
                     "decision_set": row_id("ds", key),
                     "dataset": dataset,
                     "dataset_version": dataset_version,
                     "level": level.text,
                     "release_rule": rule or None,
+                    "stratum": stratum or None,
                     "images_count": images_count,
                     "currency": prices.currency,
                     "policy_digest": policy.digest,
@@ -118,7 +123,9 @@ def route_dataset(
                 for option in made
             ]
             shut = {option["placement"] for option in made if option["rule_id"] == LEVEL_NOT_ALLOWED}
-            denials += [one for place in sorted(shut) for one in _denials(place, level, groups[level, rule], found)]
+            denials += [
+                one for place in sorted(shut) for one in _denials(place, level, groups[level, rule, stratum], found)
+            ]
         # first, as before a release: a crash in between leaves the lines twice, never a decision without them
         about = {"decision_set": row_id("ds", key)}
         note_denials(settings, "kept_by_routing", denials, about=about, policy_digest=policy.digest, run_id=run_id)
@@ -126,21 +133,24 @@ def route_dataset(
     # another run may have landed them first: what is in the table is what was decided
     names = {field.name for field in fields(Decision)}
     landed = read_rows(store, "decisions", filters=equal(**where, decision_set=row_id("ds", key)))
-    landed.sort(key=lambda row: (Level.from_text(row["level"]), row["release_rule"] or "", row["arm"]))
+    landed.sort(
+        key=lambda row: (Level.from_text(row["level"]), row["release_rule"] or "", row["stratum"] or "", row["arm"])
+    )
     return [Decision(**{name: row[name] for name in names}) for row in landed]
 
 
 def _images(
-    store: Store, dataset: str, dataset_version: str, policy: LevelPolicy
-) -> tuple[dict[tuple[Level, str], list[str]], int]:
-    """List distinct images by the level that counts for them and the rule that releases them; and their bytes."""
+    store: Store, dataset: str, dataset_version: str, policy: LevelPolicy, strata: Mapping[str, str]
+) -> tuple[dict[tuple[Level, str, str], list[str]], int]:
+    """List distinct images by the level that counts, the rule that releases them and their stratum; and their bytes."""
     where = equal(dataset=dataset, dataset_version=dataset_version, outcome="ok")
     found = read_rows(store, "images", columns=["image_id", "size_bytes"], filters=where)
     size_of = {row["image_id"]: row["size_bytes"] or 0 for row in found}
     standing = standings(store, dataset, dataset_version, policy)
-    groups: dict[tuple[Level, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[Level, str, str], list[str]] = defaultdict(list)
     for image_id in sorted(size_of.keys() & standing.keys()):
-        groups[standing[image_id].level, cloud_rule(policy, standing[image_id]) or ""].append(image_id)
+        rule = cloud_rule(policy, standing[image_id]) or ""
+        groups[standing[image_id].level, rule, strata.get(image_id, "")].append(image_id)
     if size_of and not groups:
         raise ManifestError(
             f"No image of {dataset} {dataset_version} has a level under policy {policy.digest[:12]}.",

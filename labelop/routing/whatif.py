@@ -30,8 +30,8 @@ from labelop.routing.decide import CHOSEN, COMPARE, decide
 from labelop.routing.expect import Evidence, Workload, expect
 from labelop.routing.policy import RoutingPolicy
 from labelop.routing.rules import LevelPolicy
-from labelop.routing.verdicts import verdict_about
-from labelop.sensitivity.clearance import CLOUD
+from labelop.routing.verdicts import verdicts_about
+from labelop.sensitivity.clearance import CLOUD, group_of
 from labelop.sensitivity.levels import Level
 from labelop.settings import Settings
 from labelop.views import Session
@@ -104,7 +104,9 @@ def what_if(
             f"to try is in {then.prices.currency}: there is no difference between two currencies.",
             hint=f"Write the prices to try in {currency}.",
         )
-    in_force = session.sql("SELECT * FROM v_decision ORDER BY dataset, dataset_version, level, release_rule, arm")
+    in_force = session.sql(
+        "SELECT * FROM v_decision ORDER BY dataset, dataset_version, level, release_rule, stratum, arm"
+    )
     for row in in_force.to_arrow_table().to_pylist():
         if row["landed_at"].date() >= since:
             decided[row["dataset"], row["dataset_version"]].append(row)
@@ -201,10 +203,10 @@ class _Version:
         evidence = {(r["arm"], r["model_id"]): Evidence(r["machine_seconds"], r["review_seconds"]) for r in found}
         work, ontology = self._workload()
         routing, catalog = self.then.routing, self.catalog
-        pilot = verdict_about(self.store, self.key[0], ontology, routing, catalog, before=decided_at)
+        pilots = verdicts_about(self.store, self.key[0], ontology, routing, catalog, before=decided_at)
         return [
-            {**option, "level": level, "release_rule": rule, "images_count": count}
-            for level, rule, count in self._groups()
+            {**option, "level": level, "release_rule": rule, "stratum": stratum, "images_count": count}
+            for (level, rule, stratum), count in self._groups().items()
             for option in decide(
                 Level.from_text(level),
                 work,
@@ -215,7 +217,7 @@ class _Version:
                 evidence=evidence,
                 prices=self.then.prices,
                 released=frozenset({CLOUD} if rule else ()),
-                pilot=pilot,
+                pilot=pilots.about(stratum),
             )
         ]
 
@@ -250,21 +252,22 @@ class _Version:
             "reason": str(max(mine, key=lambda option: option["role"] == CHOSEN)["reason"]),
         }
 
-    def _groups(self) -> list[tuple[str, str | None, int]]:
-        found = {(row["level"], row["release_rule"]): row["images_count"] for row in self.decisions}
-        return [(level, rule, count) for (level, rule), count in found.items()]
+    def _groups(self) -> dict[tuple[str, str | None, str | None], int]:
+        """Count the images of each group of the record, which other models or prices leave as they are."""
+        return {(row["level"], row["release_rule"], row["stratum"]): row["images_count"] for row in self.decisions}
 
     def _workload(self) -> tuple[Workload, str]:
         ontology = ontology_of(self.store, *self.key)
         where = equal(dataset=self.key[0], dataset_version=self.key[1], outcome="ok")
         rows = read_rows(self.store, "images", columns=["image_id", "size_bytes"], filters=where)
         size_bytes = sum({row["image_id"]: row["size_bytes"] or 0 for row in rows}.values())
-        count = sum(images for _, _, images in self._groups())
+        count = sum(self._groups().values())
         return Workload(self.key[0], count, size_bytes, self.then.routing.labels_per_image.get(ontology, 1.0)), ontology
 
 
 def _roles(rows: Iterable[Mapping[str, Any]]) -> str:
-    return ", ".join(sorted(f"{row['level']}: {row['role']}" for row in rows if row["role"])) or "none"
+    told = (f"{group_of(row['level'], None, row['stratum'])}: {row['role']}" for row in rows if row["role"])
+    return ", ".join(sorted(told)) or "none"
 
 
 def _moved(

@@ -57,9 +57,9 @@ def clear(policy: ReleasePolicy, standing: Standing, placement: str) -> Clearanc
     return None if form is None else Clearance(form)
 
 
-def group_of(level: str, rule_id: str | None) -> str:
-    """Name the images of a level that leave by one rule; the level alone for those that leave as they are or not."""
-    return f"{level}, released by {rule_id}" if rule_id else level
+def group_of(level: str, rule_id: str | None, stratum: str | None = None) -> str:
+    """Name the images of a level that leave by one rule, or without one; of these those of a stratum if given."""
+    return f"{level}{f', released by {rule_id}' if rule_id else ''}{f', {stratum}' if stratum else ''}"
 
 
 def cloud_rule(policy: ReleasePolicy, standing: Standing) -> str | None:
@@ -68,9 +68,9 @@ def cloud_rule(policy: ReleasePolicy, standing: Standing) -> str | None:
     return None if cleared is None or cleared.form is None else cleared.form.rule_id
 
 
-def cloud_group(policy: ReleasePolicy, standing: Standing) -> str:
+def cloud_group(policy: ReleasePolicy, standing: Standing, stratum: str | None = None) -> str:
     """Name the group that one image belongs to, see `group_of`."""
-    return group_of(standing.level.text, cloud_rule(policy, standing))
+    return group_of(standing.level.text, cloud_rule(policy, standing), stratum)
 
 
 def cloud_groups(policy: ReleasePolicy) -> frozenset[str]:

@@ -24,17 +24,12 @@ counted AS (
     GROUP BY image_id
 )
 SELECT
-    i.image_id,
-    coalesce(any_value(c.objects_count), 0) AS objects_count,
-    max(i.width_px * i.height_px) AS area_px,
-    split_part(min(i.path), '/', 1) AS source,
-    coalesce(bool_or(c.rare), false) AS rare
-FROM images AS i
+    o.image_id, coalesce(c.objects_count, 0) AS objects_count, o.area_px, o.source, coalesce(c.rare, false) AS rare
+FROM v_origin AS o
 LEFT JOIN counted AS c USING (image_id)
 ANTI JOIN (
     SELECT image_id FROM reviews
     WHERE arm <> 'import' AND dataset = $dataset::VARCHAR AND dataset_version = $dataset_version::VARCHAR
 ) AS r USING (image_id)
-WHERE i.outcome = 'ok' AND i.dataset = $dataset::VARCHAR AND i.dataset_version = $dataset_version::VARCHAR
-GROUP BY i.image_id
-ORDER BY i.image_id;
+WHERE o.dataset = $dataset::VARCHAR AND o.dataset_version = $dataset_version::VARCHAR
+ORDER BY o.image_id;

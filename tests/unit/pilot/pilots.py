@@ -71,7 +71,7 @@ def reviewed(
 
 def world(*, restricted: int = 0, **changed: object) -> World:
     """Make the tables of a pilot whose local drafts cost time and of whose images so many are restricted."""
-    made, said = World(), protocol(images_count=60, **changed)
+    made, said = World(), protocol(**{"images_count": 60, **changed})
     batch_of = {"local": "b-local", "cloud": "b-cloud", "blind": said.pilot_id}
     declared = {"protocol": canonical_json(asdict(said)), "weights": canonical_json({"easy": 0.5, "hard": 0.5})}
     made.put("pilots", **WHERE, pilot_id=said.pilot_id, name=said.name, asked="{}", plan_id="plan", **declared)

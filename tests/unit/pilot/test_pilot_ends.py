@@ -14,12 +14,13 @@ from labelop.errors import PilotError, RoleError
 from labelop.landing.store import Store, land, read_rows
 from labelop.meter.plan import Shares, plan_bias
 from labelop.pilot.ends import OVER, STOPPED, end_pilot
-from labelop.pilot.plan import Asked, load_pilot, newest_pilot, plan_pilot
+from labelop.pilot.plan import load_pilot, newest_pilot, plan_pilot
+from labelop.pilot.protocol import Asked
 from labelop.pilot.results import compare, land_contrasts
 from labelop.queries import run_query
 from labelop.review.tasks import in_force, load_tasks
 from labelop.roles import NO_FILE, Roles
-from labelop.routing.verdicts import newest_verdict
+from labelop.routing.verdicts import newest_verdicts
 from labelop.schemas import table, utc_now
 from tests.unit.pilot.pilots import WHERE, world
 
@@ -71,11 +72,11 @@ def test_a_stopped_pilot_is_neither_planned_nor_compared_nor_gone_by(tmp_path: P
     store = world().land(Store(str(tmp_path)))
     pilot = load_pilot(store, "d", "v1", "spring")
     land_contrasts(store, compare(store, pilot, resamples=99), "r1")
-    assert newest_verdict(store, "d", MODELS, with_simulated=False) is not None
+    assert newest_verdicts(store, "d", MODELS, with_simulated=False).pooled is not None
     known = utc_now()
     end_pilot(store, pilot.protocol, STOPPED, by="lena", roles=NO_FILE, run_id="r2", reason="the guideline changed")
-    assert newest_verdict(store, "d", MODELS, with_simulated=False) is None
-    assert newest_verdict(store, "d", MODELS, with_simulated=False, before=known) is not None, "history knew it"
+    assert newest_verdicts(store, "d", MODELS, with_simulated=False).pooled is None
+    assert newest_verdicts(store, "d", MODELS, with_simulated=False, before=known).pooled is not None, "history knew it"
     [shown] = run_query(store, "pilot_verdicts").to_pylist()
     assert shown["stopped"]
     refused = command("compare", store)
@@ -108,7 +109,7 @@ def test_over_is_remembered(tmp_path: Path) -> None:
     assert run_query(store, "review_backlog").to_pylist() == []
     [again] = json.loads(command("compare", store, "--format", "json").stdout)
     assert (again["verdict"], again["exploratory"]) == ("superior", False)
-    assert newest_verdict(store, "d", MODELS, with_simulated=False) is not None
+    assert newest_verdicts(store, "d", MODELS, with_simulated=False).pooled is not None
 
 
 def test_a_pilot_of_which_most_is_missing_is_not_over(tmp_path: Path) -> None:

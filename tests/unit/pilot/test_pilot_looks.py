@@ -8,7 +8,7 @@ from labelop.landing.store import Store, land, read_rows
 from labelop.pilot.plan import load_pilot
 from labelop.pilot.results import Comparison, compare, land_contrasts
 from labelop.queries import run_query
-from labelop.routing.verdicts import newest_verdict
+from labelop.routing.verdicts import newest_verdicts
 from tests.approved import approve_all
 from tests.unit.pilot.pilots import world
 
@@ -41,7 +41,7 @@ def test_a_second_look_replaces_no_verdict(tmp_path: Path) -> None:
     assert "this look was taken before" in again.findings[0].said
     landed = read_rows(store, "pilot_contrasts")
     assert sorted((row["run_id"], row["exploratory"]) for row in landed) == [("r1", False), ("r2", False), ("r4", True)]
-    verdict = newest_verdict(store, "d", {"local": "small", "cloud": "large"}, with_simulated=False)
+    verdict = newest_verdicts(store, "d", {"local": "small", "cloud": "large"}, with_simulated=False).pooled
     [shown] = run_query(store, "pilot_verdicts").to_pylist()
     [kept] = [row["contrast_id"] for row in landed if row["run_id"] == "r2"]
     assert verdict is not None

@@ -14,7 +14,8 @@ from labelop.effort.estimates import Estimate
 from labelop.errors import PilotError
 from labelop.landing.store import Store, land, read_rows
 from labelop.pilot import results
-from labelop.pilot.plan import Asked, list_pilots
+from labelop.pilot.plan import list_pilots
+from labelop.pilot.protocol import Asked
 from labelop.review.tasks import ReviewTask, in_force, load_tasks
 from labelop.schemas import table
 from tests.unit.pilot.pilots import GAPS, world
@@ -79,14 +80,17 @@ def compared(made: World, folder: Path) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "verdict", "said"),
     [
-        ({"active_seconds": 10.0}, "every review took 10 s: that was not measured"),
-        ({"image_id": "i0001"}, "at least 10 are needed"),
+        ({"active_seconds": 10.0}, "inconclusive", "every review took 10 s: that was not measured"),
+        ({"image_id": "i0001"}, "running", "at least 10 are needed"),
     ],
 )
-def test_what_was_not_measured_has_no_figure(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    """Identical times, and reviews of one image alone, are null with a reason and no verdict."""
+def test_what_was_not_measured_has_no_figure(tmp_path: Path, changed: dict[str, Any], verdict: str, said: str) -> None:
+    """Identical times, and reviews of one image alone, are null with a reason and no verdict.
+
+    Before a look is due it runs: "inconclusive" from one image took the place of an earlier pilot's verdict in routing.
+    """
     made = world()
     if "image_id" in changed:
         made.rows["reviews"] = [row for row in made.rows["reviews"] if row["image_id"] == changed["image_id"]]
@@ -95,7 +99,7 @@ def test_what_was_not_measured_has_no_figure(tmp_path: Path, changed: dict[str, 
     result = compared(made, tmp_path)
     assert result.exit_code == 0, result.output
     [row] = json.loads(result.stdout)
-    assert (row["verdict"], row["winner"], row["ratio"], row["p_value"]) == ("inconclusive", None, None, None)
+    assert (row["verdict"], row["winner"], row["ratio"], row["p_value"]) == (verdict, None, None, None)
     assert said in row["sentence"]
 
 

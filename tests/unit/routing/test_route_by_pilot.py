@@ -9,7 +9,7 @@ from typing import Any
 from labelop.landing.store import Store, land
 from labelop.routing.decide import CHEAPEST, PILOT_OPEN, PILOT_SUPERIOR, decide
 from labelop.routing.expect import Workload
-from labelop.routing.verdicts import PilotVerdict, newest_verdict
+from labelop.routing.verdicts import PilotVerdict, Verdicts, newest_verdicts
 from labelop.schemas import TABLES
 from labelop.sensitivity.levels import Level
 from tests.unit.routing.routing_values import STRICT, Policy, catalog, prices, routing
@@ -96,7 +96,7 @@ def contrast(number: int, **changed: Any) -> dict[str, Any]:
 def test_the_newest_valid_verdict_counts(tmp_path: Path) -> None:
     """Later ones that are exploratory, blocked, running, simulated or about other models or datasets do not count."""
     store = Store(str(tmp_path))
-    assert newest_verdict(store, "d", MODELS, with_simulated=False) is None
+    assert newest_verdicts(store, "d", MODELS, with_simulated=False) == Verdicts()
     rows = [
         contrast(1, verdict="inconclusive", winner=None),
         contrast(2),
@@ -108,10 +108,10 @@ def test_the_newest_valid_verdict_counts(tmp_path: Path) -> None:
         contrast(8, simulated=True),
     ]
     land(store, "pilot_contrasts", rows, key="k")
-    found = newest_verdict(store, "d", MODELS, with_simulated=False)
+    found = newest_verdicts(store, "d", MODELS, with_simulated=False).pooled
     assert found is not None
     assert (found.contrast_id, found.winner) == ("c-2", "cloud")
-    emulated = newest_verdict(store, "d", MODELS, with_simulated=True)
+    emulated = newest_verdicts(store, "d", MODELS, with_simulated=True).pooled
     assert emulated is not None
     assert emulated.contrast_id == "c-8"
-    assert newest_verdict(store, "d", {"cloud": "new", "local": "small"}, with_simulated=True) is None
+    assert newest_verdicts(store, "d", {"cloud": "new", "local": "small"}, with_simulated=True) == Verdicts()
