@@ -1,5 +1,6 @@
--- Review that came in on each day between the first and the last of it, drafts and tasks of pilots: images, and the seconds
--- expected of them (see `v_asked_review`). Seconds are null where they are not known of some: `unknown_count` says of how many.
+-- Review that came in on each day between the first and the last of it, drafts, tasks that measure reviewers and tasks of
+-- pilots: images, and the seconds expected of them (see `v_asked_review`). Seconds are null where they are not known of some:
+-- `unknown_count` says of how many.
 -- `service_cv2` is the squared coefficient of variation of the seconds of all reviews so far; null below two of them.
 -- Params: none
 -- Grain: day

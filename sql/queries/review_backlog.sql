@@ -1,5 +1,5 @@
--- Review that waits: what is asked for and nobody has reviewed, drafts of plans in force and tasks of pilots, and the seconds
--- expected of it (see `v_asked_review`); null where nothing is known.
+-- Review that waits: what is asked for and nobody has reviewed, drafts of plans in force, tasks beside them that measure
+-- reviewers and tasks of pilots, and the seconds expected of it (see `v_asked_review`); null where nothing is known.
 -- Params: none
 -- Grain: dataset, arm
 SELECT

@@ -1,17 +1,27 @@
--- Reviews that people are asked for: drafts of every plan and tasks of pilots, done or not, with the seconds expected of each.
--- `in_force`: no later plan has replaced the draft. What nobody did before its pilot ended is not asked for any more.
+-- Reviews that people are asked for, done or not, with the seconds expected of each: drafts of every plan, tasks beside them
+-- that measure reviewers, and tasks of pilots. `in_force`: no later plan has replaced the draft that is reviewed, or that
+-- the task is beside. What nobody did before its pilot ended is not asked for any more.
 -- An arm of which no decision expects seconds, as one without drafts, is taken for the longest known of its dataset version,
 -- else of all; null where nothing is known.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id, batch_id
 CREATE VIEW v_asked_review AS
-WITH asked AS (
+WITH planned AS (
+    SELECT dataset, dataset_version, arm, image_id, batch_id, landed_at, batch_id AS drafted_in
+    FROM prelabels
+    WHERE role IN ('chosen', 'compare') AND outcome IN ('ok', 'empty')
+    UNION ALL
     SELECT
-        p.dataset, p.dataset_version, p.arm, p.image_id, p.batch_id, p.landed_at,
-        f.plan_id IS NULL OR (p.batch_id, f.plan_id) IN (SELECT (b.batch_id, b.plan_id) FROM batches AS b) AS in_force
-    FROM prelabels AS p
+        dataset, dataset_version, CASE purpose WHEN 'seeded' THEN 'seeded' ELSE 'blind' END,
+        image_id, batch_id, landed_at, source_batch_id
+    FROM bias_tasks
+),
+asked AS (
+    SELECT
+        p.* EXCLUDE (drafted_in),
+        f.plan_id IS NULL OR (p.drafted_in, f.plan_id) IN (SELECT (b.batch_id, b.plan_id) FROM batches AS b) AS in_force
+    FROM planned AS p
     LEFT JOIN v_in_force AS f USING (dataset, dataset_version)
-    WHERE p.role IN ('chosen', 'compare') AND p.outcome IN ('ok', 'empty')
     UNION ALL
     SELECT
         a.dataset, a.dataset_version, a.arm, a.image_id, a.batch_id, coalesce(p.landed_at, a.landed_at), true
