@@ -166,7 +166,8 @@ FORMS: tuple[Form, ...] = (
     Form(
         "effort_by_operation",
         "Corrections by operation and class",
-        "Share is of all operations of that dataset, arm and class. Seconds are modelled, published or calibrated.",
+        "Share is of all operations of that dataset, arm and class. Seconds are modelled, published or calibrated; in "
+        "an arm with some of both they are of the calibrated images alone.",
         (
             _DATASET,
             _ARM,

@@ -6,6 +6,7 @@ whatever a label contains, no script, link or outside reference can come out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, register_namespace, tostring
@@ -82,20 +83,20 @@ def effort_by_class(results: Results, dataset: str, number: int) -> str | None:
     Returns:
         SVG text, or None when nothing was reviewed.
     """
-    images: dict[Any, int] = {}
+    images: Counter[tuple[Any, Any]] = Counter()  # those that the seconds are of
     for row in results.of("arm_effort", dataset=dataset):  # an arm has a row for each model it used
-        images[row["arm"]] = images.get(row["arm"], 0) + int(row["images_count"] or 0)
+        images[row["arm"], row["modelled_by"]] += int(row["modelled_count"] or 0)
     rows: list[Any] = results.of("effort_by_operation", dataset=dataset)
     values = [
         {
             "arm": plain(str(row["arm"])),
             "label": plain(str(row["label"])),
             "op": BY_OP[row["op"]].name,
-            "seconds": row["model_seconds"] / images[row["arm"]],
+            "seconds": row["model_seconds"] / images[row["arm"], row["modelled_by"]],
             "order": [style.op for style in STYLES].index(row["op"]),
         }
         for row in rows
-        if images.get(row["arm"]) and row["model_seconds"] is not None
+        if images[row["arm"], row["modelled_by"]] and row["model_seconds"] is not None
     ]
     if not values:
         return None

@@ -28,9 +28,13 @@ def results(name: str = "bccd") -> Results:
                 for arm in ("local", "cloud")
                 for category in ("gpu", "review", name)
             ],
-            "arm_effort": [shared | {"arm": "local", "model_id": model, "images_count": 2} for model in ("a", "b")],
+            "arm_effort": [
+                shared | {"arm": "local", "model_id": model, "modelled_count": 2, "modelled_by": modelled_by}
+                for model, modelled_by in (("a", "calibrated"), ("b", "calibrated"), ("c", "literature"))
+            ],
             "effort_by_operation": [
-                shared | {"arm": "local", "label": name, "op": op, "model_seconds": 8.0} for op in ("accept", "add")
+                shared | {"arm": "local", "label": name, "op": op, "model_seconds": 8.0, "modelled_by": "calibrated"}
+                for op in ("accept", "add")
             ],
             "model_quality": [shared | {"split": "val", "model_id": name, "ap50": 0.8, "images_per_second": 5.0}],
         }
@@ -79,7 +83,7 @@ def test_the_last_digit_of_a_sum_does_not_show() -> None:
 
 
 def test_seconds_are_per_image_of_the_whole_arm() -> None:
-    """An arm that used two models divides by the images of both: 16 seconds over 4 images reach the 4 of the axis."""
+    """Calibrated seconds are divided by the calibrated images of all models: 16 over 4 reach the 4 of the axis."""
     svg = plots.effort_by_class(results(), "bccd", 1)
     assert svg is not None
     labels = [float(text) for text in re.findall(r">(\d+(?:\.\d+)?)</text>", svg)]
