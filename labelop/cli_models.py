@@ -195,6 +195,7 @@ def thresholds(
 ) -> None:
     """Find the `draft_score` of each class that takes the fewest review seconds, from labels made without a draft."""
     from labelop.catalog.cards import load_catalog  # noqa: PLC0415
+    from labelop.effort.saved import parameters_of  # noqa: PLC0415
     from labelop.pilot.cutoffs import advice_rows, advise  # noqa: PLC0415
     from labelop.runs import current_version  # noqa: PLC0415
 
@@ -206,7 +207,8 @@ def thresholds(
             raise CatalogError(
                 f"No model card has the class {unknown[0]!r} of --risk.", hint="Spell it as the card does."
             )
-        found = advise(tables, dataset, version, catalog, risks=risks)
+        params = parameters_of(settings, dataset)
+        found = advise(tables, dataset, version, catalog, risks=risks, params=params)
         show_sections(advice_rows(found), output)
         for one in found:
             if one.simulated:

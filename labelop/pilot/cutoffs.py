@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from labelop.catalog.cards import ModelCard
-from labelop.effort.parameters import DEFAULTS
+from labelop.effort.parameters import DEFAULTS, EffortParameters
 from labelop.effort.quality import one_per_model
 from labelop.geometry import boxes_to_array, iou_matrix
 from labelop.ids import digest_of
@@ -58,6 +58,8 @@ class Advice:
     """Whether a label or a draft is no person's or of an emulated placement."""
     reason: str = ""
     """Why there is nothing to advise."""
+    params: EffortParameters = DEFAULTS
+    """Seconds of operations by which it advises."""
 
     @property
     def seconds(self) -> Mapping[str, float]:
@@ -87,7 +89,11 @@ class Advice:
             return self.reason
         told = [f"{name} {seconds:,.0f} s" for name, seconds in self.seconds.items()]
         left = " Leave the card as it is." if self.advised == CARD else ""
-        return f"Take the {self.advised}: review seconds on images it was not made of are {', '.join(told)}.{left}"
+        seconds = "published" if self.params.origin == DEFAULTS.origin else self.params.origin
+        return (
+            f"Take the {self.advised}: by {seconds} seconds of operations, review seconds on images it was not made of "
+            f"are {', '.join(told)}.{left}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ def advise(
     catalog: Mapping[str, ModelCard],
     *,
     risks: Mapping[str, float] | None = None,
+    params: EffortParameters = DEFAULTS,
 ) -> list[Advice]:
     """Find the cut-offs of every detector that take reviewers the fewest seconds.
 
@@ -120,6 +127,7 @@ def advise(
         dataset_version: Dataset version.
         catalog: Model cards by id, for the cut-offs in force.
         risks: Weight of an object of a class that is not shown; 1 where a class has none.
+        params: Seconds of operations in force for the dataset.
 
     Returns:
         One advice per model, by name; one without a model where nobody labelled without a draft.
@@ -132,15 +140,20 @@ def advise(
         row["image_id"]: [label_of(value) for value in row["labels"]] for row in reviews if row["review_id"] in blind
     }
     if not labels:
-        return [Advice("", 0, reason=_NO_BLIND)]
+        return [Advice("", 0, reason=_NO_BLIND, params=params)]
     simulated = any(row["simulated"] for row in blind.values())
     drafted: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in one_per_model(read_rows(store, "prelabels", filters=where), _ROLES):
         if row["image_id"] in labels:
             drafted[row["model_id"]].append(row)
-    found = [_advise(model_id, rows, labels, catalog, risks or {}) for model_id, rows in sorted(drafted.items())]
-    known = [replace(one, simulated=one.simulated or simulated) for one in found if one is not None]
-    return known or [Advice("", len(labels), reason="no model drew a box on the images labelled without a draft")]
+    known = []
+    for model_id, rows in sorted(drafted.items()):
+        is_simulated = simulated or any(row["simulated"] for row in rows)
+        plain = Advice(model_id, len(rows), simulated=is_simulated, params=params)
+        if (found := _advise(plain, rows, labels, catalog, risks or {})) is not None:
+            known.append(found)
+    reason = "no model drew a box on the images labelled without a draft"
+    return known or [Advice("", len(labels), reason=reason, params=params)]
 
 
 def advice_rows(found: Sequence[Advice]) -> dict[str, list[dict[str, Any]]]:
@@ -168,6 +181,7 @@ def advice_rows(found: Sequence[Advice]) -> dict[str, list[dict[str, Any]]]:
             "single": None if one.cutoffs is None else one.cutoffs.single,
             "in_force_seconds": one.in_force_seconds,
             "advised": one.advised or None,
+            "parameter_set": one.params.parameter_set,
             "simulated": one.simulated,
             "reason": one.reason or None,
             "sentence": one.said,
@@ -178,7 +192,7 @@ def advice_rows(found: Sequence[Advice]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _advise(
-    model_id: str,
+    plain: Advice,
     rows: Sequence[Mapping[str, Any]],
     labels: Mapping[str, Sequence[AcceptedLabel]],
     catalog: Mapping[str, ModelCard],
@@ -193,13 +207,12 @@ def _advise(
     ]
     if not found:
         return None  # it draws no boxes
-    plain = Advice(model_id, len(rows), simulated=any(row["simulated"] for row in rows))
     count = sum(len(one.scores) for one in found)
     if count < LEAST_DRAFTS:
         return replace(
             plain, reason=f"{count} drafts have blind labels beside them, at least {LEAST_DRAFTS} are needed"
         )
-    costs = _costs(found, risks)
+    costs = _costs(found, risks, plain.params)
     halves = [[one for one in found if _half(one.image_id) == side] for side in (0, 1)]
     held_out, single = 0.0, 0.0
     for mine, others in (halves, halves[::-1]):
@@ -211,7 +224,7 @@ def _advise(
         held_out += seconds_of(tried, {name: made.by_class.get(name, made.single) for name in tried}, costs)
         single += seconds_of(tried, dict.fromkeys(tried, made.single), costs)
     every = _scored(found)
-    card = catalog.get(model_id)
+    card = catalog.get(plain.model_id)
     in_force = None
     if card is not None and card.postprocess is not None and card.digest == rows[0]["model_digest"]:
         in_force = card.postprocess.draft_score
@@ -256,15 +269,17 @@ def _scored(found: Sequence[Matched]) -> dict[str, Scored]:
     }
 
 
-def _costs(found: Sequence[Matched], risks: Mapping[str, float]) -> dict[str, Costs]:
+def _costs(found: Sequence[Matched], risks: Mapping[str, float], params: EffortParameters) -> dict[str, Costs]:
     """Say what a right draft of each class takes in the mean: looking at it, or moving two of its corners."""
     right: dict[str, list[float]] = defaultdict(list)
     for one in found:
         right[one.label] += [iou for iou in one.ious if iou > 0]
     costs = {}
     for name in {one.label for one in found}:
-        plain = Costs(risk=risks.get(name, 1.0))
-        spent = [plain.keep_seconds if iou >= ACCEPT_IOU else DEFAULTS.adjust_two_drags_seconds for iou in right[name]]
+        plain = Costs(
+            params.accept_box_seconds, params.delete_seconds, params.add_box_seconds, risk=risks.get(name, 1.0)
+        )
+        spent = [plain.keep_seconds if iou >= ACCEPT_IOU else params.adjust_two_drags_seconds for iou in right[name]]
         costs[name] = replace(plain, keep_seconds=float(np.mean(spent))) if spent else plain
     return costs
 

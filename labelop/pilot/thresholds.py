@@ -55,13 +55,18 @@ class Costs:
     """Weight of an object that is not shown: more than 1 where one that is overlooked does harm."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.keep_seconds < self.risk * self.add_seconds and self.delete_seconds > 0):
-            raise ValueError(f"{self}: expected 0 <= keep < risk * add and a deletion that takes time")
+        # learnt seconds may be 0, and keeping may take longer than drawing
+        if not (min(self.keep_seconds, self.delete_seconds, self.add_seconds) >= 0 and self.risk > 0):
+            raise ValueError(f"{self}: expected seconds of at least 0 and a risk above 0")
 
     @property
     def least_probability(self) -> float:
-        """Chance of being right from which a draft is worth showing: delete / (delete + risk * add - keep)."""
-        return self.delete_seconds / (self.delete_seconds + self.risk * self.add_seconds - self.keep_seconds)
+        """Chance of being right from which a draft is worth showing: delete / (delete + risk * add - keep).
+
+        Above 1 where none is: a right one saves nothing.
+        """
+        saved = self.risk * self.add_seconds - self.keep_seconds
+        return self.delete_seconds / (self.delete_seconds + saved) if saved > 0 else math.inf
 
     def seconds(self, drafts: Scored, cutoff: float) -> float:
         """Sum the seconds of drafts under a cut-off, of objects that no draft found not: they cost the same always."""

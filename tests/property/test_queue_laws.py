@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelop.effort.parameters import DEFAULTS
+from labelop.effort.saved import save
 from labelop.geometry import Box
 from labelop.labels import Prediction
-from labelop.review.queue import queue_order
+from labelop.landing.store import Store
+from labelop.review.queue import in_queue_order, queue_order
 from labelop.review.tasks import ReviewTask
+from labelop.settings import Settings
+from tests.unit.effort.test_effort_saved import saved_set
 
 START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 
@@ -53,6 +60,17 @@ def test_value_per_second_goes_first() -> None:
     crowd = [task(n) for n in range(30)]
     first = next(one for one in queue_order(crowd, reuse={"i-17": 5}) if not one.is_random)
     assert first.task.task_uid == "t-17" or "t-17" in {o.task.task_uid for o in queue_order(crowd) if o.is_random}
+
+
+def test_value_is_per_second_of_the_set_that_is_saved(tmp_path: Path) -> None:
+    """Whoever moves corners in no time takes the draft with more of them first, by published seconds the other."""
+    tasks = [task(n, (0.3,) if n % 2 else (0.5,) * 4) for n in range(20)]
+    store = Store(str(tmp_path))
+    before = in_queue_order(store, "d", "v", tasks)
+    zero = {"base_box_seconds": 0.0, "accept_box_seconds": 0.0, "adjust_two_drags_seconds": 0.0}
+    save(Settings(store=store.root), saved_set("d", replace(DEFAULTS, origin="calibrated", **zero)))
+    after = in_queue_order(store, "d", "v", tasks)
+    assert [len(order[1].drafts) for order in (before, after)] == [1, 4]  # the first place is left to chance
 
 
 def test_nothing_starves() -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from labelop.effort.parameters import DEFAULTS
+from labelop.cli import app
+from labelop.effort.parameters import DEFAULTS, EffortParameters
+from labelop.effort.saved import save
 from labelop.geometry import Box
 from labelop.labels import AcceptedLabel, Prediction
 from labelop.landing.store import Store
 from labelop.pilot.cutoffs import CARD, CLASS, SINGLE, Advice, advice_rows, advise, matched
 from labelop.pilot.thresholds import Costs, Cutoffs
+from labelop.schemas import utc_now
+from labelop.settings import Settings
+from tests.unit.effort.test_effort_saved import saved_set
 from tests.unit.report_rows import World
 
+CATALOG = Path(__file__).resolve().parents[3] / "data/sample/models"
 WHERE = {"dataset": "d", "dataset_version": "v1"}
 POWERS = {"sure": 0.4, "vain": 3.0}
 """A draft of score s is right with probability s ** power."""
@@ -69,6 +77,29 @@ def test_the_cutoffs_of_blind_labels_lie_near_the_known_optimum(tmp_path: Path) 
     cuts, worth = advice_rows([found]).values()
     assert [(row["label"], row["drafts_count"]) for row in cuts] == [("sure", 3200), ("vain", 3200)]
     assert (worth[0]["reason"], worth[0]["advised"]) == (None, CLASS)
+
+
+def test_cutoffs_go_by_the_seconds_in_force(tmp_path: Path) -> None:
+    """Where deleting was learnt to take long, less is shown and the advice names its seconds: it had published ones."""
+    made = world(160)
+    made.put("datasets", **WHERE, landed_at=utc_now())
+    settings = Settings(store=made.land(Store(str(tmp_path))).root)
+    names = {"LABELOP_STORE": settings.store, "LABELOP_CATALOG": str(CATALOG)}
+
+    def told() -> tuple[dict[str, float], dict[str, str]]:
+        done = CliRunner().invoke(app, ["models", "thresholds", "--dataset", "d", "--format", "json"], env=names)
+        assert done.exit_code == 0, done.output
+        cuts, [worth] = json.loads(done.stdout).values()
+        return {row["label"]: row["per_class"] for row in cuts}, worth
+
+    usual, published = told()
+    slow = EffortParameters(origin="calibrated", delete_seconds=28.0)
+    save(settings, saved_set("d", slow))
+    found, learnt = told()
+    assert all(found[name] > usual[name] + 0.1 for name in POWERS)
+    assert (published["parameter_set"], learnt["parameter_set"]) == (DEFAULTS.parameter_set, slow.parameter_set)
+    assert "by published seconds" in published["sentence"]
+    assert "by calibrated seconds" in learnt["sentence"]
 
 
 @pytest.mark.parametrize(

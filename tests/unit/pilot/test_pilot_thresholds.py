@@ -32,8 +32,15 @@ def test_what_showing_needs_is_the_ratio_of_seconds() -> None:
     """Delete / (delete + risk * add - keep); a dangerous class is shown earlier."""
     assert Costs().least_probability == pytest.approx(2.8 / (2.8 + 12.5 - 1.8))
     assert Costs(risk=3.0).least_probability < Costs().least_probability
-    with pytest.raises(ValueError, match="expected 0 <= keep"):
-        Costs(keep_seconds=13.0)
+    with pytest.raises(ValueError, match="expected seconds of at least 0"):
+        Costs(keep_seconds=float("nan"))
+
+
+def test_seconds_at_the_edge_have_their_cut_off() -> None:
+    """Learnt seconds broke the search: all is shown where deleting takes none, nothing where keeping is drawing."""
+    drafts = {"a": Scored(np.array([0.2, 0.9]), np.array([False, True]))}
+    assert solve(drafts, {"a": Costs(delete_seconds=0.0)}).by_class == {"a": 0.2}
+    assert solve(drafts, {"a": Costs(keep_seconds=12.5)}).by_class == {"a": NOTHING_SHOWN}
 
 
 def test_the_solver_finds_the_known_optimum() -> None:
