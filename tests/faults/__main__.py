@@ -71,7 +71,9 @@ PARTS: dict[str, Part] = {
         ("--images", "24", "--away-seconds", "20", "slot-leaked", "server-down", "cancelled"),
     ),
     "resume_scan": Part("how long a resumed run looks at 1,000,000 rows", ("resume-scan",), ("--images", "50000")),
-    "growth": Part("memory of a worker over 100,000 images", ("memory-growth",), ("--images", "20000")),
+    "growth": Part(
+        "memory of a worker over 100,000 images", ("memory-growth",), ("--images", "20000", "--others", "20000")
+    ),
 }
 """Every part by the name of its module."""
 

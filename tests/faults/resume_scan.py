@@ -45,8 +45,7 @@ def scan(images: int, folder: str) -> dict[str, int | float | str]:
     policy = load_policy(settings.config / "policy.yaml")
     catalog = load_catalog(settings.catalog)
     arms = {"local": ArmModels(catalog["cells-small"])}
-    for first in range(0, images, _CHUNK):
-        _land_images(store, range(first, min(first + _CHUNK, images)), policy.digest)
+    land_manifest(store, images, policy.digest)
     record(store, RunEvent("ingest-1", DATASET, VERSION, INGESTED, source_uri=folder, policy_digest=policy.digest))
     start(store, RUN, [Asked(DATASET, PRELABELLED, None, VERSION)])
     decision = {"level": "restricted", "role": "chosen", "arm": "local", "placement": "onprem", "allowed": True}
@@ -71,6 +70,12 @@ def scan(images: int, folder: str) -> dict[str, int | float | str]:
     assert left.dataset_version == VERSION
     assert len(waiting) == row["missing_batches_count"] == len(plan.batches) - len(landed)
     return counts | {"batches": len(plan.batches), "batches_landed": len(landed), "batches_missing": len(waiting)}
+
+
+def land_manifest(store: Store, images: int, policy_digest: str) -> None:
+    """Land rows of images and levels of a dataset whose files nobody has."""
+    for first in range(0, images, _CHUNK):
+        _land_images(store, range(first, min(first + _CHUNK, images)), policy_digest)
 
 
 def _land_images(store: Store, numbers: range, policy_digest: str) -> None:
