@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from labelop.effort.ledger import REVIEWED_ARMS
 from labelop.effort.parameters import DEFAULTS
 from labelop.effort.saved import parameters_of
 from labelop.errors import ReviewRecordError
@@ -139,7 +140,12 @@ class Reading:
             before, self.problems = read_rows(store, "reviews", filters=where), list(problems)
             fresh, landed = self._fresh(before)
             for row in fresh:
-                if row["effort_source"] == DEFAULTS.origin:
+                # others have no edits (`effort.ledger`), and so no calibrated seconds
+                if (
+                    row["effort_source"] == DEFAULTS.origin
+                    and row["arm"] in REVIEWED_ARMS
+                    and row["decision"] == "approved"
+                ):
                     row["effort_source"] = modelled_by
             set_positions(fresh, before)
             return digest_of([self.dataset_version, sorted(row["review_id"] for row in before)]), fresh

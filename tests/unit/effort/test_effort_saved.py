@@ -10,7 +10,10 @@ import pytest
 from labelop.effort.parameters import DEFAULTS, EffortParameters
 from labelop.effort.saved import SavedSet, parameters_of, save
 from labelop.errors import ConfigurationError
+from labelop.meter.plan import Shares, plan_bias
+from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.settings import Settings
+from tests.unit.review_rows import annotated, filled_store, imported, written
 
 LEARNT = EffortParameters(origin="calibrated", accept_box_seconds=1.0 / 3, delete_seconds=1e-5)
 
@@ -64,6 +67,22 @@ def test_published_seconds_are_no_calibration(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="need no file"):
         saved_set(params=DEFAULTS)
     assert parameters_of(Settings(store=str(tmp_path)), "cells") is DEFAULTS
+
+
+def test_only_what_has_edits_is_called_calibrated(tmp_path: Path) -> None:
+    """Blind and skipped reviews were called calibrated in their rows, and figures of them are by published seconds."""
+    store = filled_store(tmp_path / "store")
+    save(Settings(store=store.root), saved_set())
+    plan_bias(store, "cells", "run", shares=Shares(blind=0.2, double=0.0, seeded=0.0))
+    tasks = sorted(export_tasks(store, "cells"), key=lambda task: len(task["predictions"][0]["result"]))
+    records = [annotated(task, lead_time=None, was_cancelled=n == 1) for n, task in enumerate(tasks)]
+    import_reviews(store, written(tmp_path / "e.json", records), "cells", "run")
+    found = sorted((row["arm"], row["decision"], row["effort_source"]) for row in imported(store))
+    assert found == [
+        ("blind", "approved", "literature"),
+        ("local", "approved", "calibrated"),
+        ("local", "rejected", "literature"),
+    ]
 
 
 def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
