@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from labelop.effort.calibration import TimedReview as TimedReview
     from labelop.effort.calibration import calibrate as calibrate
     from labelop.effort.columns import edit_scripts as edit_scripts
     from labelop.effort.measures import active_seconds as active_seconds
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from labelop.effort.script import edit_script as edit_script
 
 _HOME = {
+    "TimedReview": "calibration",
     "active_seconds": "measures",
     "calibrate": "calibration",
     "edit_script": "script",
@@ -27,7 +29,16 @@ _HOME = {
     "saving": "measures",
 }
 
-__all__ = ["active_seconds", "calibrate", "edit_script", "edit_scripts", "effort_of", "human_edit_rate", "saving"]
+__all__ = [
+    "TimedReview",
+    "active_seconds",
+    "calibrate",
+    "edit_script",
+    "edit_scripts",
+    "effort_of",
+    "human_edit_rate",
+    "saving",
+]
 
 
 def __getattr__(name: str) -> Any:

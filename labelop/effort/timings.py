@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from labelop.effort.calibration import FIELDS, Calibration, TimedReview, calibrate
+from labelop.effort.calibration import Calibration, TimedReview, calibrate
+from labelop.effort.least_squares import FIELDS
 from labelop.effort.parameters import DEFAULTS
 from labelop.effort.saved import SavedSet
 from labelop.errors import AnalysisError

@@ -42,7 +42,7 @@ def measured(folder: Path, *, reviewers: int = 2) -> Store:
         boxes = [region for region in annotation["result"] if region["type"] == "rectanglelabels"]
         annotation["result"] = [region for region in annotation["result"] if not gone or region != boxes[-1]]
         seconds = BASE + (len(boxes) - gone) * ACCEPT + gone * DELETE + CLASS
-        annotation["lead_time"] = round(seconds * (1.2, 0.8)[n % 2] * float(np.exp(draw.normal(0, 0.05))), 3)
+        annotation["lead_time"] = round(seconds * (1.08, 0.92)[n % 2] * float(np.exp(draw.normal(0, 0.05))), 3)
         records.append(record)
     assert import_reviews(store, written(folder / "e.json", records), "cells", "run").landed == 72
     return store
@@ -122,7 +122,7 @@ def test_how_fast_each_reviewer_is_is_for_leads(tmp_path: Path) -> None:
     factors = {
         row["reviewer"]: row["seconds_factor"] for row in learnt(tmp_path, "--reviewers", user="lena")["Reviewers"]
     }
-    assert factors[pseudonym_of("0")] / factors[pseudonym_of("1")] == pytest.approx(1.5, rel=0.1)
+    assert factors[pseudonym_of("0")] / factors[pseudonym_of("1")] == pytest.approx(1.08 / 0.92, rel=0.1)
 
 
 def test_nobody_learns_from_simulated_reviews_unasked(tmp_path: Path) -> None:

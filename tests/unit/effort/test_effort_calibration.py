@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from labelop.effort import calibrate
-from labelop.effort.calibration import FIELDS, TimedReview
+from labelop.effort import TimedReview, calibrate
+from labelop.effort.least_squares import FIELDS
 from labelop.effort.parameters import DEFAULTS
 
 TRUTH = {"base": 5.0, "accept": 1.2, "adjust_1": 4.0, "adjust_2": 8.5, "relabel": 3.0, "delete": 2.0, "add": 10.0}
@@ -77,6 +79,33 @@ def test_nothing_is_published_that_predicts_badly() -> None:
     assert found.parameters is None
 
 
+def test_who_is_left_out_is_not_looked_at() -> None:
+    """Reviewers of whom one needs half as much again as the other predict each other badly, and nothing is published.
+
+    Fails where the speeds that the others are fitted at are normalised over the one left out: each fit is of half the
+    way between both then, and is off by a fifth instead of a third and a half.
+    """
+    rows, _ = reviews(200, reviewers=2, spread=0.0, noise=0.05)
+    slow = [replace(row, active_seconds=row.active_seconds * (1.5 if row.reviewer == "r1" else 1.0)) for row in rows]
+    found = calibrate(slow, resamples=0)
+    assert found.reviewer_factors["r1"] / found.reviewer_factors["r0"] == pytest.approx(1.5, rel=0.05)
+    assert found.relative_error == pytest.approx((1 / 3 + 1 / 2) / 2, abs=0.06)
+    assert "off by 0.3" in found.refusal
+
+
+def test_no_time_at_all_is_not_learnt() -> None:
+    """An operation whose seconds the fit would put at 0 keeps its published ones, and is told as not learnt.
+
+    Fails where the bound of the fit is taken for a finding: deleting took no time, for all later reviews.
+    """
+    rows, _ = reviews(300)
+    swift = [replace(row, active_seconds=row.active_seconds + 9 * (row.counts["delete"] == 0)) for row in rows]
+    found = calibrate(swift, resamples=0)
+    assert "delete" in found.kept
+    assert found.seconds["delete"].value == DEFAULTS.delete_seconds
+    assert all(one.value for one in found.seconds.values())
+
+
 def test_one_reviewer_proves_nothing() -> None:
     """With nobody to leave out there is no error and nothing is published."""
     found = calibrate(reviews(100, reviewers=1)[0], resamples=0)
@@ -103,14 +132,21 @@ def test_reviewers_of_equal_speed_are_an_answer() -> None:
 
 
 def test_senseless_reviews_are_refused() -> None:
-    """No reviews, no time, or an operation nobody knows are faults of the caller."""
+    """No reviews, no time, no number, or an operation nobody knows are faults of the caller.
+
+    Fails where a position that is no number changed how fast reviewers are.
+    """
     with pytest.raises(ValueError, match="got none"):
         calibrate([])
     with pytest.raises(ValueError, match="more than 0"):
         TimedReview("r", "i", 0.0, {})
     for value in (-2.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=f"{value} times 'accept'"):
+        with pytest.raises(ValueError, match=f"accept is {value}"):
             TimedReview("r", "i", 1.0, {"accept": value})
+        with pytest.raises(ValueError, match=f"position is {value}"):
+            TimedReview("r", "i", 1.0, {}, value)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at most 1000000000"):
+        TimedReview("r", "i", 1e308, {"accept": 1})
     with pytest.raises(ValueError, match="more than 0"):
         TimedReview("r", "i", float("inf"), {})
     with pytest.raises(ValueError, match="unknown"):
