@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -187,10 +187,17 @@ def cancel(store: Store, run_id: str) -> bool:
         True when this call did it, False when it had been called off before.
 
     Raises:
-        RunFailedError: There is no such run, or it has done all it was asked.
+        RunFailedError: There is no such run, it has done all it was asked, or another does its rest, maybe among other
+            work.
     """
-    if not left_of(store, run_id):
+    left = left_of(store, run_id)
+    if not left:
         raise RunFailedError(f"Run {run_id} has nothing left to do, so there is nothing to cancel.")
+    if heirs := _heirs(store, run_id, {one.dataset for one in left}):
+        raise RunFailedError(
+            f"Run {run_id} does nothing any more: its rest was taken up by {' and '.join(heirs)}.",
+            hint=f"Call that off with {' and '.join(f'`labelop cancel {run}`' for run in heirs)}.",
+        )
     return mark_cancelled(store, run_id)
 
 
@@ -255,6 +262,20 @@ def _asked(dataset: str, row: Mapping[str, Any]) -> Asked:
     return Asked(
         dataset, said["until"], job, batch_images=int(said["batch_images"]), shard_batches=said["shard_batches"]
     )
+
+
+def _heirs(store: Store, run_id: str, datasets: Collection[str]) -> list[str]:
+    """Name the runs that have some of these datasets from this run, also by way of others, and were not called off."""
+    filters = equal(event=STARTED) & pc.field("dataset").isin(list(datasets))
+    rows = read_rows(store, "runs", columns=["run_id", "summary"], filters=filters)
+    resumed = [(json.loads(row["summary"]).get("resumes"), row["run_id"]) for row in rows]
+    line, heirs = [run_id], []
+    for one in line:
+        after = sorted({run for earlier, run in resumed if earlier == one})
+        line += [run for run in after if run not in line]
+        if one != run_id and not after and not is_landed(store, "runs", key_of(_cancelled(one))):
+            heirs.append(one)
+    return heirs
 
 
 def _reached(store: Store, datasets: Sequence[str], since: Any) -> set[tuple[str, str]]:

@@ -147,6 +147,32 @@ def test_a_run_stops_once_another_does_its_rest(tmp_path: Path) -> None:
     assert states(store) == {"died": ("open", 2), "night": ("open", 2)}
 
 
+def test_cancelling_names_the_run_that_does_the_work(tmp_path: Path) -> None:
+    """The mark on a run that another resumes stopped nothing, and its workers went on to the end of the work."""
+    store = started(tmp_path, run="died", datasets=("a",))
+    start(store, "second", left_of(store, "died"))
+    with pytest.raises(RunFailedError, match="taken up by second") as caught:
+        cancel(store, "died")
+    assert "`labelop cancel second`" in caught.value.hint
+    start(store, "third", left_of(store, "second"))
+    for run in ("died", "second"):
+        with pytest.raises(RunFailedError, match=r"taken up by third\. "):
+            cancel(store, run)
+    assert (cancel(store, "third"), cancel(store, "died")) == (True, True)
+
+
+def test_of_a_run_that_others_did_in_parts_those_are_named_that_have_some_left(tmp_path: Path) -> None:
+    """One dataset is done, so the run that did it has nothing to stop; the rest was taken up by two."""
+    store = started(tmp_path, run="died", datasets=("a", "b"))
+    left = left_of(store, "died")
+    start(store, "has-a", left[:1])
+    start(store, "has-b", left[1:])
+    start(store, "too", left[1:])
+    record(store, RunEvent("has-a", "a", "v", FINISHED))
+    with pytest.raises(RunFailedError, match=r"taken up by has-b and too\. "):
+        cancel(store, "died")
+
+
 def test_what_another_run_resumes_is_not_taken_up_beside_it(tmp_path: Path) -> None:
     """Two nights resumed the same dead run: the first may be at it, and has the work as its own should it die too."""
     store = started(tmp_path, run="died", datasets=("a",))
