@@ -96,6 +96,7 @@ def _beside(parent: Path) -> Iterator[Path]:
     with ExitStack() as held:
         while True:
             made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            (made / _LOCK).touch(0o600)
             with suppress(FileNotFoundError):  # another took it for one that was left, before it was locked
                 held.enter_context(_locked(made, fcntl.LOCK_SH))
                 if (made / _LOCK).exists():
@@ -106,8 +107,12 @@ def _beside(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Hold a folder's lock, which the system frees when its holders have ended, however they end."""
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    """Hold a folder's lock, which the system frees when its holders have ended, however they end.
+
+    Raises:
+        OSError: The folder has none, so nobody made it here; or another holds it.
+    """
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, how)
         yield

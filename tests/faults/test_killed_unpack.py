@@ -38,10 +38,14 @@ def unpacking(archive: Path, folder: Path) -> subprocess.Popen[str]:
 
 
 def test_what_a_killed_unpack_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    """It lay there for ever; what a process that lives is at stays, and so does a folder of another's."""
+    """It lay there for ever; what a process that lives is at stays, and so does a folder that none of them made."""
     archive = zipped(tmp_path / "archive.zip", [("a.txt", b"text")])
     (tmp_path / ".unpacking-notes").mkdir()
     (tmp_path / ".unpacking-notes/mine.txt").touch()
+    (tmp_path / ".unpacking-user/files").mkdir(parents=True)
+    (tmp_path / ".unpacking-user/files/keep.txt").touch()
+    (tmp_path / ".unpacking-empty").mkdir()
+    others = {".unpacking-notes", ".unpacking-user", ".unpacking-empty"}
     with unpacking(archive, tmp_path / "dead") as dead, unpacking(archive, tmp_path / "alive") as alive:
         dead.kill()
         dead.wait()
@@ -51,7 +55,8 @@ def test_what_a_killed_unpack_left_is_removed_by_the_next(tmp_path: Path) -> Non
         assert [name.startswith(".unpacking-") for name in gone] == [True]
         alive.communicate()
     assert (dead.returncode, alive.returncode) == (-9, 0)
-    assert {path.name for path in tmp_path.iterdir()} == {"archive.zip", "out", "alive", ".unpacking-notes"}
+    assert {path.name for path in tmp_path.iterdir()} == {"archive.zip", "out", "alive"} | others
+    assert (tmp_path / ".unpacking-user/files/keep.txt").exists()
     assert below(tmp_path / "alive") == {"a.txt": b"text"}
 
 
@@ -59,6 +64,7 @@ def test_a_child_whose_caller_was_killed_unpacks_no_further(tmp_path: Path) -> N
     """It went on to the end of the archive, into a folder that nobody wants."""
     archive = tarred(tmp_path / "archive", [("a.txt", b"text")])
     (tmp_path / "files").mkdir()
+    (tmp_path / "lock").touch()
     with pytest.raises(SystemExit):
         unpack_in_child(b"", str(archive), str(tmp_path / "files"), asdict(ArchiveLimits()), caller=os.getpid())
     assert below(tmp_path / "files") == {}
