@@ -61,7 +61,7 @@ def ingest_dataset(job: dict[str, Any], store: str | None = None, run_id: str | 
             settings=settings,
             progress=partial(progress.report, f"ingest {wanted.dataset}"),
         )
-        ontology = find_ontology(wanted.ontology, manifest.categories, classes_of)
+        ontology = find_ontology(wanted.ontology, manifest.categories, classes_of, manifest.refused())
         gate = check_manifest(rows_to_table("images", manifest.images))
         write_data_docs([gate], settings.data_docs_path / wanted.dataset / "manifest")
         require(gate)

@@ -28,7 +28,7 @@ MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Largest single record, which takes up to 30 times its size while it is looked at."""
 
 MAX_RECORDS = 1_000_000
-"""Most records of one file: what is kept of each takes about 500 bytes."""
+"""Most records of one file, in whichever list: what is kept of each takes about 500 bytes."""
 
 _CHUNK_BYTES = 1024 * 1024
 _MOST_KEYS = 1000
@@ -69,11 +69,11 @@ def json_records(file: BinaryIO, lists: Collection[str]) -> Iterator[tuple[str, 
                     raise ValueError(f"has no list under {name!r}")
                 continue
             for number, record in enumerate(text.items()):
-                if name in lists:
-                    count += 1
-                    yield name, number, record
+                count += 1  # also what is dropped: reading it takes as long
                 if count > MAX_RECORDS:
                     raise ValueError(f"has over {MAX_RECORDS} records; split it")
+                if name in lists:
+                    yield name, number, record
     if missing := [name for name in lists if name not in seen]:
         raise ValueError(f"has no list under {missing[0]!r}")
 

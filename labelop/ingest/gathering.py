@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from labelop.errors import AnnotationError, UnreadableImageError
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
+    BAD_FILE,
     Annotations,
     Fault,
     FaultList,
@@ -67,13 +68,15 @@ class Gathering:
             max_bytes: Largest file that is read.
             understand: Takes a copy that nobody changes, as often as it likes; raises as that of `read` does.
         """
-        with tempfile.TemporaryFile() as copy:
+        # without a buffer: what is in one when the disk is full is tried again, and fails again, as the file is closed
+        with tempfile.TemporaryFile(buffering=0) as copy:
             self._read(path, lambda notes: understand(self._copied(path, max_bytes, copy), notes))
 
     def _copied(self, path: str, max_bytes: int, copy: BinaryIO) -> BinaryIO:
-        data = self.source.read(path, max_bytes)
+        left = memoryview(self.source.read(path, max_bytes))
         try:
-            copy.write(data)
+            while left:
+                left = left[copy.write(left) :]
         except OSError as error:
             raise AnnotationError(
                 f"File {path} cannot be copied to {tempfile.gettempdir()}: {error.strerror}.",
@@ -86,9 +89,9 @@ class Gathering:
         try:
             understand(notes)
         except ValueError as error:
-            notes.add("#", "BAD_ANNOTATIONS", f"The file {error}.")
+            notes.add("#", BAD_FILE, f"The file {error}.")
         except UnreadableImageError as error:
-            notes.add("#", "BAD_ANNOTATIONS", error.message)
+            notes.add("#", BAD_FILE, error.message)
         self.faults += notes.told()
 
     def claim(

@@ -20,7 +20,7 @@ from labelop.ingest.declared import declared_levels
 from labelop.ingest.decode import DEFAULT_LIMITS, ImageFacts, Limits
 from labelop.ingest.decoders import decoders
 from labelop.ingest.sources import FoundFile, Source, open_source
-from labelop.ingest.truth import NO_ANNOTATIONS, Annotations, Fault, ImageTruth, KnownImage
+from labelop.ingest.truth import BAD_FILE, NO_ANNOTATIONS, Annotations, Fault, ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
 from labelop.ingest.yolo import read_yolo
 from labelop.landing.store import Store, land
@@ -54,6 +54,10 @@ class Manifest:
     """Labels that came with the source, one per image, in order of image id."""
     categories: tuple[str, ...]
     """Class names of the source."""
+
+    def refused(self) -> list[str]:
+        """Name the annotation files that were refused as a whole, each with its reason."""
+        return [f"{row['path']}: {row['detail']}" for row in self.quarantine if row["reason"] == BAD_FILE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,22 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.schemas import utc_now
 
+_EXAMPLES = 3
 
-def find_ontology(wanted: str | None, categories: Sequence[str], classes_of: Mapping[str, Iterable[str]]) -> str:
+
+def find_ontology(
+    wanted: str | None,
+    categories: Sequence[str],
+    classes_of: Mapping[str, Iterable[str]],
+    refused: Sequence[str] = (),
+) -> str:
     """Choose the ontology of a dataset.
 
     Args:
         wanted: What the operator said, or None.
         categories: Class names used by the dataset's truth; empty without truth.
         classes_of: Class names the detectors know, by ontology.
+        refused: Annotation files that were refused as a whole, each with its reason; their classes are unknown.
 
     Returns:
         The ontology: the operator's word, else the only one that knows all categories.
@@ -31,10 +39,13 @@ def find_ontology(wanted: str | None, categories: Sequence[str], classes_of: Map
         return wanted
     fitting = [name for name in known if categories and set(categories) <= set(classes_of[name])]
     if len(fitting) != 1:
-        raise ManifestError(
-            f"The classes {sorted(categories)} fit {fitting or 'no ontology'} of {known}, expected exactly one.",
-            hint=f"Say which with --ontology {'|'.join(known)}.",
-        )
+        said = f"The classes {sorted(categories)} fit {fitting or 'no ontology'} of {known}, expected exactly one."
+        hint = f"Say which with --ontology {'|'.join(known)}."
+        if refused:
+            more = len(refused) - _EXAMPLES
+            said += f" Refused: {' '.join(refused[:_EXAMPLES])}{f' And {more} more files.' if more > 0 else ''}"
+            hint = f"Mend what was refused. {hint}"
+        raise ManifestError(said, hint=hint)
     return fitting[0]
 
 

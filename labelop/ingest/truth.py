@@ -21,6 +21,9 @@ from labelop.labels import AcceptedLabel
 _SLACK_PX = 2.0
 """How far a box may stand out of its image and is cut: formats round and count pixels differently."""
 
+BAD_FILE = "BAD_ANNOTATIONS"
+"""Code of an annotation file that was refused as a whole."""
+
 _DECIMALS = 2
 _MOST_FAULTS = 10_000
 _MOST_DETAIL = 500

@@ -101,7 +101,9 @@ def test_large_json_is_refused_before_it_fills_the_memory(monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match="record of over 100 bytes, or is no JSON"):
         list(json_list(io.BytesIO(b"[[" + b"[]," * 200 + b"[]]]"), 100))
     monkeypatch.setattr(streamed_text, "MAX_RECORDS", 3)
-    assert len(records(b'{"images": [1, 2], "annotations": [3], "other": [4, 5]}')) == 3
+    assert len(records(b'{"images": [1, 2], "annotations": [3], "other": 4}')) == 3
+    with pytest.raises(ValueError, match="over 3 records"):
+        records(b'{"images": [1], "annotations": [2], "other": [3, 4]}')
     with pytest.raises(ValueError, match="over 3 records"):
         records(b'{"images": [1, 2], "annotations": [3, 4]}')
     with pytest.raises(ValueError, match="over 3 records"):

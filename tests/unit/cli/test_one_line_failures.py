@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from labelop.cli import app
-from labelop.landing.store import Store, land
+from labelop.landing.store import Store, land, open_store, read_rows
 from labelop.schemas import table, utc_now
+from labelop.settings import load_settings
 
 SAMPLE = Path(__file__).resolve().parents[3] / "data/sample"
 
@@ -30,6 +31,19 @@ def error_line(result: Result) -> str:
     assert "Traceback" not in result.output
     [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     return line
+
+
+def test_annotations_that_are_refused_as_a_whole(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Where no class is known since its file was refused, that file and its reason are said, not only `classes []`."""
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells/a.jpg").write_bytes((SAMPLE / "smears/images/smear_0000.jpg").read_bytes())
+    (tmp_path / "cells/annotations.json").write_text('{"images": [], "images": []}')
+    asked = ("ingest", "cells", "--dataset", "toys", "--source-format", "coco")
+    line = error_line(run(*asked))
+    assert "annotations.json: The file has the key 'images' twice" in line
+    assert run(*asked, "--ontology", "cells").exit_code == 0
+    [row] = read_rows(open_store(load_settings()), "quarantine")
+    assert (row["path"], row["pointer"], row["reason"]) == ("annotations.json", "#", "BAD_ANNOTATIONS")
 
 
 def test_an_export_that_cannot_be_written(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,13 +44,10 @@ def test_a_large_file_is_in_memory_once_while_it_is_read_and_not_behind(tmp_path
     assert peak < 1.25 * SIZE
 
 
-def test_a_disk_without_room_for_the_copy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says which folder is full: it is none of the source."""
-
-    class Full(io.BytesIO):
-        def write(self, _: object) -> int:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("labelop.ingest.gathering.tempfile.TemporaryFile", Full)
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_a_disk_without_room_for_the_copy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The message says which folder is full; a small file waited in a buffer and failed as that was closed, unnamed."""
+    full = partial(Path.open, Path("/dev/full"), "r+b")
+    monkeypatch.setattr("labelop.ingest.gathering.tempfile.TemporaryFile", full)
     with pytest.raises(AnnotationError, match=r"cannot be copied to .*: No space left"):
-        gathering(tmp_path, 1).stream("a.txt", SIZE, lambda *_: None)
+        gathering(tmp_path, size).stream("a.txt", SIZE, lambda *_: None)
