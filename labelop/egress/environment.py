@@ -74,7 +74,7 @@ OF_PLACEMENT: dict[str, tuple[str, ...]] = {
         *("LABELOP_OUTBOX_ITEMS", "LABELOP_OUTBOX_BYTES"),
         *("LABELOP_LABEL_STUDIO_URL", "LABELOP_LABEL_STUDIO_TOKEN_FILE"),
         *("LABELOP_LABEL_STUDIO_ROOT", "LABELOP_LABEL_STUDIO_ONPREM"),
-        "LABELOP_APPROVALS",
+        *("LABELOP_APPROVALS", "LABELOP_EFFORT"),
     ),
     # the gate and its one way out
     CLOUD: (

@@ -107,9 +107,9 @@ TAKEN_BY = {
     "operators_waiting": PREMISES,
     **dict.fromkeys(("report", "openlineage", "store_retention_hours"), PREMISES),
     **dict.fromkeys(("site", "site_folder", "head_store", "head_keys", "outbox_items", "outbox_bytes"), PREMISES),
-    # reviews come back to the premises, and are sealed and counted there
+    # reviews come back to the premises, and are sealed, counted and measured there
     **dict.fromkeys(("label_studio_url", "label_studio_token_file", "label_studio_root"), PREMISES),
-    **dict.fromkeys(("label_studio_onprem", "approvals"), PREMISES),
+    **dict.fromkeys(("label_studio_onprem", "approvals", "effort"), PREMISES),
     # the gate and its one way out
     **dict.fromkeys(("cloud_url", "cloud_requests", "cloud_timeout_seconds", "cloud_compress"), GATE),
     "release_seconds": GATE,
