@@ -13,7 +13,7 @@ from labelop.landing.store import Store, open_store
 from labelop.runs import current_version, new_run_id
 from labelop.settings import load_settings
 from labelop.site.answers import queue_answers
-from labelop.site.damage import set_damaged_aside
+from labelop.site.damage import set_damaged_aside, tell_again
 from labelop.site.handover import head_office
 from labelop.site.link import Link
 from labelop.site.place import Site, require_site
@@ -54,9 +54,11 @@ def sync_site(store: str | None = None, run_id: str | None = None, wait_seconds:
             set_digest = link.call(partial(pull, site, settings))
         except PublishedError as error:
             problems.append(error.message)
-        problems += set_damaged_aside(site, tables, run)
+        problems += set_damaged_aside(site, tables)
         done = hand_over_rows(site, link)
         problems += _work(site, tables, settings.store, run)
+        # after the work, so that it says what is so now, and where the outbox has been emptied
+        problems += tell_again(site, tables)
         done += hand_over_rows(site, link)
         tell_sync(site, link, tables, run_id=run, done=done, set_digest=set_digest)
     if problems:
@@ -71,19 +73,19 @@ def _work(site: Site, tables: Store, store: str, run: str) -> Iterator[str]:
     waiting = waiting_work(site)
     for number, work in enumerate(waiting):
         progress.report("work for the cloud", number, len(waiting))
-        # another version has been handed over since: its own night put its work here
-        if work.dataset_version == current_version(tables, work.dataset):
-            where = {"dataset": work.dataset, "dataset_version": work.dataset_version}
-            parameters = {**where, **work.sizes, "store": store, "run_id": run, "syncs": True}
-            [outcome] = run_children(
-                [Child("prelabel-dataset", "onprem", parameters, f"{run}:{work.item.key}:{work.dataset}")]
-            )
-            if outcome.error:
-                yield outcome.error
-                continue
-            try:
+        try:
+            # another version has been handed over since: its own night put its work here
+            if work.dataset_version == current_version(tables, work.dataset):
+                where = {"dataset": work.dataset, "dataset_version": work.dataset_version}
+                parameters = {**where, **work.sizes, "store": store, "run_id": run, "syncs": True}
+                [outcome] = run_children(
+                    [Child("prelabel-dataset", "onprem", parameters, f"{run}:{work.item.key}:{work.dataset}")]
+                )
+                if outcome.error:
+                    yield outcome.error
+                    continue
                 queue_answers(site.outbox, tables, work.dataset, run)
-            except LabelopError as error:
-                yield error.message
-                continue
+        except LabelopError as error:
+            yield error.message
+            continue
         site.outbox.done(work.item)

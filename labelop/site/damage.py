@@ -6,22 +6,24 @@ costs a person's look at the disk, and none of those behind it. Knows no orchest
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from labelop.egress.keys import sync_folder, write_durably
 from labelop.errors import OutboxFullError, SiteError
 from labelop.landing.store import Store
-from labelop.runs import current_datasets
+from labelop.runs import current_datasets, new_run_id
 from labelop.site.answers import queue_answers, received
 from labelop.site.outbox import Item
 from labelop.site.place import ROWS, Site
 from labelop.site.work import work_in_tables, work_of
 
 
-def set_damaged_aside(site: Site, store: Store, run_id: str) -> list[str]:
+def set_damaged_aside(site: Site, store: Store) -> list[str]:
     """Read every item once, so that nothing behind meets one that cannot be read.
 
     Args:
         site: The site.
         store: Its own tables.
-        run_id: Run after which answers are told again; the same run tells the same dataset once.
 
     Returns:
         What happened to each that was damaged, in one line: names and ids only, since an orchestrator may hear it.
@@ -29,6 +31,9 @@ def set_damaged_aside(site: Site, store: Store, run_id: str) -> list[str]:
     damaged = [item for item in site.outbox.items() if damage_of(site, item) is not None]
     if not damaged:
         return []
+    if any(item.kind == ROWS for item in damaged):
+        # first, and beside the items: a death leaves it, and so does a person who takes away what lies aside
+        write_durably(_owed(site), b"", mode=0o600)
     known, said = work_in_tables(store), []
     for item in damaged:
         facts = known.get(item.key)
@@ -40,14 +45,38 @@ def set_damaged_aside(site: Site, store: Store, run_id: str) -> list[str]:
         else:
             after = "no run of the tables kept such work; the next night keeps what is deferred"
         said.append(f"Item {item.key} was damaged and is set aside as {aside.name}: {after}.")
-    if any(item.kind == ROWS for item in damaged):
-        # every answer is a whole and the newest counts, so nobody has to know which one this was
-        try:
-            for dataset in current_datasets(store):
-                queue_answers(site.outbox, store, dataset, run_id)
-        except OutboxFullError:
-            said.append("The outbox is too full to tell all answers again: the next night does.")
     return said
+
+
+def tell_again(site: Site, store: Store) -> list[str]:
+    """Queue the answers of all datasets where some were damaged, in this sync or in one that did not come so far.
+
+    Every answer is a whole and the newest counts, so nobody has to know which one was damaged. It is told under a name
+    of its own: head office drops what it knows of a run, and a run tells what its work has changed after this.
+
+    Args:
+        site: The site.
+        store: Its own tables.
+
+    Returns:
+        What stands in the way, in one line; nothing where nothing is owed or all is queued.
+    """
+    if not _owed(site).exists():
+        return []
+    run_id = new_run_id("again")
+    try:
+        for dataset in current_datasets(store):
+            queue_answers(site.outbox, store, dataset, run_id)
+    except OutboxFullError:
+        return ["The outbox is too full to tell all answers again: the next sync does."]
+    _owed(site).unlink()
+    sync_folder(site.folder)
+    return []
+
+
+def _owed(site: Site) -> Path:
+    """Lies beside the outbox while answers have to be told again."""
+    return site.folder / "answers-owed"
 
 
 def losses_of_outbox(site: Site | None) -> list[str]:

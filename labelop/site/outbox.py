@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -146,19 +147,24 @@ class Outbox:
         """Give an item's facts and body.
 
         Raises:
-            SiteError: Its file is damaged; it is kept as it is.
+            SiteError: Its file is damaged, or something else has its name; it is kept as it is.
         """
         try:
-            head, _, body = item.path.read_bytes().partition(b"\n")
+            if not stat.S_ISREG(item.path.lstat().st_mode):
+                raise _damaged(item)  # a pipe would be waited for
+            data = item.path.read_bytes()
+            head, _, body = data.partition(b"\n")
             said = read_json(head)
-            facts, digest = dict(said["facts"]), str(said["sha256"])
+            facts = dict(said["facts"])
+            # an item that an older release put there has a digest of its body alone
+            whole = said["sha256"] == sha256_hex(body) if "sha256" in said else data == _written(facts, body)
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(item) from error
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
             raise _damaged(item) from error
-        if sha256_hex(body) != digest:
+        if not whole:
             raise _damaged(item)
         return facts, body
 
@@ -174,11 +180,14 @@ class Outbox:
         """
         aside = item.path.with_suffix(".damaged")
         with self._locked():
-            with suppress(FileExistsError):  # a process died here before
-                os.link(item.path, aside)  # not copied: its disk may not give it back
+            if item.path.is_dir():
+                item.path.rename(aside)  # a folder takes no second name
+            else:
+                with suppress(FileExistsError):  # a process died here before
+                    os.link(item.path, aside)  # not copied: its disk may not give it back
             sync_folder(self.folder)
             if again is None:
-                item.path.unlink()
+                item.path.unlink(missing_ok=True)
                 sync_folder(self.folder)
             else:
                 write_durably(item.path, _written(again, b""), mode=0o600)
@@ -259,7 +268,9 @@ class Outbox:
 
 
 def _written(facts: Mapping[str, Any], body: bytes) -> bytes:
-    return canonical_json({"facts": dict(facts), "sha256": sha256_hex(body)}).encode() + b"\n" + body
+    rest = {"facts": dict(facts)}
+    digest = sha256_hex(canonical_json(rest).encode() + b"\n" + body)
+    return canonical_json(rest | {"digest": digest}).encode() + b"\n" + body
 
 
 def _damaged(item: Item) -> SiteError:

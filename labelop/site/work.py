@@ -78,12 +78,18 @@ def work_of(item: Item, facts: Mapping[str, Any]) -> Work:
         SiteError: It is not what such an item says.
     """
     try:
-        return Work(item, str(facts["dataset"]), str(facts["dataset_version"]), dict(facts["sizes"]))
+        key = _key(facts)
     except (KeyError, TypeError, ValueError) as error:
         raise SiteError(
             f"Item {item.path} names no work: {error}.",
             hint="`labelop sync` sets it aside; look which release wrote it.",
         ) from error
+    if key != item.key:
+        raise SiteError(
+            f"Item {item.path} says what has the key {key}, expected {item.key}.",
+            hint="`labelop sync` sets it aside; look at the disk.",
+        )
+    return Work(item, facts["dataset"], facts["dataset_version"], facts["sizes"])
 
 
 def work_in_tables(store: Store) -> dict[str, dict[str, Any]]:

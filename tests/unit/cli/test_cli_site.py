@@ -12,12 +12,16 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from labelop.cli import app
-from labelop.landing.store import Store, read_rows
+from labelop.landing.store import Store, land, read_rows
+from labelop.prelabel.plan import PlannedBatch
 from labelop.queries import run_query
+from labelop.runs import current_version
 from labelop.settings import load_settings
 from labelop.site.answers import queue_answers
 from labelop.site.place import require_site
-from tests.unit.report_rows import reviewed
+from labelop.site.work import keep_for_sync, waiting_work
+from tasks.dispatch import ChildOutcome
+from tests.unit.report_rows import reviewed, row
 
 Run = Callable[..., Result]
 
@@ -80,6 +84,40 @@ def test_a_sync_sets_a_damaged_item_aside_and_hands_the_others_over(run: Run, tm
     assert (item["damaged_file"], "not those that were written" in item["why"]) == (
         str(first.path.with_suffix(".damaged")), True,
     )  # fmt: skip
+
+
+def test_a_sync_that_tells_again_tells_what_its_work_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers were told again before the work and under its keys, so head office dropped what the work had made."""
+    store, site = fill(tmp_path), require_site(load_settings())
+    site.outbox.items()[0].path.write_bytes(b"?")
+    version, batch = current_version(store, "bccd"), PlannedBatch("b-1", "cloud", "chosen", "cloud", "m", 0, ("i",))
+    keep_for_sync(site, "bccd", version, [batch], {"batch_images": 4, "shard_batches": None})
+    late = row("images", dataset="bccd", dataset_version=version, path="late.jpg", outcome="quarantined")
+
+    def work(_: object) -> list[ChildOutcome]:
+        land(store, "images", [late], key="late")
+        return [ChildOutcome("Completed")]
+
+    monkeypatch.setattr("flows.sync_site.run_children", work)
+    assert run("sync").exit_code == 1
+    assert site.outbox.items() == []
+    [known] = run_query(Store(str(tmp_path / "head")), "sites").to_pylist()
+    assert known["quarantined_count"] == 1
+
+
+def test_work_on_a_dataset_that_the_tables_lack_stops_no_other(run: Run, tmp_path: Path) -> None:
+    """It is named and waits on; every sync ended there, and none was noted."""
+    fill(tmp_path)
+    site, batch = require_site(load_settings()), PlannedBatch("b-1", "cloud", "chosen", "cloud", "m", 0, ("i",))
+    for dataset in ("gone", "bccd"):
+        keep_for_sync(site, dataset, "v-0", [batch], {"batch_images": 4, "shard_batches": None})
+    failed = run("sync")
+    assert failed.exit_code == 1
+    assert "'gone' is not in" in failed.stderr
+    assert [work.dataset for work in waiting_work(site)] == ["gone"]
+    assert read_rows(Store(str(tmp_path / "head")), "syncs")
 
 
 def test_an_empty_outbox_has_no_age(run: Run) -> None:
