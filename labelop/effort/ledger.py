@@ -17,9 +17,9 @@ from labelop.effort.saved import parameters_of
 from labelop.effort.script import Edit, add_seconds, edit_script
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
-from labelop.landing.store import Store, land, read, read_rows
+from labelop.landing.store import Store, land_after, read, read_rows
 from labelop.review.rows import labels_of, landed_values, prediction_of
-from labelop.settings import load_settings
+from labelop.settings import Settings, load_settings
 
 REVIEWED_ARMS = ("local", "cloud")
 """Arms whose reviews start from a draft; blind and imported labels have no edits."""
@@ -29,7 +29,7 @@ LINEAGE_TOOLS = frozenset({"label_studio", "simulated"})
 
 
 def land_edits(store: Store, run_id: str, *, dataset: str | None = None) -> int:
-    """Compute and land the edits of every approved review that has none yet.
+    """Compute and land the edits of every approved review that has none yet, once, whoever else does so meanwhile.
 
     Their seconds are those in force for the dataset; a review keeps the edits of the parameters it was first computed
     with.
@@ -44,24 +44,36 @@ def land_edits(store: Store, run_id: str, *, dataset: str | None = None) -> int:
 
     Raises:
         ConfigurationError: The saved seconds of a dataset cannot be used.
+        LandingError: The store did not take them, or others landed edits first each time.
     """
     wanted = pc.field("arm").isin(list(REVIEWED_ARMS)) & (pc.field("decision") == "approved")
     if dataset is not None:
         wanted &= pc.field("dataset") == dataset
-    done = set(read(store, "edits", columns=["review_id"])["review_id"].to_pylist())
-    reviews = [row for row in read_rows(store, "reviews", filters=wanted) if row["review_id"] not in done]
-    if not reviews:
-        return 0
-    drafts, sizes = _drafts(store, {row["batch_id"] for row in reviews})
     settings = load_settings(store=store.root)
+    rows: list[dict[str, Any]] = []
+
+    def look() -> tuple[str, list[dict[str, Any]]]:
+        nonlocal rows
+        # of all datasets: somebody else may be landing the edits of one or of all
+        done = set(read(store, "edits", columns=["review_id"])["review_id"].to_pylist())
+        reviews = [row for row in read_rows(store, "reviews", filters=wanted) if row["review_id"] not in done]
+        rows = _missing(store, reviews, run_id, settings) if reviews else []
+        return digest_of(sorted(done)), rows
+
+    land_after(store, "edits", look)
+    return len(rows)
+
+
+def _missing(
+    store: Store, reviews: Sequence[Mapping[str, Any]], run_id: str, settings: Settings
+) -> list[dict[str, Any]]:
+    """Compute the edits of some reviews, each with the seconds of its dataset; nothing accepted of nothing has none."""
+    drafts, sizes = _drafts(store, {row["batch_id"] for row in reviews})
     rows: list[dict[str, Any]] = []
     for name in sorted({str(row["dataset"]) for row in reviews}):
         own = [row for row in reviews if row["dataset"] == name]
         rows += edit_rows(own, drafts, run_id, parameters_of(settings, name), sizes=sizes)
-    if not rows:  # nothing proposed and nothing accepted: a review without any edit
-        return 0
-    key = digest_of(sorted({(row["parameter_set"], row["review_id"]) for row in rows}))
-    return len(rows) if land(store, "edits", rows, key=f"edits:{key}") else 0
+    return rows
 
 
 def edit_rows(

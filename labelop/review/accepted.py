@@ -8,10 +8,13 @@ model, and a review counts as submitted when it is imported: of two files the on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import pyarrow.dataset as ds
 
 from labelop.effort.measures import MEASURED
 from labelop.effort.parameters import DEFAULTS
@@ -29,7 +32,7 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.events import read_events
 from labelop.review.intake import ImportResult, Reading, encoded_name
-from labelop.review.rows import review_row
+from labelop.review.rows import label_values, review_row
 from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
@@ -65,15 +68,15 @@ def import_accepted(
         source_format: `coco`, `voc`, `cvat` or `yolo`.
         dataset_version: Dataset version; the one landed last when None.
         arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
-            corrected, and then every image needs such a draft: of several the one in force when the labels first came.
+            corrected, and then every image needs such a draft: of several the one in force when these labels came.
         reviewer: Pseudonym of who corrected them; without it corrected drafts stay pending.
         events: With a reviewer: CSV of what they did when, see `events`; the reviews it tells about are measured.
         tool_version: Version of the tool that wrote the file.
 
     Returns:
         Counts. Records that cannot be used are in `quarantine`; an image whose truth is landed already with other
-        labels is one of them. The same file a second time lands nothing; corrected drafts that differ from what the
-        reviewer's file said before land as a new review.
+        labels is one of them. An image whose labels are what the reviewer's files said last lands nothing, whatever
+        else the file holds; other labels land as a new review, of the draft in force.
 
     Raises:
         RunFailedError: The dataset has never been ingested.
@@ -88,13 +91,15 @@ def import_accepted(
             f"Format {source_format!r} of accepted labels is unknown, expected one of {', '.join(_READERS)}."
         )
     version = dataset_version or current_version(store, dataset)
-    tasks = None if arm == IMPORT_ARM else _drafted(store, dataset, version, arm, reviewer)
+    drafted = None if arm == IMPORT_ARM else _drafted(store, dataset, version, arm, reviewer)
     known = _known_images(store, dataset, version)
     place = _place(path, source_format)
     images = tuple(FoundFile(image_path, 0) for image_path in known)
     source = Source(place, source_format, tuple(place.walk()), images)
     try:
-        annotations = _READERS[source_format](source, known, load_ontology(store, dataset, version) if tasks else None)
+        annotations = _READERS[source_format](
+            source, known, load_ontology(store, dataset, version) if drafted else None
+        )
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
     reading = Reading(dataset, version, encoded_name(path), run_id)
@@ -105,8 +110,10 @@ def import_accepted(
         reading.refuse(error, fault.image_id, encoded_name(place.files[fault.path]))
     for image_path, truth in annotations.truths.items():
         try:
-            task = _task_for(truth, tasks, arm)
-            review_id = _review_id(version, truth, task, reviewer, source_format)
+            if drafted:
+                task, review_id = _corrected(truth, drafted, arm, reviewer, source_format)
+            else:
+                task, review_id = None, truth_review_id(version, truth.image_id)
             seconds = worked.get(truth.image_id) if task else None
             reading.take(
                 review_row(
@@ -133,29 +140,50 @@ def import_accepted(
     return reading.land(store)
 
 
-def _drafted(
-    store: Store, dataset: str, version: str, arm: str, reviewer: str | None
-) -> dict[tuple[str, str | None], ReviewTask]:
-    """Give the draft of each image under an arm, by image and None; where plans made several, the one in force.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a reviewer said of an image last."""
 
-    By image and digest of a file that the reviewer's labels came in before: the draft they were taken to correct then.
-    """
+    task: ReviewTask
+    """The draft it was taken to correct then."""
+    tool: str
+    """Format it came in."""
+    labels: Any
+    """As `reviews` nests them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drafted:
+    """What files of a reviewer's finished labels can be about."""
+
+    tasks: Mapping[str, ReviewTask]
+    """Draft by image; where plans made several, the one in force."""
+    said: Mapping[str, _Said]
+    """What this reviewer's files said last, by image."""
+
+
+def _drafted(store: Store, dataset: str, version: str, arm: str, reviewer: str | None) -> _Drafted:
+    """Read the drafts of an arm, and what the reviewer's files made of them so far."""
     # what measures reviewers is no draft that anybody corrects in another tool
     drafts = [t for t in load_tasks(store, dataset, version) if t.model_id and not t.source_batch_id]
-    found: dict[tuple[str, str | None], ReviewTask] = {
-        (t.image_id, None): t for t in [*drafts, *in_force(store, dataset, version, drafts)] if t.arm == arm
-    }
-    if not found:
+    tasks = {t.image_id: t for t in [*drafts, *in_force(store, dataset, version, drafts)] if t.arm == arm}
+    if not tasks:
         known = ", ".join(sorted({t.arm for t in drafts})) or "none"
         raise ReviewError(f"Arm {arm!r} drafted nothing of {dataset} {version}, expected one that did: {known}.")
     of_batch = {(t.image_id, t.batch_id): t for t in drafts}
     where = equal(dataset=dataset, dataset_version=version, arm=arm)
-    columns = ["image_id", "batch_id", "reviewer", "source_digest"]
-    for row in read_rows(store, "reviews", columns=columns, filters=where):
-        task = of_batch.get((row["image_id"], row["batch_id"]))
-        if task is not None and row["source_digest"] and row["reviewer"] == reviewer:
-            found[row["image_id"], row["source_digest"]] = task
-    return found
+    columns = ["image_id", "batch_id", "reviewer", "tool", "labels", "submitted_at"]
+    rows = [
+        row
+        for row in read_rows(store, "reviews", columns=columns, filters=where & ds.field("tool").isin(list(_READERS)))
+        if row["reviewer"] == reviewer and row["submitted_at"]
+    ]
+    said = {
+        row["image_id"]: _Said(of_batch[row["image_id"], row["batch_id"]], row["tool"], row["labels"])
+        for row in sorted(rows, key=itemgetter("submitted_at"))
+        if (row["image_id"], row["batch_id"]) in of_batch
+    }
+    return _Drafted(tasks, said)
 
 
 def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownImage]:
@@ -171,25 +199,29 @@ def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownIm
     }
 
 
-def _task_for(truth: ImageTruth, tasks: dict[tuple[str, str | None], ReviewTask] | None, arm: str) -> ReviewTask | None:
-    if tasks is None:
-        return None
-    task = tasks.get((truth.image_id, truth.source_digest)) or tasks.get((truth.image_id, None))
+def _corrected(
+    truth: ImageTruth, drafted: _Drafted, arm: str, reviewer: str | None, tool: str
+) -> tuple[ReviewTask, str]:
+    """Say which draft an image's labels correct, and name the first review of it.
+
+    Labels that the reviewer's files said last are the review that they were then, whatever else this file holds and
+    whichever plan came since; others are of the draft in force.
+    """
+    said = drafted.said.get(truth.image_id)
+    if said is not None:
+        review_id = row_id("r", said.task.task_uid, reviewer, said.tool)
+        if label_values(truth_labels(truth, review_id)) == said.labels:
+            return said.task, review_id
+    task = drafted.tasks.get(truth.image_id)
     if task is None:
         raise ReviewRecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
-    return task
+    return task, row_id("r", task.task_uid, reviewer, tool)
 
 
 def _effort_source(task: ReviewTask | None, seconds: float | None) -> str:
     if seconds is not None:
         return MEASURED
     return DEFAULTS.origin if task else "none"
-
-
-def _review_id(version: str, truth: ImageTruth, task: ReviewTask | None, reviewer: str | None, tool: str) -> str:
-    if task is None:
-        return truth_review_id(version, truth.image_id)
-    return row_id("r", task.task_uid, reviewer, tool)
 
 
 @dataclass(frozen=True, slots=True)

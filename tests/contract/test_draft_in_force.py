@@ -12,7 +12,7 @@ import pytest
 from labelop.effort.ledger import land_edits
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
-from labelop.review.accepted import import_accepted
+from labelop.review.accepted import AcceptedFormat, import_accepted
 from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.runs import PLANNED, RunEvent, record
 from labelop.schemas import table, utc_now
@@ -20,6 +20,8 @@ from tests.unit.review_rows import VERSION, annotated, image_id, image_row, pred
 
 SHIFT_PX = {"one": 0.0, "two": 30.0}
 """How far the models of each night draw the one box to the right: too far to be taken for each other's."""
+
+LABELS = "<meta><labels><label><name>RBC</name></label></labels></meta>"
 
 
 def night(store: Store, name: str, arms: Sequence[str] = ("local",)) -> None:
@@ -54,19 +56,25 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def finished(root: Path, left_px: float = 10.0) -> Path:
-    """Write finished labels of the first image: the draft box of the first night where it is 10 px from the left."""
+def finished(root: Path, left_px: float = 10.0, *, images: int = 1, tool: AcceptedFormat = "coco") -> Path:
+    """Write finished labels of the first images: the draft box of the first night where it is 10 px from the left."""
+    if tool == "cvat":
+        box = f'<box label="RBC" xtl="{left_px}" ytl="20" xbr="{left_px + 50}" ybr="70"/>'
+        shown = [f'<image id="{n}" name="a {n}.jpg" width="320" height="256">{box}</image>' for n in range(images)]
+        return written(root / f"finished-{left_px}.xml", f"<annotations>{LABELS}{''.join(shown)}</annotations>")
     record = {
         "categories": [{"id": 1, "name": "RBC"}],
-        "images": [{"id": 1, "file_name": "a 0.jpg", "width": 320, "height": 256}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [left_px, 20, 50, 50]}],
+        "images": [{"id": n, "file_name": f"a {n}.jpg", "width": 320, "height": 256} for n in range(images)],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "bbox": [left_px, 20, 50, 50]} for n in range(images)
+        ],
     }
     return written(root / f"finished-{left_px}.json", record)
 
 
-def taken(store: Store, path: Path, arm: str = "local") -> tuple[int, int]:
+def taken(store: Store, path: Path, arm: str = "local", *, tool: AcceptedFormat = "coco") -> tuple[int, int]:
     """Import finished labels; give how many landed and were there before."""
-    result = import_accepted(store, path, "cells", "run", source_format="coco", arm=arm, reviewer="r-1")
+    result = import_accepted(store, path, "cells", "run", source_format=tool, arm=arm, reviewer="r-1")
     assert result.quarantined == 0
     return result.landed, result.skipped
 
@@ -144,6 +152,24 @@ def test_the_same_file_after_another_night_is_nothing_new(store: Store, tmp_path
     assert taken(store, finished(tmp_path, 40.0)) == (1, 0)
     assert batches(store) == ["b-one-local", "b-two-local"]
     assert edits(store)["m-two-local"] == {("accept", "p-two-local-0"): 1}
+
+
+@pytest.mark.parametrize("tool", ["coco", "cvat"])
+def test_a_grown_file_after_another_night_brings_what_is_new_in_it(
+    store: Store, tmp_path: Path, tool: AcceptedFormat
+) -> None:
+    """A tool exports all that is finished, each time: labels that were there before stay the review they are.
+
+    Fails where a file with one image more, or from another tool, landed all of it as reviews of unseen drafts.
+    """
+    assert taken(store, finished(tmp_path)) == (1, 0)
+    night(store, "two")
+    assert taken(store, finished(tmp_path, images=2, tool=tool), tool=tool) == (1, 1)
+    found = {row["image_id"]: row["batch_id"] for row in read_rows(store, "reviews")}
+    assert found == {image_id(0): "b-one-local", image_id(1): "b-two-local"}
+    assert taken(store, finished(tmp_path, 40.0)) == (1, 0)
+    assert taken(store, finished(tmp_path)) == (1, 0)
+    assert batches(store) == ["b-one-local", *["b-two-local"] * 3]
 
 
 def test_a_late_file_is_of_the_drafts_it_was_made_from(store: Store, tmp_path: Path) -> None:
