@@ -120,11 +120,13 @@ def what_if(
         version = _Version(store, key, decisions, then, catalog)
         again = version.decided_again(settings, policy)
         moved = _moved(decisions, again, now.routing.compare_share, then.routing.compare_share)
+        paired = run_query(priced, "review_ratio", {"dataset": key[0], "dataset_version": key[1]}).to_pylist()
+        ratios = {row["arm"]: row["ratio"] for row in paired}
         for arm in sorted({option["arm"] for option in again}):
             mine, other = (repriced.get((*key, name), _Arm()) for name in (arm, _OTHER[arm]))
             after, basis = mine, "as recorded"
             if round(moved[arm], 9):
-                after, basis = _changed(mine, moved[arm], other, _review_ratio(priced, key, arm), version.expected(arm))
+                after, basis = _changed(mine, moved[arm], other, ratios.get(arm), version.expected(arm))
             rows.append(version.row(arm, recorded.get((*key, arm), _Arm()), after, basis, again))
     return rows
 
@@ -163,25 +165,6 @@ def _costs(session: Session) -> dict[tuple[str, str, str], _Arm]:
         (dataset, version, arm): _Arm(float(images or 0), fixed, growing, review, reviewed or 0)
         for dataset, version, arm, images, reviewed, fixed, growing, review in found
     }
-
-
-def _review_ratio(session: Session, key: tuple[str, str], arm: str) -> float | None:
-    """Say how much longer an arm's drafts are corrected than the other's, on images reviewed under both."""
-    [[ratio]] = session.sql(
-        """
-        WITH paired AS (
-            SELECT
-                image_id, sum(effort_seconds) FILTER (arm = $arm) AS mine,
-                sum(effort_seconds) FILTER (arm <> $arm) AS other
-            FROM v_image_effort
-            WHERE dataset = $dataset AND dataset_version = $version AND arm IN ('local', 'cloud')
-            GROUP BY image_id
-        )
-        SELECT sum(mine) / nullif(sum(other), 0) FROM paired WHERE mine IS NOT NULL AND other IS NOT NULL
-        """,
-        params={"dataset": key[0], "version": key[1], "arm": arm},
-    ).fetchall()
-    return None if ratio is None else float(ratio)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 -- Local against cloud: on all images each arm had reviewed (`all`), and on the images reviewed under both (`paired`).
--- A difference is this arm minus the other. The cheaper arm has the lower cost per accepted label.
+-- A difference is this arm minus the other. Active seconds are of `measured_count` of the images, cost is of all. The cheaper arm has the lower cost per accepted label.
 -- Params: dataset text = null
 -- Grain: dataset, slice, arm
 SELECT
-    a.dataset, a.slice, a.arm, a.images_count, a.accepted_count, a.her, a.active_seconds_mean, a.cost_per_image,
-    a.cost_per_label, a.images_per_second,
+    a.dataset, a.slice, a.arm, a.images_count, a.accepted_count, a.her, a.active_seconds_mean, a.measured_count,
+    a.cost_per_image, a.cost_per_label, a.images_per_second,
     a.her - b.her AS her_difference,
     a.active_seconds_mean - b.active_seconds_mean AS active_seconds_difference,
     a.cost_per_image - b.cost_per_image AS cost_per_image_difference,

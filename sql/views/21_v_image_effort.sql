@@ -1,5 +1,8 @@
 -- Correction effort of one image in one arm, by its last approved review.
 -- HER = E / max(1, n_final), accept rate = accept / n_pred, saving = 1 - T_model / T_scratch (measures.md section 7).
+-- `source_rank`: measured seconds come before calibrated ones and these before literature, and no mean holds two of them
+-- (measures.md section 0). A mean is of the images of the least rank in its group, be they few: their number stands beside it.
+-- v_best_effort has them for each arm.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id, arm
 CREATE VIEW v_image_effort AS
@@ -10,6 +13,7 @@ SELECT
     accepts_count / nullif(predictions_count, 0) AS accept_rate,
     active_seconds, model_seconds, scratch_seconds, effort_seconds,
     1 - model_seconds / nullif(scratch_seconds, 0) AS saving,
-    effort_source, modelled_by, simulated
+    effort_source, CASE effort_source WHEN 'measured' THEN 1 WHEN 'calibrated' THEN 2 ELSE 3 END AS source_rank,
+    modelled_by, simulated
 FROM v_review
 WHERE is_last;

@@ -1,5 +1,6 @@
 -- Each arm's effort and cost on two slices: `all` images it had reviewed, and `paired`, reviewed under both arms.
--- A slice's machine cost is the arm's mean per image; its review cost is the seconds of the slice's own reviews.
+-- A slice's machine cost is the arm's mean per image; its review cost is what all its own reviews were paid, whatever tells
+-- their seconds (v_cost_line names it). `active_seconds_mean` is of the `measured_count` images that were measured alone.
 -- Params: none
 -- Grain: dataset, dataset_version, slice, arm
 CREATE VIEW v_arm_slice AS
@@ -35,6 +36,7 @@ summed AS (
         sum(labels_count)::BIGINT AS accepted_count,
         sum(edits_count) / greatest(1, sum(labels_count)) AS her,
         avg(active_seconds) AS active_seconds_mean,
+        count(active_seconds) AS measured_count,
         sum(review_seconds) AS review_seconds,
         bool_or(simulated) AS simulated
     FROM sliced
@@ -57,7 +59,7 @@ costed AS (
     CROSS JOIN v_price AS p
 )
 SELECT
-    slice, dataset, dataset_version, arm, images_count, accepted_count, her, active_seconds_mean,
+    slice, dataset, dataset_version, arm, images_count, accepted_count, her, active_seconds_mean, measured_count,
     (slice_cost / images_count)::DECIMAL(18, 6) AS cost_per_image,
     (slice_cost / nullif(accepted_count, 0))::DECIMAL(18, 6) AS cost_per_label,
     images_per_second, currency, price_version, simulated OR coalesce(cost_simulated, false) AS simulated

@@ -1,5 +1,6 @@
 -- How far each parameter may be off, as factors on the lines it drives: P10 and P90 over the value in use.
--- A price without `low` and `high` is certain. Seconds of review range by the standard error of their mean over images.
+-- A price without `low` and `high` is certain. Seconds of review range by the standard error of their mean over
+-- the images of the best source (v_best_effort): the fewer these are, the wider; of one alone no spread is known.
 -- Params: none
 -- Grain: dataset, dataset_version, parameter
 CREATE VIEW v_range AS
@@ -7,7 +8,7 @@ WITH seconds AS (
     SELECT
         dataset, dataset_version, 'seconds.' || arm AS parameter, avg(effort_seconds) AS value,
         1.2816 * stddev_samp(effort_seconds) / sqrt(count(*)) AS spread
-    FROM v_image_effort
+    FROM v_best_effort
     WHERE arm IN ('local', 'cloud')
     GROUP BY ALL
 ),

@@ -1,9 +1,10 @@
 -- How probable it is that cloud is cheaper: 10,000 draws of every uncertain parameter at once; measures.md section 4.5.
 -- Prices are two half triangles about the value in use, so that their median is that and P10 and P90 are `low` and `high`;
 -- what a cost is divided by is drawn as what it is multiplied by, else a draw near 0 costs without bounds. Review seconds are
--- a bootstrap over images, kept in 32 groups that both arms share, so that a million images cost what a hundred do. Seeded:
--- the same rows give the same draws.
--- `robust`: the probability is at least .9 or at most .1.
+-- a bootstrap over the images of the best source of each arm (v_best_effort), kept in 32 groups that both arms share, so that
+-- a million images cost what a hundred do; a draw without any image of an arm leaves its seconds as they are. Seeded: the same
+-- rows give the same draws.
+-- `robust`: the probability is at least .9 or at most .1, and no arm's seconds are those of one image, of which no spread is known.
 -- Params: none
 -- Grain: dataset, dataset_version
 CREATE VIEW v_odds AS
@@ -39,7 +40,7 @@ bin AS MATERIALIZED (
         dataset, dataset_version, hash(image_id) % 32 AS bin,
         sum(effort_seconds) FILTER (arm = 'local') AS local_seconds, count(*) FILTER (arm = 'local') AS local_count,
         sum(effort_seconds) FILTER (arm = 'cloud') AS cloud_seconds, count(*) FILTER (arm = 'cloud') AS cloud_count
-    FROM v_image_effort
+    FROM v_best_effort
     GROUP BY dataset, dataset_version, hash(image_id) % 32
 ),
 place AS MATERIALIZED (
@@ -54,7 +55,8 @@ seconds AS (
     SELECT
         b.place_set, b.draw, sum(local_seconds) / sum(local_count) AS local_mean, sum(cloud_seconds) / sum(cloud_count) AS cloud_mean
     FROM (
-        SELECT s.place_set, draw, (hash(draw, slot, 20261121) % s.places)::BIGINT AS place
+        -- by the fraction of the hash: its remainders by a power of two are a lattice, of 2 places never the same twice
+        SELECT s.place_set, draw, floor(hash(draw, slot, 20261121) / 18446744073709551616.0 * s.places)::BIGINT AS place
         FROM (SELECT DISTINCT place_set, places FROM place) AS s
         CROSS JOIN range(10000) AS draws (draw)
         CROSS JOIN range(32) AS slots (slot)
@@ -88,7 +90,10 @@ drawn AS (
     UNION ALL
     SELECT
         p.number, s.draw,
-        CASE p.parameter WHEN 'seconds.local' THEN ln(s.local_mean / b.local_mean) ELSE ln(s.cloud_mean / b.cloud_mean) END
+        coalesce(
+            CASE p.parameter WHEN 'seconds.local' THEN ln(s.local_mean / b.local_mean) ELSE ln(s.cloud_mean / b.cloud_mean) END,
+            0
+        )
     FROM parameter AS p
     JOIN base AS b USING (dataset, dataset_version)
     JOIN seconds AS s USING (place_set)
@@ -107,6 +112,13 @@ certain AS (
     GROUP BY dataset, dataset_version
     HAVING count(DISTINCT arm) = 2
 ),
+single AS (
+    SELECT dataset, dataset_version
+    FROM v_best_effort
+    WHERE arm IN ('local', 'cloud')
+    GROUP BY dataset, dataset_version, arm
+    HAVING count(*) = 1
+),
 outcome AS (
     SELECT p.dataset, p.dataset_version, m.draw, sum(p.cost * m.factor) AS moved
     FROM moved AS m
@@ -119,7 +131,8 @@ SELECT
     quantile_cont(coalesce(o.moved, 0) + c.cost, 0.5) AS difference_p50,
     quantile_cont(coalesce(o.moved, 0) + c.cost, 0.9) AS difference_p90,
     avg((coalesce(o.moved, 0) + c.cost < 0)::INT) AS cloud_cheaper_probability,
-    avg((coalesce(o.moved, 0) + c.cost < 0)::INT) NOT BETWEEN 0.100001 AND 0.899999 AS robust,
+    avg((coalesce(o.moved, 0) + c.cost < 0)::INT) NOT BETWEEN 0.100001 AND 0.899999
+    AND (c.dataset, c.dataset_version) NOT IN (SELECT (s.dataset, s.dataset_version) FROM single AS s) AS robust,
     any_value(p.currency) AS currency, any_value(p.price_book) AS price_book, any_value(p.price_version) AS price_version,
     bool_or(c.simulated) AS simulated
 FROM certain AS c

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 def asked(ranges: dict[str, tuple[str, str]], *, order: int = 1) -> tuple[Row, dict[str, Row]]:
     """Ask odds and tornado of a case where only these prices, and the review seconds, are uncertain."""
-    [case] = [one for one in cases() if one.query == "sensitivity"]
+    [case] = [one for one in cases() if one.query == "sensitivity" and one.folder.name == "widest_first"]
     tables = {name: table_of(case.folder, name) for name in TABLES}
     prices = tables["prices"].to_pylist()
     for row in prices:
