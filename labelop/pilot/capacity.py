@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from labelop.effort.estimates import Estimate
 from labelop.errors import ConfigurationError
@@ -27,15 +27,24 @@ ALARM_SHARE = 0.2
 
 _HOUR = 3600.0
 _DUST = 1e-12
+_LEAST_HOURS = 0.1
+
+
+def _hours(given: float) -> float:
+    """Refuse a working day of seconds, which is a slip of the pen: nobody at all is written as 0."""
+    if 0 < given < _LEAST_HOURS:
+        raise ValueError(f"allowed is 0, or {_LEAST_HOURS:g} to 24")
+    return given
 
 
 class _TeamForm(StrictForm):
+    # strict: `true` is no number; bounds: shares so near to nothing need staff beyond all figures
     version_of_schema: Literal[1] = Field(alias="schema")
-    reviewers: Annotated[int, Field(ge=0, le=10_000)]
-    hours_per_day: Annotated[float, Field(ge=0, le=24)]
-    utilisation: Annotated[float, Field(gt=0, le=1)] = 0.85
-    shrinkage: Annotated[float, Field(ge=0, lt=1)] = 0.30
-    cover_days: Annotated[float, Field(ge=0, le=MOST_COVER_DAYS)] = 1.0
+    reviewers: Annotated[int, Field(strict=True, ge=0, le=10_000)]
+    hours_per_day: Annotated[float, Field(strict=True, ge=0, le=24), AfterValidator(_hours)]
+    utilisation: Annotated[float, Field(strict=True, ge=0.01, le=1)] = 0.85
+    shrinkage: Annotated[float, Field(strict=True, ge=0, le=0.99)] = 0.30
+    cover_days: Annotated[float, Field(strict=True, ge=0, le=MOST_COVER_DAYS)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +63,22 @@ class Team:
     """Days of review that may wait."""
 
     @property
+    def present_seconds(self) -> float:
+        """Seconds a day that people are there, all together: R * h * 3600 of those who are there."""
+        return self.reviewers * (1 - self.shrinkage) * self.hours_per_day * _HOUR
+
+    @property
     def day_seconds(self) -> float:
         """Active seconds of review a day: R * h * 3600 * util of those who are there."""
-        return self.reviewers * (1 - self.shrinkage) * self.hours_per_day * _HOUR * self.utilisation
+        return self.present_seconds * self.utilisation
+
+    @property
+    def present(self) -> int:
+        """People who are there at once: whole ones, and one where there is anybody, who is there for a part of the day.
+
+        Each of them works `present_seconds / present` a day, so that waits and capacity are of the same time.
+        """
+        return max(min(self.reviewers, 1), math.floor(round(self.reviewers * (1 - self.shrinkage), 9)))
 
     def images_per_day(self, review_seconds: float) -> float | None:
         """Turn capacity into images of so many seconds each; None where an image takes no time."""
@@ -81,6 +103,8 @@ class Wait:
 class Admission:
     """What a night may still give to reviewers."""
 
+    day_seconds: float
+    """Capacity a day."""
     limit_seconds: float
     """Review that may wait: cover days times capacity a day."""
     backlog_seconds: float
@@ -92,8 +116,10 @@ class Admission:
     def said(self) -> str:
         """The sentence a person reads."""
         hours = [seconds / _HOUR for seconds in (self.limit_seconds, self.backlog_seconds, self.admit_seconds)]
-        if self.limit_seconds == 0:
+        if self.day_seconds == 0:
             return f"Reviewers have no capacity, {hours[1]:.1f} h wait: nothing is admitted."
+        if self.limit_seconds == 0:
+            return f"No review may wait (0 days of cover), {hours[1]:.1f} h do: nothing is admitted."
         return f"Reviewers cover {hours[0]:.1f} h, {hours[1]:.1f} h wait: {hours[2]:.1f} h are admitted."
 
     def count(self, expected_seconds: Sequence[float]) -> int:
@@ -134,7 +160,7 @@ def admission(team: Team, backlog_seconds: float) -> Admission:
     if not (math.isfinite(backlog_seconds) and backlog_seconds >= 0):
         raise ValueError(f"backlog of {backlog_seconds} seconds, expected at least 0")
     limit = team.cover_days * team.day_seconds
-    return Admission(limit, backlog_seconds, max(0.0, limit - backlog_seconds))
+    return Admission(team.day_seconds, limit, backlog_seconds, max(0.0, limit - backlog_seconds))
 
 
 def staff(arrivals_per_day: float, review_seconds: float, team: Team) -> int | None:

@@ -40,10 +40,9 @@ def workload(store: Store, team: Team) -> dict[str, Any]:
     else:
         ahead = forecast(team, backlog, daily, days=_DAYS)
     last = ahead.backlog_seconds[-1] if ahead.backlog_seconds else None
-    present = int(team.reviewers * (1 - team.shrinkage))
     told: dict[str, Any] = {
         "reviewers_count": team.reviewers,
-        "present_count": present,
+        "present_count": team.present,
         "capacity_seconds_per_day": team.day_seconds,
         "limit_seconds": allowed.limit_seconds,
         "backlog_seconds": backlog,
@@ -55,13 +54,13 @@ def workload(store: Store, team: Team) -> dict[str, Any]:
         "arrivals_unknown_count": arrivals_unknown,
         "staff_needed_count": staff(arrivals, each, team) if each and arrivals else None,
     }
-    if each and arrivals and team.hours_per_day:
+    if each and arrivals and team.present_seconds:
         nights = [row["images_count"] for row in days if row["images_count"]]
         cv2 = days[0]["service_cv2"]
         found = wait(
-            arrivals / (team.hours_per_day * _HOUR),
+            arrivals * team.present / team.present_seconds,
             each,
-            present,
+            team.present,
             batch_images=images / len(nights),
             service_cv2=1.0 if cv2 is None else cv2,  # as of exponential seconds, until two reviews are known
         )
@@ -72,7 +71,7 @@ def workload(store: Store, team: Team) -> dict[str, Any]:
             "wait_reason": found.reason,
         }
     else:
-        reason = "nobody works" if each else "no draft has come whose seconds are expected"
+        reason = "nobody reviews" if each else "no draft has come whose seconds are expected"
         told |= {"utilisation": None, "share_waiting": None, "wait_seconds": None, "wait_reason": reason}
     return told | {
         "forecast_days": _DAYS,

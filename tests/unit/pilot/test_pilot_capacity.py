@@ -85,6 +85,9 @@ def test_no_capacity_admits_nothing_and_says_so() -> None:
         assert (made.admit_seconds, made.count([1.0])) == (0, 0)
         assert made.said == "Reviewers have no capacity, 2.0 h wait: nothing is admitted."
     assert admission(team(), 0).count([]) == 0
+    uncovered = admission(team(cover_days=0), 7_200)
+    assert (uncovered.admit_seconds, uncovered.count([1.0])) == (0, 0)
+    assert uncovered.said == "No review may wait (0 days of cover), 2.0 h do: nothing is admitted."
 
 
 def test_planned_load_never_exceeds_capacity_in_sixty_nights() -> None:
@@ -127,4 +130,17 @@ def test_a_team_is_read_and_checked(tmp_path: Path) -> None:
     assert load_team(path) == Team(0, 6.0)
     path.write_text("schema: 1\nreviewers: 2\nhours_per_day: 6\ncover_days: 4\n")
     with pytest.raises(ConfigurationError, match="cover_days"):
+        load_team(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("utilisation", "1.0e-320"), ("hours_per_day", "1.0e-300"), ("hours_per_day", "true"), ("reviewers", "true")],
+)
+def test_a_value_of_a_team_that_no_team_has_is_named(tmp_path: Path, key: str, value: str) -> None:
+    """They were taken: next to no time broke the command or needed staff of 300 digits, and `true` was one reviewer."""
+    path = tmp_path / "capacity.yaml"
+    given = {"schema": "1", "reviewers": "2", "hours_per_day": "6", key: value}
+    path.write_text("".join(f"{name}: {text}\n" for name, text in given.items()))
+    with pytest.raises(ConfigurationError, match=f"key {key} has the value .*; allowed is"):
         load_team(path)

@@ -57,6 +57,17 @@ def test_a_team_that_keeps_up_is_told_how_long_a_draft_waits(tmp_path: Path) -> 
     assert alarm_of(told) == ""
 
 
+def test_a_team_of_one_has_a_wait_in_the_hours_it_is_there(tmp_path: Path) -> None:
+    """Of one reviewer with 30 % shrinkage nobody was there, so no draft had a wait; what fits capacity has one."""
+    one = Team(1, 6.0)
+    told = workload(waiting(tmp_path, 60), one)
+    assert (told["present_count"], told["wait_reason"]) == (1, "")
+    assert told["utilisation"] == told["share_waiting"] == pytest.approx(3600 / (0.7 * 6 * 3600))
+    assert told["wait_seconds"] > 60 * 59 / 2  # those of the night before it
+    assert told["utilisation"] * one.present_seconds == pytest.approx(60 * told["review_seconds_per_image"])
+    assert "never ends" in workload(waiting(tmp_path / "more", 253), one)["wait_reason"]  # 4.2 h take 252 of a minute
+
+
 def test_without_drafts_or_people_there_is_a_reason_and_no_figure(tmp_path: Path) -> None:
     """No draft yet and a team of nobody are said; neither is zero waiting."""
     told = workload(waiting(tmp_path / "empty", 0), Team(3, 6.0))
