@@ -20,9 +20,9 @@ from labelop.pilot.ends import OVER, require_unstopped
 from labelop.pilot.parity import Parity, compare_places
 from labelop.pilot.plan import Pilot
 from labelop.pilot.protocol import Protocol, is_exploratory
-from labelop.pilot.spent import Effort, spent
+from labelop.pilot.spent import Effort, savings, spent
 from labelop.pilot.statistics import UNKNOWN, Timed
-from labelop.pilot.verdict import Finding, Harm, Look, harms, judge, look_due, of_stratum, savings
+from labelop.pilot.verdict import Finding, Harm, Look, harms, judge, look_due, of_stratum
 from labelop.prelabel.assign import PARITY, PILOT
 from labelop.queries import run_file, run_query, sql_root
 from labelop.review.rows import prediction_of

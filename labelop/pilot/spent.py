@@ -15,8 +15,8 @@ from labelop.effort.estimates import RESAMPLES, Estimate
 from labelop.effort.measures import human_edit_rate
 from labelop.pilot.design import BLIND
 from labelop.pilot.protocol import Protocol
-from labelop.pilot.statistics import UNKNOWN, Timed
-from labelop.pilot.verdict import savings
+from labelop.pilot.sides import apart
+from labelop.pilot.statistics import UNKNOWN, Timed, contrast
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,30 @@ def spent(
     """
     saved = savings(protocol, reviews, weights, resamples=resamples)
     return Effort(saved, _edit_rates(protocol, rows), _means(protocol, reviews, weights))
+
+
+def savings(
+    protocol: Protocol, reviews: Sequence[Timed], weights: Mapping[str, float], *, resamples: int = RESAMPLES
+) -> dict[str, Estimate]:
+    """Compare each arm with the blind one: 1 - mean seconds of the arm / mean seconds without a draft.
+
+    Returns:
+        Saving by arm with its interval; negative where drafts cost time. Empty without a blind arm.
+    """
+    if BLIND not in protocol.arms:
+        return {}
+    found = {}
+    for arm in protocol.arms:
+        if arm != BLIND:
+            paired = contrast(reviews, arm, BLIND, weights, seed=protocol.seed, resamples=resamples)
+            ratio = (
+                paired.mean_ratio
+                if paired.images_count
+                else apart(reviews, arm, BLIND, seed=protocol.seed, resamples=resamples)
+            )
+            low, high = (None if end is None else 1 - end for end in (ratio.high, ratio.low))
+            found[arm] = Estimate(None if ratio.value is None else 1 - ratio.value, low, high, ratio.count)
+    return found
 
 
 def _edit_rates(protocol: Protocol, rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:

@@ -13,7 +13,7 @@ from labelop.effort.estimates import RESAMPLES, Estimate
 from labelop.errors import EmptyArmError
 from labelop.pilot.design import BLIND
 from labelop.pilot.protocol import Protocol
-from labelop.pilot.sides import apart, by_reviewer
+from labelop.pilot.sides import by_reviewer
 from labelop.pilot.statistics import Contrast, Timed, contrast, holm
 from labelop.routing.strata import ALL_STRATA
 
@@ -48,7 +48,7 @@ class Finding:
     p_holm: float | None
     """p of no difference, adjusted for several arms and strata."""
     p_equal: float | None
-    """p of equivalence within the margin."""
+    """p of a difference beyond the margin, adjusted likewise."""
     verdict: Word
     """superior (see `winner`), equivalent, inconclusive, or running before a look is due."""
     winner: str | None
@@ -128,13 +128,19 @@ def judge(
         for name in planned
         for arm in others
     }
-    known = {key: one.p_value for key, one in made.items() if one.p_value is not None}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    adjusted = _adjusted(protocol, made)
     done_share = min((one.images_count / planned[name] for (name, _), one in made.items()), default=0.0)
     look = look_due(protocol, done_share, over=over)
     caution = _LATE if late else _TAKEN if look in taken else ""
     found = [
-        _finding(protocol, one, adjusted.get(key), of_stratum(reviews, key[0]), look=look, wanted=planned[key[0]])
+        _finding(
+            protocol,
+            one,
+            adjusted.get(key, (None, None)),
+            of_stratum(reviews, key[0]),
+            look=look,
+            wanted=planned[key[0]],
+        )
         for key, one in made.items()
     ]
     return [
@@ -146,30 +152,6 @@ def judge(
 def of_stratum(reviews: Sequence[Timed], stratum: str) -> Sequence[Timed]:
     """Keep the reviews of a stratum; all of them where it is no single one."""
     return reviews if stratum == ALL_STRATA else [one for one in reviews if one.stratum == stratum]
-
-
-def savings(
-    protocol: Protocol, reviews: Sequence[Timed], weights: Mapping[str, float], *, resamples: int = RESAMPLES
-) -> dict[str, Estimate]:
-    """Compare each arm with the blind one: 1 - mean seconds of the arm / mean seconds without a draft.
-
-    Returns:
-        Saving by arm with its interval; negative where drafts cost time. Empty without a blind arm.
-    """
-    if BLIND not in protocol.arms:
-        return {}
-    found = {}
-    for arm in protocol.arms:
-        if arm != BLIND:
-            paired = contrast(reviews, arm, BLIND, weights, seed=protocol.seed, resamples=resamples)
-            ratio = (
-                paired.mean_ratio
-                if paired.images_count
-                else apart(reviews, arm, BLIND, seed=protocol.seed, resamples=resamples)
-            )
-            low, high = (None if end is None else 1 - end for end in (ratio.high, ratio.low))
-            found[arm] = Estimate(None if ratio.value is None else 1 - ratio.value, low, high, ratio.count)
-    return found
 
 
 def harms(
@@ -224,10 +206,23 @@ def level_of(protocol: Protocol, look: Look) -> float:
     return protocol.alpha if protocol.looks == 1 else _LOOK_LEVELS[look] * protocol.alpha / _ALPHA
 
 
+def _adjusted(
+    protocol: Protocol, made: Mapping[tuple[str, str], Contrast]
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """Adjust p of no difference and p of a difference beyond the margin of all contrasts together.
+
+    Of the two hypotheses about one contrast at most one is true, so a single one needs no adjustment.
+    """
+    known = {key: (one.p_value, one.p_equal(protocol.time_margin)) for key, one in made.items()}
+    both = {key: (p, equal) for key, (p, equal) in known.items() if p is not None and equal is not None}
+    adjusted = iter(holm([p for pair in both.values() for p in pair], true_count=len(both)))
+    return dict(zip(both, zip(adjusted, adjusted, strict=True), strict=True))
+
+
 def _finding(
     protocol: Protocol,
     made: Contrast,
-    p_holm: float | None,
+    adjusted: tuple[float | None, float | None],
     reviews: Sequence[Timed],
     *,
     look: Look | None,
@@ -235,7 +230,7 @@ def _finding(
 ) -> Finding:
     level = None if look is None else level_of(protocol, look)
     ratio = made.interval(1 - (level or protocol.alpha))
-    p_equal = made.p_equal(protocol.time_margin)
+    p_holm, p_equal = adjusted
     judged = _word(protocol, made, p_holm, p_equal, level)
     word, winner, more = judged
     few = made.reviewers_count < FEW_REVIEWERS

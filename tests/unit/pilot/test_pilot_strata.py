@@ -11,7 +11,7 @@ import pytest
 
 from labelop.errors import PilotError
 from labelop.landing.store import Store, land, read_rows
-from labelop.pilot.design import Candidate, assign, check_strata, draw_sample, split, stratify
+from labelop.pilot.design import Candidate, Sample, assign, check_strata, draw_sample, split, stratify
 from labelop.pilot.plan import load_pilot
 from labelop.pilot.protocol import Asked
 from labelop.pilot.results import compare, land_contrasts
@@ -23,6 +23,7 @@ from tests.unit.report_rows import World
 
 TWO = {"arms": ("local", "cloud"), "models": ("s", "l")}
 HALVES = {"easy": 60, "hard": 60}
+LIMIT = {"local": 0.0, "cloud": -float(np.log(1 - 0.2))}
 
 
 def candidates(count: int = 300, *, areas: tuple[int, ...] = (100, 200, 400)) -> list[Candidate]:
@@ -95,6 +96,20 @@ def test_one_family_of_verdicts_has_one_error_rate() -> None:
     assert found["hard"].contrast.p_value == alone[0].contrast.p_value
     smallest = min(found.values(), key=lambda one: one.contrast.p_value or 1.0)
     assert smallest.p_holm == pytest.approx(3 * (smallest.contrast.p_value or 0.0))
+
+
+def test_equivalence_in_strata_has_the_same_error_rate() -> None:
+    """Of 40 pilots whose arms differ by the margin everywhere at most 2 find equivalence anywhere; 13 of them did."""
+    names = [f"s{number}" for number in range(6)]
+    weights = dict.fromkeys(names, 1 / 6)
+    false = 0
+    for seed in range(40):
+        made = protocol(**TWO, images_count=180, seed=seed, time_margin=0.2)
+        drawn = Sample({f"i{number:04}": names[number % 6] for number in range(180)}, weights)
+        reviews = reviewed(assign(drawn, made.arms, made.reviewers, seed), LIMIT, 5_000 + seed, residual_sd=0.25)
+        found = judge(made, reviews, weights, strata=dict.fromkeys(names, 30), resamples=9)
+        false += any(one.verdict == "equivalent" for one in found)
+    assert false <= 2
 
 
 def test_a_look_waits_for_every_stratum() -> None:

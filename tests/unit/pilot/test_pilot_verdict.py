@@ -12,8 +12,9 @@ from scipy import stats
 from labelop.effort.estimates import Estimate, ratio
 from labelop.errors import EmptyArmError, PilotError
 from labelop.pilot.sides import by_reviewer
+from labelop.pilot.spent import savings
 from labelop.pilot.statistics import Timed, contrast, holm
-from labelop.pilot.verdict import Finding, harms, judge, level_of, look_due, savings
+from labelop.pilot.verdict import Finding, harms, judge, level_of, look_due
 from tests.unit.pilot.pilots import ARMS, EVEN, plan, protocol, reviewed
 
 TWO = {"arms": ("local", "cloud"), "models": ("s", "l"), "reviewers": ("ann", "ben", "cal", "dee")}
@@ -119,6 +120,7 @@ def test_several_models_are_adjusted_together() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.04]) == [0.04]
     assert holm([]) == []
+    assert holm([0.01, 0.04, 0.03, 0.9], true_count=2) == pytest.approx([0.02, 0.08, 0.06, 0.9])
     made = protocol(arms=("local", "cloud", "other"), models=("s", "l", "o"), reviewers=tuple("abcdef"))
     reviews = reviewed(plan(made), {"local": 0.0, "cloud": -0.5, "other": -0.07}, 6)
     findings = judge(made, reviews, EVEN, resamples=499)
