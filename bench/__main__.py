@@ -24,6 +24,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model is built here; nothi
 from bench.cost_views import cost_table
 from bench.gpu import IMAGES, facts, gpu_table
 from bench.growth import commits_table, growth_table
+from bench.isolation import isolation_table
 from bench.landing import landing_table
 from bench.matching import matching_table
 from bench.measure import Pace, machine
@@ -155,6 +156,7 @@ def _makers(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Tab
     # one size is enough in the quick form where the model's input is as large whatever the photograph
     some = list(SIZES)[:1] if quick else list(SIZES)
     for size in some:
+        yield f"isolation-{size}", partial(isolation_table, size, pace)
         yield f"boxes-to-masks-{size}", partial(shipped_table, size, pace)
         yield f"time-to-mask-{size}", partial(prompts_table, size, pace)
     for name in BUILT[:2] if quick else BUILT:

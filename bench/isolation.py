@@ -1,4 +1,4 @@
-"""What decoding in child processes costs a worker against decoding in its threads: `python -m bench.isolation`.
+"""What decoding in child processes costs a worker against decoding in its threads: `python -m bench --only isolation`.
 
 Whole batches of distinct photographs, as a worker does them. Beside the rate stands the processor time of an image, the
 children's included: where others share the machine, the rate says more about them, since more processes get more of it.
@@ -6,7 +6,6 @@ children's included: where others share the machine, the rate says more about th
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.measure import load_now
+from bench.measure import Pace, load_now
 from bench.ours import Worker, by_digest, open_named
 from bench.photos import ROOT, SIZES, photos
+from bench.ratios import Table, Target
 from labelop.catalog.cards import load_card
 from labelop.engines.compose import ArmModels
 from labelop.engines.prelabeller import with_engines
@@ -24,6 +24,8 @@ from labelop.ingest import originals
 from labelop.ingest.decode import Frame, decode_for
 from labelop.ingest.decoders import Decoded, Decoders
 
+_WAYS = ("decoding in threads", "decoding in children")
+_AT_LEAST = 0.85
 _IMAGES = 256
 _CARD = ROOT / "data/sample/models/cells-small.yaml"
 
@@ -35,32 +37,21 @@ class _Threads(Decoders):
         return [decode_for(data, frame) for data, frame in files]
 
 
-def main() -> None:
-    """Print images a second and processor time of both ways, and their ratios, for each size of photographs."""
-    given = argparse.ArgumentParser(prog="python -m bench.isolation", description=__doc__)
-    given.add_argument("--rounds", type=int, default=9, help="rounds of all cases (default 9)")
-    given.add_argument("--engine", default="openvino", help="engine of the worker (default openvino)")
-    given.add_argument("--work", type=Path, default=ROOT / "build/bench", help="folder of the photographs")
-    options = given.parse_args()
+def isolation_table(size: str, pace: Pace) -> Table:
+    """Do whole batches both ways in turn, on the fastest engine that is installed: decoding weighs most there."""
+    threads, children = _WAYS
     card = load_card(_CARD)
-    engine = open_named(card, options.engine)
-    if engine is None:
-        given.error(f"{options.engine} is not installed")
-    print(f"{load_now()}, {_IMAGES} images a batch, medians of {options.rounds} rounds in turn; ratios count")
-    print("| JPEG | threads, img/s | children, img/s | ratio | threads, ms of processor | children, ms | ratio |")
-    print("|---|---|---|---|---|---|---|")
-    for size, sides in SIZES.items():
-        files = by_digest(photos(size, options.work, _IMAGES))
-        worker = Worker(with_engines(ArmModels(card), {card.id: engine}), files, sides)
-        found = np.array(
-            [[_timed(worker, in_threads) for in_threads in (True, False)] for _ in range(options.rounds + 1)]
-        )[1:]
-        (here, here_ms), (there, there_ms) = np.median(found, axis=0)
-        rates, works = np.median(found[:, 1] / found[:, 0], axis=0)
-        print(
-            f"| {size} | {here:.0f} | {there:.0f} | {rates:.2f} | {here_ms:.2f} | {there_ms:.2f} | {works:.2f} |",
-            flush=True,
-        )
+    engine = next(one for name in ("openvino", "onnxruntime") if (one := open_named(card, name)) is not None)
+    worker = Worker(
+        with_engines(ArmModels(card), {card.id: engine}), by_digest(photos(size, pace.work, _IMAGES)), SIZES[size]
+    )
+    # the first round meets cold children and caches
+    found = np.array([[_timed(worker, way == threads) for way in _WAYS] for _ in range(pace.rounds + 1)])[1:]
+    rates = {way: tuple(found[:, at, 0].tolist()) for at, way in enumerate(_WAYS)}
+    works = ", ".join(f"{way} {ms:.2f}" for way, ms in zip(_WAYS, np.median(found[:, :, 1], axis=0), strict=True))
+    notes = (f"Milliseconds of the processor an image, {engine.name}: {works}.", f"{load_now().capitalize()}.")
+    target = Target(children, threads, _AT_LEAST, "decoding in children against decoding in threads")
+    return Table(f"isolation-{size}", f"Decode isolation, {size}", "images/s", threads, rates, (target,), notes)
 
 
 def _timed(worker: Worker, in_threads: bool) -> tuple[float, float]:
@@ -84,6 +75,3 @@ def _processor_seconds() -> float:
 
 
 _THREADS = _Threads(1)
-
-if __name__ == "__main__":
-    main()
