@@ -287,7 +287,7 @@ _ALL = (
     ),
     _table(
         "reviews",
-        2,
+        3,
         ("review_id",),
         ("review_id", _TEXT),
         *_DATASET,
@@ -300,6 +300,8 @@ _ALL = (
         ("active_seconds", _REAL),  # null when nobody measured
         ("lead_seconds", _REAL),
         ("effort_source", _TEXT),  # measured | calibrated | literature | none
+        ("worked_from", _TIME),  # first and last user event that were counted for it; null where none were
+        ("worked_until", _TIME),
         ("position_in_batch", _COUNT),
         ("labels", pa.list_(LABEL)),
         ("clicks_counts", pa.list_(_COUNT)),  # of each label; null in rows of version 1

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import pyarrow.dataset as ds
 
-from labelop.effort.measures import MEASURED
 from labelop.effort.parameters import DEFAULTS
 from labelop.errors import AnnotationError, ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
 from labelop.ids import row_id
@@ -70,7 +69,8 @@ def import_accepted(
         arm: `import` for truth that owes nothing to a draft; `local` or `cloud` when the drafts of that arm were
             corrected, and then every image needs such a draft: of several the one in force when these labels came.
         reviewer: Pseudonym of who corrected them; without it corrected drafts stay pending.
-        events: With a reviewer: CSV of what they did when, see `events`; the reviews it tells about are measured.
+        events: With a reviewer: CSV of what they did when, see `events`; the reviews it tells about are measured by
+            what no earlier one has counted.
         tool_version: Version of the tool that wrote the file.
 
     Returns:
@@ -102,7 +102,7 @@ def import_accepted(
         )
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
-    reading = Reading(dataset, version, encoded_name(path), run_id)
+    reading = Reading(dataset, version, encoded_name(path), run_id, encoded_name(events) if events else None)
     worked = read_events(events, reviewer, known, source.resolver().find, reading) if events and reviewer else {}
     now = utc_now()
     for fault in annotations.faults:
@@ -114,7 +114,6 @@ def import_accepted(
                 task, review_id = _corrected(truth, drafted, arm, reviewer, source_format)
             else:
                 task, review_id = None, truth_review_id(version, truth.image_id)
-            seconds = worked.get(truth.image_id) if task else None
             reading.take(
                 review_row(
                     review_id=review_id,
@@ -126,14 +125,14 @@ def import_accepted(
                     model_id=task.model_id if task else None,
                     reviewer=reviewer,
                     labels=truth_labels(truth, review_id),
-                    active_seconds=seconds,
-                    effort_source=_effort_source(task, seconds),
+                    effort_source=DEFAULTS.origin if task else "none",
                     tool=source_format,
                     tool_version=tool_version,
                     source_digest=truth.source_digest,
                     submitted_at=now if task else None,
                     run_id=run_id,
-                )
+                ),
+                worked.get(truth.image_id, ()) if task else (),
             )
         except ReviewRecordError as error:
             reading.refuse(error.below(f"#{image_path}"), truth.image_id)
@@ -216,12 +215,6 @@ def _corrected(
     if task is None:
         raise ReviewRecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
     return task, row_id("r", task.task_uid, reviewer, tool)
-
-
-def _effort_source(task: ReviewTask | None, seconds: float | None) -> str:
-    if seconds is not None:
-        return MEASURED
-    return DEFAULTS.origin if task else "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,32 @@
-"""How long a person worked on each image, from the user events of a tool whose label files tell no time.
+"""The user events of a tool whose label files tell no time: when a person did something on which image.
 
-Knows one plain form of CSV and the gap rule; must not know a tool.
+Knows one plain form of CSV; must not know a tool, nor which of the time counts.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from labelop.effort.measures import active_seconds
 from labelop.errors import ReviewFormatError, ReviewRecordError
 from labelop.ingest.truth import FaultList, KnownImage
 from labelop.review.annotation_forms import parse_time, shown
 from labelop.review.annotation_review import CLOCK_AHEAD, pseudonym_of
 from labelop.review.intake import Reading, encoded_name
+from labelop.review.worked import Gap, gaps_by_image
 from labelop.schemas import utc_now
 from labelop.streamed_text import MAX_RECORDS
 
 COLUMNS = ("path", "reviewer", "at")
 """Of the CSV, in any order: path of the image, user id of the person, ISO 8601 time with its zone."""
 
-_SECOND_DIGITS = 6
-
 
 def read_events(
     file: Path, reviewer: str, known: Mapping[str, KnownImage], find: Callable[[str], str | None], reading: Reading
-) -> dict[str, float]:
-    """Read the active seconds of each image from a CSV of user events.
+) -> dict[str, list[Gap]]:
+    """Read the active time of each image from a CSV of user events.
 
     Args:
         file: CSV in UTF-8 with a header of `COLUMNS`, one event a line, in any order.
@@ -41,7 +36,7 @@ def read_events(
         reading: Takes the lines that cannot be used, with their numbers.
 
     Returns:
-        Active seconds by image id; an image without two events close enough to tell has none.
+        Gaps that count, by image id; an image without two events close enough to tell has none.
 
     Raises:
         ReviewFormatError: The file is no such CSV.
@@ -54,25 +49,7 @@ def read_events(
             notes.add(f"line {line}", error.code, error.message)
     for fault in notes.told():
         reading.refuse(ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer), path=fault.path)
-    return seconds_by_image(events)
-
-
-def seconds_by_image(events: Iterable[tuple[dt.datetime, str]]) -> dict[str, float]:
-    """Share a person's active seconds out among images, by the gap rule (`measures.md` 1.4).
-
-    A gap counts where both of its ends are on one image and nothing happened on another in between: one second is
-    never counted twice.
-
-    Args:
-        events: Time and image id of each event of one person, any order.
-
-    Returns:
-        Active seconds by image id, above 0.
-    """
-    found: dict[str, float] = defaultdict(float)
-    for image_id, visit in groupby(sorted(events), key=itemgetter(1)):
-        found[image_id] += active_seconds(at.timestamp() for at, _ in visit)
-    return {image_id: round(seconds, _SECOND_DIGITS) for image_id, seconds in found.items() if seconds > 0}
+    return gaps_by_image(events)
 
 
 def _event(

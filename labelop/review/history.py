@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from labelop.effort.parameters import DEFAULTS
 from labelop.errors import ReviewRecordError
 from labelop.ids import row_id
 
@@ -22,8 +21,8 @@ _SECOND_DIGITS = 6
 def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], bool]:
     """Say which review the state of an annotation is.
 
-    Tools add the time of a second look to that of the first, and a file of events may hold both; what an earlier state
-    has accounted for is taken off, and active seconds of a lead time never exceed what passed between the two.
+    Tools add the time of a second look to that of the first; what an earlier state has accounted for is taken off, and
+    active seconds never exceed what passed between the two. Those of user events are shared out by `worked`.
 
     Args:
         row: The state, under the id of the annotation's first.
@@ -57,21 +56,17 @@ def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -
         return dict(last), False
     new = {**row, "review_id": review_id}
     if row["lead_seconds"] is not None:
-        new["lead_seconds"] = _rest(row, chain, "lead_seconds")
+        new["lead_seconds"] = _rest(row["lead_seconds"], chain)
         passed = (now - before).total_seconds()
         new["active_seconds"] = min(new["lead_seconds"], row["active_seconds"], passed)
-    elif row["active_seconds"] is not None:
-        # of events; where they are those of the earlier states, nobody measured this one
-        new["active_seconds"] = _rest(row, chain, "active_seconds") or None
-        new["effort_source"] = row["effort_source"] if new["active_seconds"] else DEFAULTS.origin
     return new, True
 
 
-def _rest(row: Mapping[str, Any], chain: Sequence[Mapping[str, Any]], name: str) -> float:
+def _rest(lead_seconds: float, chain: Sequence[Mapping[str, Any]]) -> float:
     """Take off what earlier states have accounted for."""
-    rest = round(float(row[name] - sum(one[name] or 0.0 for one in chain)), _SECOND_DIGITS)
+    rest = round(lead_seconds - sum(one["lead_seconds"] or 0.0 for one in chain), _SECOND_DIGITS)
     # less than before: this tool did not add up
-    return float(row[name]) if rest < 0 else rest
+    return lead_seconds if rest < 0 else rest
 
 
 def set_positions(rows: Iterable[dict[str, Any]], landed: Iterable[Mapping[str, Any]]) -> None:

@@ -24,6 +24,7 @@ from labelop.review.history import set_positions, successor
 from labelop.review.rows import landed_values
 from labelop.review.tasks import ReviewTask, load_ontology, load_tasks
 from labelop.review.transitions import submit
+from labelop.review.worked import Claims, Gap, load_claims, measure
 from labelop.roles import load_roles
 from labelop.runs import current_version
 from labelop.settings import load_settings
@@ -88,13 +89,17 @@ class Reading:
     """Percent-encoded name of the file that is read."""
     run_id: str
     """Run that imports it."""
+    events_path: str | None = None
+    """Percent-encoded name of the file of user events, where there is one."""
+    gaps: dict[str, Sequence[Gap]] = field(default_factory=dict)
+    """What user events tell of the time of reviews, by review id."""
     reviews: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Rows of `reviews` by review id."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """Rows of `quarantine`."""
 
-    def take(self, row: dict[str, Any]) -> None:
-        """Keep one review.
+    def take(self, row: dict[str, Any], gaps: Sequence[Gap] = ()) -> None:
+        """Keep one review, with what its reviewer's events tell of its time.
 
         Raises:
             ReviewRecordError: The file holds this review already.
@@ -102,6 +107,8 @@ class Reading:
         if row["review_id"] in self.reviews:
             raise ReviewRecordError(f"review {row['review_id']} is in this file already", code="DUPLICATE")
         self.reviews[row["review_id"]] = row
+        if gaps:
+            self.gaps[row["review_id"]] = gaps
 
     def refuse(self, error: ReviewRecordError, image_id: str | None = None, path: str | None = None) -> None:
         """Note one record that cannot be used, and go on."""
@@ -138,7 +145,7 @@ class Reading:
         def look() -> tuple[str, list[dict[str, Any]]]:
             nonlocal fresh, landed
             before, self.problems = read_rows(store, "reviews", filters=where), list(problems)
-            fresh, landed = self._fresh(before)
+            fresh, landed = self._fresh(before, load_claims(store) if self.gaps else {})
             for row in fresh:
                 # others have no edits (`effort.ledger`), and so no calibrated seconds
                 if (
@@ -158,15 +165,22 @@ class Reading:
         submit(store, [*fresh, *landed], roles, self.run_id)
         return ImportResult(len(fresh), len(self.problems), len(landed))
 
-    def _fresh(self, before: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _fresh(
+        self, before: Sequence[Mapping[str, Any]], claims: Claims
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         known = {row["review_id"]: row for row in before}
         fresh: list[dict[str, Any]] = []
         landed: list[dict[str, Any]] = []
-        for row in self.reviews.values():
+        for review_id, row in self.reviews.items():
             try:
                 found, is_new = successor(row, known)
             except ReviewRecordError as error:
                 self.refuse(error, row["image_id"])
                 continue
             (fresh if is_new else landed).append(found)
+            if is_new and review_id in self.gaps:
+                try:
+                    measure(found, self.gaps[review_id], claims)
+                except ReviewRecordError as error:
+                    self.refuse(error, row["image_id"], self.events_path)
         return fresh, landed

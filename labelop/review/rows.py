@@ -157,6 +157,9 @@ def review_row(
         "active_seconds": active_seconds,
         "lead_seconds": lead_seconds,
         "effort_source": effort_source,
+        # of user events, which are shared out when a file of them lands (`worked`)
+        "worked_from": None,
+        "worked_until": None,
         "position_in_batch": position_in_batch,
         "labels": label_values(labels),
         # beside the labels and not in them: an approval's seal covers what was accepted, not how

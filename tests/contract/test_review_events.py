@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from labelop.cli import app
 from labelop.errors import ReviewFormatError
+from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.queries import run_query
 from labelop.review.annotation_review import pseudonym_of
@@ -29,14 +30,16 @@ images/a 0.jpg,7,2026-11-20T10:03:32.5Z
 """12.5 s on the first image, which was looked at again for two pauses; one event on the second."""
 
 
-def imports(store: Store, records: Any, events: str | None, folder: Path) -> list[dict[str, Any]]:
+def imports(
+    store: Store, records: Any, events: str | None, folder: Path, *, arm: str = "local"
+) -> list[dict[str, Any]]:
     """Import corrections of reviewer 7 with these events, and give all reviews."""
     file = None if events is None else folder / "events.csv"
     if file is not None and events is not None:
         file.write_text(events, encoding="utf-8")
     import_file(
         store, written(folder / "done.json", records),
-        dataset="cells", tool="coco", run_id="run", arm="local", reviewer="7", events=file,
+        dataset="cells", tool="coco", run_id="run", arm=arm, reviewer="7", events=file,
     )  # fmt: skip
     return sorted(imported(store), key=lambda row: (row["image_id"] != image_id(0), row["submitted_at"]))
 
@@ -139,3 +142,39 @@ def test_a_second_look_has_the_seconds_that_the_first_had_not(tmp_path: Path) ->
         (27.5, "measured"),
         (None, "literature"),
     ]
+
+
+def test_a_second_look_keeps_the_seconds_of_a_file_of_its_own(tmp_path: Path) -> None:
+    """Events of the second look alone are all its own, whatever the first took.
+
+    Fails where the seconds of the first were taken off though they were of another day.
+    """
+    store = filled_store(tmp_path / "store", images=1)
+    imports(store, coco(1), EVENTS, tmp_path)
+    moved = coco(1)
+    moved["annotations"][0]["bbox"][0] = 40.0
+    times = ("2026-11-20T15:00:00Z", "2026-11-20T15:01:30Z")
+    later = "path,reviewer,at\n" + "".join(f"a 0.jpg,7,{time}\n" for time in times)
+    rows = imports(store, moved, later, tmp_path)
+    assert [(row["active_seconds"], row["effort_source"]) for row in rows] == [(12.5, "measured"), (90.0, "measured")]
+    told = [[row[name].isoformat() for name in ("worked_from", "worked_until")] for row in rows[1:]]
+    assert told == [[time.replace("Z", "+00:00") for time in times]]
+    assert not read_rows(store, "quarantine", filters=equal(reason="COUNTED_BEFORE"))
+
+
+def test_a_second_is_of_the_review_it_was_given_with_first(tmp_path: Path) -> None:
+    """The same events with the labels of another arm measure nothing, and that is told; later ones measure those.
+
+    Fails where each arm had all of the seconds.
+    """
+    store = filled_store(tmp_path / "store", images=1, compare=1)
+    imports(store, coco(1), EVENTS, tmp_path)
+    imports(store, coco(1), EVENTS, tmp_path, arm="cloud")
+    found = {row["arm"]: (row["active_seconds"], row["effort_source"]) for row in imported(store)}
+    assert found == {"local": (12.5, "measured"), "cloud": (None, "literature")}
+    [told] = read_rows(store, "quarantine", filters=equal(reason="COUNTED_BEFORE"))
+    assert (told["path"], told["pointer"], told["image_id"]) == ("events.csv", "#", image_id(0))
+    moved = coco(1)
+    moved["annotations"][0]["bbox"][0] = 40.0
+    imports(store, moved, EVENTS + "a 0.jpg,7,2026-11-20T10:04:00Z\n", tmp_path, arm="cloud")
+    assert sorted(row["active_seconds"] or 0 for row in imported(store)) == [0, 12.5, 27.5]

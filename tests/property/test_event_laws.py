@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
@@ -11,12 +12,17 @@ from hypothesis import strategies as st
 
 from labelop.effort import active_seconds
 from labelop.effort.parameters import DEFAULTS
-from labelop.review.events import seconds_by_image
+from labelop.review.worked import gaps_by_image, seconds_of
 
 CAP = DEFAULTS.gap_cap_seconds
 START = dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
 TIMES = st.lists(st.integers(0, 2000).map(lambda tenths: tenths / 2), max_size=12)
 EVENTS = st.lists(st.tuples(st.integers(0, 1500), st.sampled_from("abc")), max_size=12)
+
+
+def shared_out(events: Iterable[tuple[dt.datetime, str]]) -> dict[str, float]:
+    """Give the active seconds of each image."""
+    return {image_id: seconds_of(gaps) for image_id, gaps in gaps_by_image(events).items()}
 
 
 @given(TIMES, st.randoms(use_true_random=False))
@@ -47,14 +53,14 @@ def test_work_before_and_after_a_pause_adds_up(before: list[float], after: list[
 def test_no_second_is_counted_for_two_images(events: list[tuple[int, str]]) -> None:
     """However images take turns, their seconds together are no more than the person's, and each is above 0."""
     stamped = [(START + dt.timedelta(seconds=seconds), name) for seconds, name in events]
-    shared = seconds_by_image(stamped)
+    shared = shared_out(stamped)
     assert sum(shared.values()) <= active_seconds(float(seconds) for seconds, _ in events) + 1e-6
     assert all(seconds > 0 for seconds in shared.values())
-    assert seconds_by_image(stamped[::-1]) == shared
+    assert shared_out(stamped[::-1]) == shared
 
 
 @given(TIMES)
 def test_one_image_has_all_of_its_seconds(times: list[float]) -> None:
     """Where a person works on one image alone it has the seconds of the rule, and none, not 0, without a short gap."""
-    shared = seconds_by_image((START + dt.timedelta(seconds=time), "a") for time in times)
+    shared = shared_out((START + dt.timedelta(seconds=time), "a") for time in times)
     assert shared.get("a", 0.0) == pytest.approx(active_seconds(times))
