@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labelop.egress.keys import sync_folder, write_durably
-from labelop.errors import OutboxFullError, SiteError
+from labelop.errors import LabelopError, SiteError
 from labelop.landing.store import Store
 from labelop.runs import current_datasets, new_run_id
 from labelop.site.answers import queue_answers, received
@@ -67,8 +67,8 @@ def tell_again(site: Site, store: Store) -> list[str]:
     try:
         for dataset in current_datasets(store):
             queue_answers(site.outbox, store, dataset, run_id)
-    except OutboxFullError:
-        return ["The outbox is too full to tell all answers again: the next sync does."]
+    except LabelopError as error:
+        return [f"Not all answers could be told again, so the next sync does it: {error.message}"]
     _owed(site).unlink()
     sync_folder(site.folder)
     return []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flows.nightly import nightly
+from labelop.errors import LandingError
 from labelop.ids import canonical_json, sha256_hex
 from labelop.landing.store import Store, read_rows
 from labelop.prelabel.plan import PlannedBatch
@@ -218,11 +219,30 @@ def test_answers_that_find_no_room_are_told_by_the_next_sync(tmp_path: Path) -> 
         night(site, store, f"d-{number}", lands=False)
     set_damaged_aside(site, store)
     [said] = tell_again(site, store)
-    assert "too full" in said
+    assert "do not fit" in said
     handed_over(site)
     assert tell_again(site, store) == []
     handed_over(site)
     assert_told_again(site)
+
+
+def test_a_retelling_that_fails_is_a_problem_of_the_sync_and_stays_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the sync before that was noted, and what had been set aside was not said."""
+    site, store = site_of(tmp_path), answered(tmp_path)
+    damage(queue_answers(site.outbox, store, "bccd", "night-1")[0])
+    set_damaged_aside(site, store)
+
+    def broken(_: Store) -> list[str]:
+        raise LandingError("the disk is slow")
+
+    with monkeypatch.context() as failing:
+        failing.setattr("labelop.site.damage.current_datasets", broken)
+        [said] = tell_again(site, store)
+    assert "the disk is slow" in said
+    assert tell_again(site, store) == []
+    assert len(site.outbox.items()) == 2 * len(QUESTIONS) - 1
 
 
 def test_no_byte_of_an_item_can_change_unseen(tmp_path: Path) -> None:
