@@ -41,7 +41,7 @@ class Candidate:
     review_seconds: float | None
     """Measured correction seconds per label times the objects of an image; None when nobody corrected its drafts."""
     effort_source: str | None
-    """measured | calibrated | literature | mixed, with `simulated` where the reviewer was."""
+    """measured | calibrated | literature, the best that any dataset has, with `simulated` where the reviewer was."""
     ap50: float | None
     """The card's AP50 or accuracy on its validation data, 0..1."""
     reason: str
@@ -192,14 +192,16 @@ def _speed(rows: Sequence[Mapping[str, Any]], choice: EngineChoice) -> float:
 
 def _review(card: ModelCard, effort: list[dict[str, Any]], objects: int) -> tuple[float | None, str | None]:
     mine = [row for row in effort if row["model_id"] == card.id and row["labels_count"]]
-    total = labels = 0.0
-    for row in mine:
-        # what people measured counts before what literature says of their edits
-        mean = row["active_seconds_mean"] if row["active_seconds_mean"] is not None else row["model_seconds_mean"]
-        if mean is not None:
-            total, labels = total + mean * row["images_count"], labels + row["labels_count"]
-    if not labels:
-        return None, None
-    sources = sorted({row["effort_source"] for row in mine})
-    said = sources[0] if len(sources) == 1 else "mixed"
-    return total / labels * objects, f"{said}, simulated" if any(row["simulated"] for row in mine) else said
+    for source in ("measured", "calibrated", "literature"):  # the best there is, and never two in one mean
+        told = [(row, mean) for row in mine if (mean := _mean(row, source)) is not None]
+        if told:
+            labels = sum(row["labels_count"] for row, _ in told)
+            seconds = sum(mean * row["images_count"] for row, mean in told) / labels
+            return seconds * objects, f"{source}, simulated" if any(row["simulated"] for row, _ in told) else source
+    return None, None
+
+
+def _mean(row: Mapping[str, Any], source: str) -> float | None:
+    name = "active_seconds_mean" if source == "measured" else "model_seconds_mean"
+    mean: float | None = row[name] if source in {"measured", row["modelled_by"]} else None
+    return mean

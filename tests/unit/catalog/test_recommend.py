@@ -60,11 +60,23 @@ def test_a_recommendation_shows_measured_speed(store: Store, settings: Settings)
 def test_measured_correction_effort_decides(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model whose drafts were corrected quickly goes before one with the better card; a simulation says so."""
     row = {"model_id": "cells-small", "labels_count": 10, "images_count": 1, "active_seconds_mean": None}
-    row |= {"model_seconds_mean": 5.0, "effort_source": "literature", "simulated": True}
+    row |= {"model_seconds_mean": 5.0, "modelled_by": "literature", "simulated": True}
     monkeypatch.setattr("labelop.catalog.recommend.run_query", lambda *_: _Rows([row]))
     best = ask(store, settings).candidates[0]
     assert (best.model_id, best.review_seconds) == ("cells-small", 7.5)
     assert best.effort_source == "literature, simulated"
+
+
+def test_only_the_best_source_of_seconds_counts(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured seconds of one dataset were put into one mean with published ones of another."""
+    row = {"model_id": "cells-small", "labels_count": 10, "images_count": 1, "simulated": False}
+    measured_one = row | {"active_seconds_mean": 20.0, "model_seconds_mean": 9.0, "modelled_by": "calibrated"}
+    published = row | {"active_seconds_mean": None, "model_seconds_mean": 5.0, "modelled_by": "literature"}
+    monkeypatch.setattr("labelop.catalog.recommend.run_query", lambda *_: _Rows([published, measured_one]))
+    best = ask(store, settings).candidates[0]
+    assert (best.review_seconds, best.effort_source) == (30.0, "measured")
 
 
 class _Rows(list[dict[str, Any]]):
