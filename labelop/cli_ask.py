@@ -59,11 +59,17 @@ def explain(
     store: StoreOption = None,
     output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Tell everything the tables know about one image: evidence, level, decisions, predictions, corrections."""
-    from labelop.explain import explain_image  # noqa: PLC0415
+    """Tell everything the tables know about one image: evidence, level, decisions, predictions, corrections.
 
-    with running(store, quiet=True) as (_, tables):
-        show_sections(explain_image(tables, image_id), output, upright=True)
+    Whose a correction is, beside its seconds, is told to a lead alone.
+    """
+    from labelop.explain import explain_image  # noqa: PLC0415
+    from labelop.roles import load_roles  # noqa: PLC0415
+
+    with running(store, quiet=True) as (settings, tables):
+        roles = load_roles(settings.config / "roles.yaml")
+        leads = roles.acting(settings.acting_user, "compare reviewers") is not None
+        show_sections(explain_image(tables, image_id, reviewers=leads), output, upright=True)
 
 
 @ask_app.command()

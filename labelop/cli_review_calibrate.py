@@ -24,7 +24,10 @@ def calibrate(
     store: StoreOption = None,
     output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Learn from measured reviews how many seconds each operation takes, and say whether that is good enough."""
+    """Learn from measured reviews how many seconds each operation takes, and say whether that is good enough.
+
+    Without --save no table and no file changes.
+    """
     from labelop.effort import saved  # noqa: PLC0415
     from labelop.effort.ledger import land_edits  # noqa: PLC0415
     from labelop.effort.timings import learn, learnt_rows, set_of  # noqa: PLC0415
@@ -32,9 +35,12 @@ def calibrate(
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store, existing=True) as (settings, tables):
+        roles = load_roles(settings.config / "roles.yaml")
         if reviewers:
-            load_roles(settings.config / "roles.yaml").require(settings.acting_user, "compare reviewers", dataset)
-        land_edits(tables, new_run_id("review"), dataset=dataset)
+            roles.require(settings.acting_user, "compare reviewers", dataset)
+        if save:
+            roles.require(settings.acting_user, "save seconds", dataset)
+            land_edits(tables, new_run_id("review"), dataset=dataset)
         found = learn(tables, dataset, with_simulated=with_simulated)
         show_sections(learnt_rows(found, reviewers=reviewers), output)
         if found.simulated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -17,7 +18,7 @@ StateFilter: TypeAlias = Annotated[
     str | None, typer.Option("--state", help=f"Only reviews in this state: {', '.join(STATES)}.")
 ]
 ReviewerFilter: TypeAlias = Annotated[
-    str | None, typer.Option("--reviewer", help="Only reviews of this reviewer's pseudonym.")
+    str | None, typer.Option("--reviewer", help="Only reviews of this reviewer's pseudonym; for leads.")
 ]
 ArmFilter: TypeAlias = Annotated[str | None, typer.Option("--arm", help="Only reviews of this arm.")]
 ReasonOption: TypeAlias = Annotated[
@@ -73,8 +74,14 @@ def state(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show where each review stands, and why its labels are not accepted."""
+    filters = _filters(dataset, wanted, reviewer, arm)
     with running(store) as (_, tables):
-        show_query(tables, "review_states", _filters(dataset, wanted, reviewer, arm), output)
+        show_query(tables, _query_of(filters), filters, output)
+
+
+def _query_of(filters: Mapping[str, str]) -> str:
+    # whose a review is stands in a query of its own, for those who may see it
+    return "reviewer_reviews" if "reviewer" in filters else "review_states"
 
 
 def _filters(dataset: str | None, wanted: str | None, reviewer: str | None, arm: str | None) -> dict[str, str]:
@@ -98,13 +105,16 @@ def _move(
         raise typer.BadParameter("give either review ids, or --dataset with what else should fit")
     if filters and "dataset" not in filters:
         raise typer.BadParameter("reviews are found in one dataset: give --dataset", param_hint="--dataset")
-    from labelop.queries import run_query  # noqa: PLC0415
+    from labelop.queries import find_query, run_query  # noqa: PLC0415
     from labelop.review.transitions import move  # noqa: PLC0415
     from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (settings, tables):
-        found = reviews or run_query(tables, "review_states", filters).column("review_id").to_pylist()
+        roles, name = load_roles(settings.config / "roles.yaml"), _query_of(filters)
+        if (needs := find_query(name).needs) is not None:
+            roles.require(settings.acting_user, needs)
+        found = reviews or run_query(tables, name, filters).column("review_id").to_pylist()
         if filters and not yes:
             typer.echo(f"{len(found)} reviews fit; with --yes they become {target}.")
             return
@@ -113,7 +123,7 @@ def _move(
             found,
             target,
             by=settings.acting_user,
-            roles=load_roles(settings.config / "roles.yaml"),
+            roles=roles,
             reason=reason,
             note=note,
             run_id=new_run_id("review"),

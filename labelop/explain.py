@@ -20,12 +20,13 @@ _HEX = re.compile(r"[0-9A-Fa-f]*")
 _WHERE_IDS_ARE = "`labelop query image_effort` and the report show ids; the `images` table has them all."
 
 
-def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]]:
+def explain_image(store: Store, image_id: str, *, reviewers: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Collect the rows of one image, table by table, with the decisions that its levels led to.
 
     Args:
         store: Where the tables are.
         image_id: 64 hex digits, or at least the first four of them.
+        reviewers: Whether it is told whose each review is, beside its seconds; for those who answer for labels.
 
     Returns:
         Rows by table name; nested lists are given as counts. Tables without rows are left out.
@@ -36,6 +37,8 @@ def explain_image(store: Store, image_id: str) -> dict[str, list[dict[str, Any]]
     found, images = find_image(store, image_id)
     whole = pc.field("image_id") == found
     sections = {name: [_flat(row) for row in read_rows(store, name, filters=whole)] for name in _TABLES}
+    if not reviewers:
+        sections["reviews"] = [{k: v for k, v in row.items() if k != "reviewer"} for row in sections["reviews"]]
     versions = sorted({str(row["dataset_version"]) for row in images})
     levels = {str(row["level"]) for row in sections["levels"]}
     decided = read_rows(store, "decisions", filters=pc.field("dataset_version").isin(versions))

@@ -21,7 +21,7 @@ from labelop.forms import StrictForm, read_form
 Role: TypeAlias = Literal["operator", "reviewer", "lead", "analyst"]
 """operator runs nights, reviewer judges labels, lead answers for them, analyst reads."""
 Action: TypeAlias = Literal[
-    "import", "review", "approve", "withdraw", "override", "release", "compare reviewers", "end a pilot"
+    "import", "review", "approve", "withdraw", "override", "release", "compare reviewers", "end a pilot", "save seconds"
 ]
 """What needs a role; everything else needs none."""
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -36,6 +36,8 @@ _ALLOWED: Mapping[Action, tuple[Role, ...]] = {
     "release": ("lead",),
     "compare reviewers": ("lead",),
     "end a pilot": ("operator", "lead"),
+    # what later reviews of others are modelled with
+    "save seconds": ("operator", "lead"),
 }
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _HINT = "roles.yaml in the folder of LABELOP_CONFIG says who has which role; LABELOP_USER says who you are."
@@ -99,7 +101,8 @@ class Roles:
         if role is None:
             needed = "lead" if self._needs_lead(action, dataset) else " or ".join(_ALLOWED[action])
             has = ", ".join(sorted(self.of(name))) or "none"
-            what = f"{action} labels of {dataset}" if dataset else action
+            about = "of" if " " in action else "labels of"  # of two words the second says of what
+            what = f"{action} {about} {dataset}" if dataset else action
             raise RoleError(f"{name!r} may not {what}: roles {has}, expected {needed}.", hint=_HINT)
         return role
 

@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 
 from labelop.effort.estimates import CONFIDENCE, Estimate
 from labelop.effort.least_squares import FIELDS, LEAST_COUNT, MOST_CONDITION, Design, Real, Timings, fit, learn
-from labelop.effort.parameters import DEFAULTS, EffortParameters
-
-MOST_ERROR = 0.25
-"""Median relative error, for reviewers left out, above which nothing is published."""
+from labelop.effort.parameters import DEFAULTS, MOST_ERROR, EffortParameters
 
 MOST = 10**9
 """Largest number of one review: far above what anybody does, and far below where sums of squares overflow."""

@@ -11,6 +11,9 @@ from math import inf
 
 from labelop.ids import digest_of
 
+MOST_ERROR = 0.25
+"""Median relative error, for reviewers left out, above which calibrated seconds are not used."""
+
 _ORIGINS = {"literature": "literature-2026-11", "calibrated": "calibrated"}  # with when it was gathered
 
 

@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from labelop.effort.parameters import DEFAULTS, EffortParameters
+from labelop.effort.parameters import DEFAULTS, MOST_ERROR, EffortParameters
 from labelop.errors import ConfigurationError
 from labelop.forms import StrictForm, read_form
+from labelop.ids import digest_of
 from labelop.settings import Settings
 
 _HINT = (
@@ -42,7 +43,7 @@ class SavedSet(StrictForm):
     """People who made them."""
     tools: list[str]
     """Tools that measured, with their versions: another version is a reason to calibrate again."""
-    relative_error: float
+    relative_error: Annotated[float, Field(ge=0, le=MOST_ERROR)]
     """Median of |modelled - measured| / measured over reviewers left out in turn."""
     parameters: EffortParameters
     """All of them, so that a later release changes none."""
@@ -58,6 +59,19 @@ class SavedSet(StrictForm):
         return self
 
 
+class _File(SavedSet):
+    """A set with a digest of all that is said of it."""
+
+    digest: str
+    """Of everything else in the file."""
+
+    @model_validator(mode="after")
+    def _is_as_saved(self) -> _File:
+        if (found := _digest(self)) != self.digest:
+            raise ValueError(f"digest is {self.digest}, but what it is of has {found}: somebody changed it")
+        return self
+
+
 def parameters_of(settings: Settings, dataset: str) -> EffortParameters:
     """Give the parameters in force for a dataset: the saved ones, or the published ones where none are saved.
 
@@ -67,7 +81,7 @@ def parameters_of(settings: Settings, dataset: str) -> EffortParameters:
     path = _file(settings, dataset)
     if not path.exists():
         return DEFAULTS
-    found = read_form(path, SavedSet, error=ConfigurationError, hint=_HINT)
+    found = read_form(path, _File, error=ConfigurationError, hint=_HINT)
     if found.dataset != dataset:
         raise ConfigurationError(f"{path} is of dataset {found.dataset!r}, expected {dataset!r}.", hint=_HINT)
     return found.parameters
@@ -81,15 +95,20 @@ def save(settings: Settings, found: SavedSet) -> Path:
     """
     path = _file(settings, found.dataset)
     fresh = path.with_name(f".{path.name}.part")
+    values = {**found.model_dump(by_alias=True), "digest": _digest(found)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(yaml.safe_dump(found.model_dump(by_alias=True), sort_keys=False), encoding="utf-8")
+        fresh.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}.", hint="LABELOP_EFFORT names the folder."
         ) from error
     return path
+
+
+def _digest(found: SavedSet) -> str:
+    return digest_of(found.model_dump(mode="json", by_alias=True, exclude={"digest"}))
 
 
 def _file(settings: Settings, dataset: str) -> Path:

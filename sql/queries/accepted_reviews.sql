@@ -1,6 +1,7 @@
 -- What may be released of a dataset's current version: per image the review that was accepted last, over all arms.
 -- Params: dataset text
 -- Grain: image_id
+-- Needs: compare reviewers
 SELECT
     a.dataset, a.dataset_version, a.image_id, a.arm, a.review_id, a.batch_id, a.model_id, a.reviewer, len(a.labels) AS labels_count,
     a.simulated, a.submitted_at, a.content_digest, a.approved_by, a.role, a.approved_at

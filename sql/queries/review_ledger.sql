@@ -1,5 +1,5 @@
 -- Every pass of a person over an image with its seconds, paid for whatever became of it; `accepted` labels are those that count.
--- It does not say whose pass: seconds of single people are nobody's but their lead's.
+-- It does not say whose pass, and no other query that anybody may ask does: seconds of single people are their lead's to see.
 -- Params: dataset text = null
 -- Grain: review_id
 SELECT

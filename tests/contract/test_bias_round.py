@@ -220,6 +220,7 @@ def test_what_is_left_reaches_the_cost(done: Store) -> None:
         (("reviewer_figures",), False),
         (("pilot_reviews", "--param", "pilot_id=p"), False),
         (("bias_figures",), True),
+        (("reviewer_reviews",), False),
         (("review_ledger",), True),
     ],
 )
@@ -233,5 +234,24 @@ def test_no_query_is_a_way_around(done: Store, words: tuple[str, ...], for_all: 
     assert (lead.exit_code, analyst.exit_code) == (0, 0 if for_all else 1), lead.output
     assert for_all or "'ana' may not compare reviewers" in analyst.output
     assert ("catch_rate" in analyst.stdout or "effort_seconds" in analyst.stdout) == for_all
-    assert ("sim-" in lead.stdout) == (words[0] == "reviewer_figures")
+    assert ("sim-" in lead.stdout) == words[0].startswith("reviewer_")
     assert "no parameter 'reviewers'" in asked(done, "ana", "query", "bias_figures", "--param", "reviewers=true").output
+
+
+def test_seconds_of_a_review_are_not_beside_whose_it_is(done: Store) -> None:
+    """What anybody may ask about reviews one by one names no reviewer, so that nothing joins a name with seconds.
+
+    Fails where `review_states` and `accepted_reviews` told everybody whose a review is, of which `review_ledger` has
+    the seconds, and `explain` both at once; and where --reviewer found the reviews of one person for anybody.
+    """
+    [row, *_] = [one for one in read_rows(done, "reviews") if one["reviewer"] and one["active_seconds"]]
+    explained = [asked(done, who, "explain", row["image_id"]) for who in ("lena", "ana")]
+    assert [row["reviewer"] in one.stdout for one in explained] == [True, False]
+    assert all("active_seconds" in one.stdout for one in explained)
+    stands = asked(done, "ana", "review", "state", "--dataset", "cells")
+    assert row["review_id"] in stands.stdout
+    assert row["reviewer"] not in stands.stdout
+    own = ("review", "state", "--dataset", "cells", "--reviewer", row["reviewer"])
+    assert row["review_id"] in asked(done, "lena", *own).stdout
+    for words in (own, ("query", "accepted_reviews", "--param", "dataset=cells")):
+        assert "'ana' may not compare reviewers" in asked(done, "ana", *words).output

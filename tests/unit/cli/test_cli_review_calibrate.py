@@ -11,10 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from labelop.cli import app
+from labelop.effort.ledger import land_edits
 from labelop.effort.saved import parameters_of
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
 from labelop.review.annotation_review import pseudonym_of
+from labelop.review.exchange import import_file
 from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.review.simulate import simulate_reviews
 from labelop.settings import Settings
@@ -45,12 +47,13 @@ def measured(folder: Path, *, reviewers: int = 2) -> Store:
         annotation["lead_time"] = round(seconds * (1.08, 0.92)[n % 2] * float(np.exp(draw.normal(0, 0.05))), 3)
         records.append(record)
     assert import_reviews(store, written(folder / "e.json", records), "cells", "run").landed == 72
+    land_edits(store, "run")
     return store
 
 
 def call(folder: Path, *words: str, user: str = "rob") -> Result:
     """Run a command of `labelop review` on the store of a folder, where lena is the lead."""
-    (folder / "roles.yaml").write_text("schema: 1\npeople: {lena: [lead]}\nothers: [reviewer]\n")
+    (folder / "roles.yaml").write_text("schema: 1\npeople: {lena: [lead], otto: [operator]}\nothers: [reviewer]\n")
     names = {"LABELOP_CONFIG": str(folder), "LABELOP_USER": user, "LABELOP_STORE": str(folder / "store")}
     return CliRunner().invoke(app, ["review", *words, "--dataset", "cells"], env=names)
 
@@ -69,7 +72,7 @@ def test_seconds_are_learnt_saved_and_used(tmp_path: Path) -> None:
     Fails where the product only has published seconds, and where those of looking around stay published.
     """
     store = measured(tmp_path)
-    tables = learnt(tmp_path, "--save")
+    tables = learnt(tmp_path, "--save", user="otto")
     told = {row["operation"]: row for row in tables["Seconds of operations"]}
     for name, seconds, count in (("base", BASE, 72), ("accept", ACCEPT, 180), ("delete", DELETE, 36)):
         assert told[name]["seconds"] == pytest.approx(seconds, rel=0.3)
@@ -107,10 +110,38 @@ def test_what_predicts_nobody_else_is_told_and_not_saved(tmp_path: Path) -> None
     [summary] = learnt(tmp_path)["Whether they may be used"]
     assert (summary["published"], summary["parameter_set"], summary["relative_error"]) == (False, None, None)
     assert "nobody can be left out" in summary["reason"]
-    done = call(tmp_path, "calibrate", "--save")
+    done = call(tmp_path, "calibrate", "--save", user="otto")
     assert done.exit_code == 1
     assert "are not used: fewer than 2 reviewers" in done.output
     assert not Settings(store=store.root).effort_path.exists()
+
+
+def test_only_who_runs_nights_or_leads_puts_seconds_in_force(tmp_path: Path) -> None:
+    """Anybody may look, which changes nothing; seconds that others' reviews are modelled with take a role.
+
+    Fails where --save asked for none, and where a look landed edits.
+    """
+    store = measured(tmp_path)
+    late = coco(1, annotations=[{"id": 0, "image_id": 0, "category_id": 1, "bbox": [10, 20, 50, 50]}])
+    import_file(
+        store,
+        written(tmp_path / "late.json", late),
+        dataset="cells",
+        tool="coco",
+        run_id="run",
+        arm="local",
+        reviewer="7",
+    )
+    before = len(read_rows(store, "edits"))
+    done = call(tmp_path, "calibrate", "--save")
+    assert done.exit_code == 1
+    assert "'rob' may not save seconds of cells: roles reviewer, expected operator or lead" in done.output
+    assert learnt(tmp_path)
+    assert len(read_rows(store, "edits")) == before
+    assert not Settings(store=store.root).effort_path.exists()
+    learnt(tmp_path, "--save", user="lena")
+    assert len(read_rows(store, "edits")) > before
+    assert Settings(store=store.root).effort_path.exists()
 
 
 def test_how_fast_each_reviewer_is_is_for_leads(tmp_path: Path) -> None:
@@ -118,7 +149,7 @@ def test_how_fast_each_reviewer_is_is_for_leads(tmp_path: Path) -> None:
     measured(tmp_path)
     done = call(tmp_path, "calibrate", "--reviewers")
     assert done.exit_code == 1
-    assert "'rob' may not compare reviewers" in done.output
+    assert "'rob' may not compare reviewers of cells: roles reviewer, expected lead" in done.output
     factors = {
         row["reviewer"]: row["seconds_factor"] for row in learnt(tmp_path, "--reviewers", user="lena")["Reviewers"]
     }
@@ -132,7 +163,7 @@ def test_nobody_learns_from_simulated_reviews_unasked(tmp_path: Path) -> None:
     done = call(tmp_path, "calibrate")
     assert done.exit_code == 1
     assert "No approved review of cells with objects was measured" in done.output
-    done = call(tmp_path, "calibrate", "--with-simulated", "--save")
+    done = call(tmp_path, "calibrate", "--with-simulated", "--save", user="otto")
     assert done.exit_code == 1
     assert "made by no person" in done.output
     assert not Settings(store=store.root).effort_path.exists()

@@ -46,13 +46,21 @@ def test_what_is_saved_is_in_force_for_its_dataset_alone(tmp_path: Path) -> None
         ("delete_seconds: 1.0e-05", "delete_seconds: 2.0", "somebody changed it"),
         ("origin: calibrated", "origin: measured", "expected one of literature, calibrated"),
         ("delete_seconds: 1.0e-05", "delete_seconds: .nan", "delete_seconds"),
-        ("dataset: cells", "dataset: smears", "is of dataset 'smears', expected 'cells'"),
+        ("dataset: cells", "dataset: smears", "somebody changed it"),
+        ("relative_error: 0.2", "relative_error: 0.1", "somebody changed it"),
+        ("relative_error: 0.2", "relative_error: 5.0", "relative_error"),
+        ("reviews_count: 90", "reviews_count: 900", "somebody changed it"),
+        ("- cvat", "- coco", "somebody changed it"),
+        ("digest: ", "digest: 0", "somebody changed it"),
         ("schema: 1", "schema: 2", "schema"),
         ("reviewers_count: 3", "people: 3", "people is unknown"),
     ],
 )
 def test_a_file_that_is_not_what_was_learnt_is_refused(tmp_path: Path, old: str, new: str, problem: str) -> None:
-    """Seconds changed by hand, or of another dataset, never count as calibrated under a name that says they are."""
+    """Seconds changed by hand, what is said of them, or those of another dataset never count as calibrated.
+
+    Fails where only the seconds are covered, and where a set counts whose error is above what may be published.
+    """
     settings = Settings(store=str(tmp_path))
     path = save(settings, saved_set())
     text = path.read_text()
@@ -60,6 +68,15 @@ def test_a_file_that_is_not_what_was_learnt_is_refused(tmp_path: Path, old: str,
     path.write_text(text.replace(old, new))
     with pytest.raises(ConfigurationError, match=problem):
         parameters_of(settings, "cells")
+
+
+def test_seconds_of_another_dataset_are_refused(tmp_path: Path) -> None:
+    """A file that was copied under another name says whose seconds it holds, and is not taken."""
+    settings = Settings(store=str(tmp_path))
+    path = save(settings, saved_set())
+    path.rename(path.with_name("smears.yaml"))
+    with pytest.raises(ConfigurationError, match="is of dataset 'cells', expected 'smears'"):
+        parameters_of(settings, "smears")
 
 
 def test_published_seconds_are_no_calibration(tmp_path: Path) -> None:
