@@ -125,6 +125,8 @@ def review_import(
         # without its edits a review would count as one that changed nothing
         land_edits(tables, run, dataset=dataset)
         show_rows([asdict(result)], output, title=f"Import of {file.name}")
+        if result.unmeasured:
+            warn(f"{result.unmeasured} reviews were landed without their seconds before, and stay without")
 
 
 @review_app.command("push")

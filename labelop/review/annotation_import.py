@@ -13,7 +13,7 @@ from labelop.errors import ReviewRecordError
 from labelop.ids import sha256_hex
 from labelop.landing.store import Store
 from labelop.review import annotation_forms as forms
-from labelop.review.annotation_review import review_of
+from labelop.review.annotation_review import MOST_LEAD_SECONDS, review_of
 from labelop.review.intake import ImportContext, ImportResult, Reading, encoded_name, load_context
 from labelop.review.tasks import ReviewTask
 
@@ -90,10 +90,17 @@ def take_record(
         reading.refuse(missing, task.image_id)
     common = {**facts, "run_id": reading.run_id}
     for index, value in enumerate(annotations):
+        place = f"{pointer}/annotations/{index}"
         try:
-            reading.take(review_of(task, value, known.ontology, pseudonyms=pseudonyms, common=common))
+            row = review_of(task, value, known.ontology, pseudonyms=pseudonyms, common=common)
+            reading.take(row)
         except ReviewRecordError as error:
-            reading.refuse(error.below(f"{pointer}/annotations/{index}"), task.image_id)
+            reading.refuse(error.below(place), task.image_id)
+            continue
+        if row["lead_seconds"] is None and value.get("lead_time") is not None:
+            said = f"{value['lead_time']} s measure nothing, expected at most {MOST_LEAD_SECONDS}: the review has none"
+            left_out = ReviewRecordError(said, code="LEAD_TIME", pointer=f"{place}/lead_time")
+            reading.refuse(left_out, task.image_id)
 
 
 def _task_of(record: Any, known: ImportContext) -> tuple[ReviewTask, list[Any]]:

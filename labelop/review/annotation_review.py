@@ -23,6 +23,9 @@ from labelop.review.rows import review_row
 from labelop.review.tasks import ReviewTask
 from labelop.schemas import utc_now
 
+MOST_LEAD_SECONDS = 86_400.0
+"""Lead time above which it measures nothing: a day; an editor was left open, or the number is none."""
+
 _PIXEL_DIGITS = 4
 _FRAME_TOLERANCE = 0.02
 CLOCK_AHEAD = dt.timedelta(hours=1)
@@ -32,7 +35,7 @@ CLOCK_AHEAD = dt.timedelta(hours=1)
 def review_of(
     task: ReviewTask, value: Any, ontology: Ontology, *, pseudonyms: Mapping[str, str], common: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Turn one annotation into a row of `reviews`.
+    """Turn one annotation into a row of `reviews`; nobody measured it where its lead time is above `MOST_LEAD_SECONDS`.
 
     Args:
         task: What was reviewed.
@@ -52,7 +55,7 @@ def review_of(
     name = form.unique_id or form.id
     review_id = row_id("r", task.task_uid, reviewer, digest_of(form.result) if name is None else name)
     labels = [] if form.was_cancelled else _labels(task, form.result, ontology, review_id)
-    lead = form.lead_time
+    lead = None if (form.lead_time or 0) > MOST_LEAD_SECONDS else form.lead_time
     return review_row(
         review_id=review_id,
         dataset=task.dataset,

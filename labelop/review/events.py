@@ -79,6 +79,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Give each row with the number of its line; a field too few is None, those too many are under None."""
     hint = f"Give a CSV in UTF-8 with the columns {', '.join(COLUMNS)}."
     try:
+        if not file.is_file():  # a pipe would be waited for without end
+            raise ReviewFormatError(f"{file.name!r} cannot be read: it is no file.", hint=hint)
         with file.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.DictReader(text, strict=True)
             if sorted(reader.fieldnames or ()) != sorted(COLUMNS):

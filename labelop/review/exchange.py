@@ -47,9 +47,14 @@ def import_file(
         events: With a reviewer: CSV of what they did when, see `events`.
 
     Raises:
-        ReviewError: The tool is unknown or the dataset has no images, or no drafts of the arm.
+        ReviewError: The tool is unknown or the dataset has no images, or no drafts of the arm; or the reviewer is named
+            by nothing.
         ReviewFormatError: The file as a whole cannot be read.
     """
+    if reviewer is not None and not reviewer.strip():
+        raise ReviewError(
+            "The reviewer is an empty text, expected a user id.", hint="Without one reviews stay pending."
+        )
     if tool.replace("_", "-") == LABEL_STUDIO:
         return import_reviews(store, path, dataset, run_id, dataset_version=dataset_version)
     for known in ACCEPTED_FORMATS:
@@ -57,7 +62,7 @@ def import_file(
             return import_accepted(
                 store, path, dataset, run_id,
                 source_format=known, dataset_version=dataset_version, arm=arm,
-                reviewer=pseudonym_of(reviewer) if reviewer else None, events=events,
+                reviewer=None if reviewer is None else pseudonym_of(reviewer), events=events,
             )  # fmt: skip
     raise ReviewError(
         f"Tool {tool!r} is unknown, expected one of {', '.join((LABEL_STUDIO, *ACCEPTED_FORMATS))}.",

@@ -40,10 +40,15 @@ class ImportResult:
     """Records that could not be used; each has a row in `quarantine`."""
     skipped: int
     """Reviews that were landed before."""
+    unmeasured: int = 0
+    """Of those skipped, reviews that landed without the seconds that the file tells now: they are not added."""
 
     def __add__(self, other: ImportResult) -> ImportResult:
         return ImportResult(
-            self.landed + other.landed, self.quarantined + other.quarantined, self.skipped + other.skipped
+            self.landed + other.landed,
+            self.quarantined + other.quarantined,
+            self.skipped + other.skipped,
+            self.unmeasured + other.unmeasured,
         )
 
 
@@ -163,7 +168,9 @@ class Reading:
             land(store, "quarantine", self.problems, key=f"reviews:{digest_of([self.dataset_version, content])}")
         # those that were there too: a death may have come between their landing and their first state
         submit(store, [*fresh, *landed], roles, self.run_id)
-        return ImportResult(len(fresh), len(self.problems), len(landed))
+        late = {name for name, row in self.reviews.items() if name in self.gaps or row["active_seconds"] is not None}
+        unmeasured = sum(row["active_seconds"] is None and row["review_id"] in late for row in landed)
+        return ImportResult(len(fresh), len(self.problems), len(landed), unmeasured)
 
     def _fresh(
         self, before: Sequence[Mapping[str, Any]], claims: Claims

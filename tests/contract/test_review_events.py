@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,61 @@ def test_a_file_of_another_form_is_refused_whole(tmp_path: Path, text: str, prob
     store = filled_store(tmp_path / "store", images=1)
     path = tmp_path / "events.csv"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    for file, told in ((path, problem), (tmp_path / "gone.csv", "cannot be read")):
+    os.mkfifo(tmp_path / "pipe.csv")  # nobody writes into it: opened, it would wait for ever
+    for file, told in (
+        (path, problem),
+        (tmp_path / "gone.csv", "cannot be read"),
+        (tmp_path / "pipe.csv", "it is no file"),
+    ):
         with pytest.raises(ReviewFormatError, match=told):
             import_file(
                 store, written(tmp_path / "done.json", coco(1)),
                 dataset="cells", tool="coco", run_id="run", arm="local", reviewer="7", events=file,
             )  # fmt: skip
+    assert not read_rows(store, "reviews")
+
+
+def test_events_that_come_late_are_told(tmp_path: Path) -> None:
+    """Labels that came without their events stay as they landed, and that their seconds are left out is said.
+
+    Fails where the events of a file that was imported before are dropped without a word.
+    """
+    store = filled_store(tmp_path / "store")
+    events, labels = tmp_path / "events.csv", written(tmp_path / "done.json", coco(3))
+    events.write_text(EVENTS)
+    call = [
+        "review",
+        "import",
+        str(labels),
+        "--dataset",
+        "cells",
+        "--tool",
+        "coco",
+        "--arm",
+        "local",
+        "--reviewer",
+        "7",
+    ]
+    env = {"LABELOP_STORE": store.root}
+    first, late = (CliRunner().invoke(app, [*call, *more], env=env) for more in ((), ("--events", str(events))))
+    assert (first.exit_code, late.exit_code) == (0, 0), late.output
+    said = "1 reviews were landed without their seconds before"
+    assert (said in first.output, said in " ".join(late.output.split())) == (False, True)
+    assert {row["active_seconds"] for row in imported(store)} == {None}
+
+
+@pytest.mark.parametrize("more", [(), ("--events", "events.csv")])
+def test_a_reviewer_who_is_nobody_is_refused(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """An empty name ends in one line, with events and without, and nothing lands.
+
+    Fails where it was taken for no reviewer, and where events of nobody ended in a traceback.
+    """
+    store = filled_store(tmp_path / "store", images=1)
+    call = ["review", "import", str(written(tmp_path / "done.json", coco(1))), "--dataset", "cells", "--tool", "coco"]
+    done = CliRunner().invoke(
+        app, [*call, "--arm", "local", "--reviewer", " ", *more], env={"LABELOP_STORE": store.root}
+    )
+    assert (done.exit_code, "expected a user id" in done.output) == (1, True), done.output
     assert not read_rows(store, "reviews")
 
 

@@ -184,3 +184,18 @@ def test_a_file_that_is_no_list_of_tasks_is_refused(tmp_path: Path, text: str) -
     with pytest.raises(ReviewFormatError, match=r"e\.json"):
         import_reviews(store, written(tmp_path / "e.json", text), "cells", "run")
     assert not imported(store)
+
+
+def test_a_lead_time_that_nobody_can_have_worked_is_no_measurement(tmp_path: Path) -> None:
+    """Above a day the number is left out and told with its place; the labels are taken, and nobody measured them.
+
+    Fails where it was cut to what so many objects can take at most, and counted as measured.
+    """
+    store = filled_store(tmp_path / "store", images=1)
+    path = written(tmp_path / "e.json", [annotated(export_tasks(store, "cells")[0], lead_time=1e308)])
+    import_reviews(store, path, "cells", "run")
+    [row] = imported(store)
+    assert (row["active_seconds"], row["lead_seconds"], row["effort_source"]) == (None, None, "literature")
+    [told] = read_rows(store, "quarantine")
+    assert (told["reason"], told["pointer"]) == ("LEAD_TIME", "/0/annotations/0/lead_time")
+    assert import_reviews(store, path, "cells", "run").skipped == 1

@@ -158,7 +158,7 @@ def test_a_store_that_cannot_be_written_is_one_line(store: str, run: Callable[..
 def test_the_last_resort_names_the_file(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """What no module expected from the machine is still one line."""
 
-    def refuse(_store: Store, _id: str) -> dict[str, Any]:
+    def refuse(_store: Store, _id: str, **_more: bool) -> dict[str, Any]:
         raise PermissionError(13, "Permission denied", "/some/file")
 
     monkeypatch.setattr("labelop.explain.explain_image", refuse)
@@ -281,7 +281,7 @@ def test_an_import_measures_what_it_brought(run: Callable[..., Result], monkeypa
     monkeypatch.setattr("labelop.review.exchange.import_file", importing)
     monkeypatch.setattr("labelop.effort.ledger.land_edits", editing)
     result = run("review", "import", "export.json", "--dataset", "toys", "--format", "json")
-    assert json.loads(result.stdout) == [{"landed": 2, "quarantined": 1, "skipped": 0}]
+    assert json.loads(result.stdout) == [{"landed": 2, "quarantined": 1, "skipped": 0, "unmeasured": 0}]
     assert [what for what, _ in calls] == ["import toys label-studio import", "edits toys"]
     assert len({run_id for _, run_id in calls}) == 1
 
