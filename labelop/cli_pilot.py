@@ -15,7 +15,7 @@ from labelop.errors import PilotError
 from labelop.settings import Settings
 
 if TYPE_CHECKING:
-    from labelop.pilot.verdict import Harm
+    from labelop.pilot.harm import Harm
 
 Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
 """Gives the flows as plain functions."""
@@ -55,11 +55,11 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
         output: FormatOption = OutputFormat.TABLE,
     ) -> None:
         """Declare a pilot, draw its images and draft them under every arm."""
-        from labelop.pilot.plan import load_pilot  # noqa: PLC0415
+        from labelop.pilot.plan import newest_pilot  # noqa: PLC0415
         from labelop.pilot.work import export_pilot  # noqa: PLC0415
         from labelop.review.annotation_review import pseudonym_of  # noqa: PLC0415
         from labelop.review.simulate import REVIEWERS  # noqa: PLC0415
-        from labelop.runs import current_version, new_run_id  # noqa: PLC0415
+        from labelop.runs import new_run_id  # noqa: PLC0415
 
         people = sorted(REVIEWERS) if simulate else sorted({pseudonym_of(one) for one in reviewer or []})
         asked = {
@@ -76,7 +76,7 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
             run = new_run_id("pilot")
             flows["run-pilot/onprem"](dataset=dataset, asked=asked, store=settings.store, run_id=run, simulate=simulate)
             if target is not None:
-                pilot = load_pilot(tables, dataset, current_version(tables, dataset), name)
+                pilot = newest_pilot(tables, dataset, name)
                 typer.echo(f"{export_pilot(tables, pilot, target)} tasks of {len(people)} reviewers in {target}")
             show_query(tables, "pilot_status", {"dataset": dataset}, output)
 
@@ -112,14 +112,14 @@ def compare(
 ) -> None:
     """Compare the arms of a pilot and land the verdict, which routing then goes by."""
     from labelop.pilot.ends import OVER, end_pilot  # noqa: PLC0415
-    from labelop.pilot.plan import load_pilot  # noqa: PLC0415
+    from labelop.pilot.plan import newest_pilot  # noqa: PLC0415
     from labelop.pilot.results import compare as compare_arms  # noqa: PLC0415
     from labelop.pilot.results import contrast_row, estimate_columns, land_contrasts  # noqa: PLC0415
     from labelop.roles import load_roles  # noqa: PLC0415
-    from labelop.runs import current_version, new_run_id  # noqa: PLC0415
+    from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (settings, tables):
-        pilot = load_pilot(tables, dataset, current_version(tables, dataset), name)
+        pilot = newest_pilot(tables, dataset, name)
         made, run = compare_arms(tables, pilot, over=over), new_run_id("pilot")
         if over and not made.can_end:
             warn(f"pilot {name} is not over: more than 20 % of the reviews are missing")

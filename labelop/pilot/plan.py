@@ -269,4 +269,4 @@ def _register(store: Store, pilot: Pilot, run_id: str) -> None:
         "run_id": run_id,
         "landed_at": utc_now(),
     }
-    land(store, "pilots", [row], key=row_id("pilots", protocol.pilot_id, protocol.digest))
+    land(store, "pilots", [row], key=row_id("pilots", protocol.pilot_id, protocol.digest, str(len(pilot.registered))))

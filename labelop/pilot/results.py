@@ -17,12 +17,13 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
 from labelop.meter.figures import catches
 from labelop.pilot.ends import OVER, require_unstopped
+from labelop.pilot.harm import Harm, harms
 from labelop.pilot.parity import Parity, compare_places
 from labelop.pilot.plan import Pilot
 from labelop.pilot.protocol import Protocol, is_exploratory
-from labelop.pilot.spent import Effort, savings, spent
+from labelop.pilot.spent import UNSEEN, Effort, savings, spent
 from labelop.pilot.statistics import UNKNOWN, Timed
-from labelop.pilot.verdict import Finding, Harm, Look, harms, judge, look_due, of_stratum
+from labelop.pilot.verdict import Finding, Look, judge, look_due, of_stratum
 from labelop.prelabel.assign import PARITY, PILOT
 from labelop.queries import run_file, run_query, sql_root
 from labelop.review.rows import prediction_of
@@ -43,7 +44,7 @@ class Comparison:
     findings: tuple[Finding, ...]
     """One for each arm beside reference and blind, over all images and in each stratum with a verdict of its own."""
     effort: Mapping[str, Effort]
-    """Over all images and by such stratum."""
+    """Over all images and by such stratum; empty while it runs."""
     parity: Mapping[str, Parity]
     """By arm that drafted away from the premises."""
     harms: tuple[Harm, ...]
@@ -94,8 +95,8 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
         resamples: Draws of permutation and bootstrap.
 
     Returns:
-        What it says. A look that was taken before with other reviews is exploratory: who may look again until somebody
-        wins finds a winner among equals.
+        What it says; before a look is due how much is missing, and no figure. A look that was taken before with other
+        reviews is exploratory: who may look again until somebody wins finds a winner among equals.
 
     Raises:
         EmptyArmError: An arm has no such review.
@@ -118,6 +119,7 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
         taken=_taken(store, protocol, digest, strata),
         resamples=resamples,
     )
+    runs = any(finding.verdict == "running" for finding in findings)
     effort = {
         stratum: spent(
             protocol,
@@ -126,14 +128,15 @@ def compare(store: Store, pilot: Pilot, *, over: bool = False, resamples: int = 
             pilot.weights,
             resamples=resamples,
         )
-        for stratum in (ALL_STRATA, *strata)
+        for stratum in (() if runs else (ALL_STRATA, *strata))
     }
+    saved = savings(protocol, reviews, pilot.weights, resamples=resamples) if runs else effort[ALL_STRATA].savings
     return Comparison(
         protocol=protocol,
         findings=tuple(findings),
         effort=effort,
         parity=_parity(store, protocol, pilot.plan_id),
-        harms=tuple(_harms(store, protocol, rows, effort[ALL_STRATA].savings)),
+        harms=tuple(_harms(store, protocol, rows, saved)),
         simulated=any(row["simulated"] for row in rows),
         unmeasured_count=len(came) - len(reviews),
         digest=digest,
@@ -166,7 +169,7 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
     """Write one finding as a row of `pilot_contrasts`."""
     protocol, contrast = made.protocol, finding.contrast
     model_of = dict(zip(protocol.arms, protocol.models, strict=True))
-    effort, verdict = made.effort[finding.stratum], made.verdict(finding)
+    effort, verdict = made.effort.get(finding.stratum, UNSEEN), made.verdict(finding)
     saving = effort.savings.get(contrast.arm, UNKNOWN)
     return {
         "contrast_id": _contrast_id(made.digest, finding.stratum, contrast.arm, verdict),
@@ -194,8 +197,8 @@ def contrast_row(made: Comparison, finding: Finding, run_id: str) -> dict[str, A
         "images_count": contrast.images_count,
         "reviewers_count": contrast.reviewers_count,
         "settling_images_count": finding.images_to_settle,
-        "her": effort.edit_rates[contrast.arm].value,
-        "reference_her": effort.edit_rates[contrast.reference].value,
+        "her": effort.edit_rates.get(contrast.arm, UNKNOWN).value,
+        "reference_her": effort.edit_rates.get(contrast.reference, UNKNOWN).value,
         **estimate_columns("saving", saving),
         "exploratory": made.exploratory,
         "simulated": made.simulated,

@@ -28,7 +28,11 @@ class Effort:
     edit_rates: Mapping[str, Estimate]
     """Edits per accepted label."""
     mean_seconds: Mapping[str, float]
-    """Mean seconds per image, weighted by stratum."""
+    """Mean seconds per image, weighted by stratum, of arms with measured reviews."""
+
+
+UNSEEN = Effort({}, {}, {})
+"""What is told while a pilot runs."""
 
 
 def spent(
@@ -93,6 +97,8 @@ def _means(protocol: Protocol, reviews: Sequence[Timed], weights: Mapping[str, f
         for one in reviews:
             if one.arm == arm:
                 by_stratum[one.stratum].append(one.seconds)
+        if not by_stratum:
+            continue  # nobody was measured: no seconds are known, which is not none
         total = math.fsum(weights[name] for name in by_stratum)
         found[arm] = math.fsum(
             weights[name] / total * math.fsum(own) / len(own) for name, own in sorted(by_stratum.items())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -137,6 +138,18 @@ def least_pairs(reviewers_count: int) -> int:
     return max(LEAST_PAIRS, reviewers_count + _SPARE)
 
 
+def paired(reviews: Sequence[Timed], arm: str, reference: str) -> list[tuple[Timed, Timed]]:
+    """Find the images that have a review under an arm and one under the reference, in the order of their ids.
+
+    Raises:
+        PilotError: Somebody reviewed an image twice.
+    """
+    used = [one for one in reviews if one.arm in {arm, reference}]
+    check_once((one.reviewer, one.image_id) for one in used)
+    mine, other = ({one.image_id: one for one in used if one.arm == side} for side in (arm, reference))
+    return [(mine[key], other[key]) for key in sorted(mine.keys() & other.keys())]
+
+
 def contrast(
     reviews: Sequence[Timed],
     arm: str,
@@ -165,15 +178,13 @@ def contrast(
     Raises:
         PilotError: Somebody reviewed an image twice.
     """
-    used = [one for one in reviews if one.arm in {arm, reference}]
-    check_once((one.reviewer, one.image_id) for one in used)
-    both = {side: {one.image_id: one for one in used if one.arm == side} for side in (arm, reference)}
-    images = sorted(both[arm].keys() & both[reference].keys())
-    pairs = [(both[arm][key], both[reference][key]) for key in images]
+    pairs = paired(reviews, arm, reference)
+    images = [mine.image_id for mine, _ in pairs]
     names = sorted({one.reviewer for pair in pairs for one in pair})
     made = Contrast(arm, reference, len(images), len(names))
     if len(images) < LEAST_PAIRS:
-        counts = f"{len(both[arm])} reviews under {arm} and {len(both[reference])} under {reference}"
+        under = Counter(one.arm for one in reviews)
+        counts = f"{under[arm]} reviews under {arm} and {under[reference]} under {reference}"
         return replace(
             made, reason=f"{len(images)} images have both reviews, at least {LEAST_PAIRS} are needed ({counts})"
         )

@@ -5,6 +5,7 @@ Wins are declared by interval and by permutation together, never by a mean. Know
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,7 +15,7 @@ from labelop.errors import EmptyArmError
 from labelop.pilot.design import BLIND
 from labelop.pilot.protocol import Protocol
 from labelop.pilot.sides import by_reviewer
-from labelop.pilot.statistics import Contrast, Timed, contrast, holm
+from labelop.pilot.statistics import UNKNOWN, Contrast, Timed, contrast, holm, paired
 from labelop.routing.strata import ALL_STRATA
 
 Word = Literal["superior", "equivalent", "inconclusive", "running"]
@@ -72,16 +73,6 @@ class Finding:
         return self.contrast.images_count / self.pairs_count
 
 
-@dataclass(frozen=True, slots=True)
-class Harm:
-    """Why a pilot has to stop now."""
-
-    rule: str
-    """catch | policy | saving."""
-    said: str
-    """One sentence."""
-
-
 def judge(
     protocol: Protocol,
     reviews: Sequence[Timed],
@@ -121,23 +112,24 @@ def judge(
         )
     others = [arm for arm in protocol.arms if arm not in {protocol.reference, BLIND}]
     planned = {ALL_STRATA: protocol.pairs_count, **(strata or {})}
+    own = {name: of_stratum(reviews, name) for name in planned}
+    pairs = {(name, arm): paired(own[name], arm, protocol.reference) for name in planned for arm in others}
+    done_share = min((len(both) / planned[name] for (name, _), both in pairs.items()), default=0.0)
+    look = look_due(protocol, done_share, over=over)
+    if look is None or (look == "half" and look in taken):
+        return [_awaited(protocol, arm, both, planned[name], name) for (name, arm), both in pairs.items()]
     made = {
-        (name, arm): contrast(
-            of_stratum(reviews, name), arm, protocol.reference, weights, seed=protocol.seed, resamples=resamples
-        )
-        for name in planned
-        for arm in others
+        (name, arm): contrast(own[name], arm, protocol.reference, weights, seed=protocol.seed, resamples=resamples)
+        for name, arm in pairs
     }
     adjusted = _adjusted(protocol, made)
-    done_share = min((one.images_count / planned[name] for (name, _), one in made.items()), default=0.0)
-    look = look_due(protocol, done_share, over=over)
     caution = _LATE if late else _TAKEN if look in taken else ""
     found = [
         _finding(
             protocol,
             one,
             adjusted.get(key, (None, None)),
-            of_stratum(reviews, key[0]),
+            own[key[0]],
             look=look,
             wanted=planned[key[0]],
         )
@@ -152,40 +144,6 @@ def judge(
 def of_stratum(reviews: Sequence[Timed], stratum: str) -> Sequence[Timed]:
     """Keep the reviews of a stratum; all of them where it is no single one."""
     return reviews if stratum == ALL_STRATA else [one for one in reviews if one.stratum == stratum]
-
-
-def harms(
-    protocol: Protocol,
-    savings_of: Mapping[str, Estimate],
-    catches: Mapping[str, Estimate],
-    breaches: Sequence[str],
-) -> list[Harm]:
-    """Say why a pilot must stop before its end.
-
-    Args:
-        protocol: What was declared.
-        savings_of: Saving against the blind arm, by arm.
-        catches: Share of seeded errors each reviewer caught.
-        breaches: Sentences about broken policy.
-
-    Returns:
-        Reasons; empty when it may go on. Rules: `measures.md` section 3.
-    """
-    found = [Harm("policy", one) for one in breaches]
-    failing = [
-        name for name, one in sorted(catches.items()) if one.high is not None and one.high < protocol.catch_target
-    ]
-    if catches and 2 * len(failing) >= len(catches):
-        told = (
-            f"{len(failing)} of {len(catches)} reviewers catch less than {protocol.catch_target:.0%} of seeded errors"
-        )
-        found.append(Harm("catch", f"{told}: drafts are waved through."))
-    for arm, one in sorted(savings_of.items()):
-        if one.high is not None and one.high < 0:
-            found.append(
-                Harm("saving", f"Drafts of {arm} cost reviewers time: saving {one.value:.1%} at most {one.high:.1%}.")
-            )
-    return found
 
 
 def look_due(protocol: Protocol, done_share: float, *, over: bool = False) -> Look | None:
@@ -219,17 +177,30 @@ def _adjusted(
     return dict(zip(both, zip(adjusted, adjusted, strict=True), strict=True))
 
 
+def _awaited(protocol: Protocol, arm: str, both: Sequence[tuple[Timed, Timed]], wanted: int, stratum: str) -> Finding:
+    """Say what is missing, and no figure: who sees one may end a pilot when he likes it."""
+    told = f"The pilot is running: {len(both)} of {wanted} images have both reviews"
+    early = wanted - int(wanted * MOST_MISSING)
+    when = f"figures come with the last of them, or with --over from {early} on"
+    if protocol.looks > 1 and len(both) < wanted * _HALF:
+        when += f", and for one look from {math.ceil(wanted * _HALF)} on"
+    people = {one.reviewer for pair in both for one in pair}
+    made = Contrast(arm, protocol.reference, len(both), len(people), reason="it is no time to look")
+    said = f"{_where(stratum)}{told}; {when}."
+    return Finding(made, UNKNOWN, None, None, "running", None, None, False, {}, said, wanted, stratum)
+
+
 def _finding(
     protocol: Protocol,
     made: Contrast,
     adjusted: tuple[float | None, float | None],
     reviews: Sequence[Timed],
     *,
-    look: Look | None,
+    look: Look,
     wanted: int,
 ) -> Finding:
-    level = None if look is None else level_of(protocol, look)
-    ratio = made.interval(1 - (level or protocol.alpha))
+    level = level_of(protocol, look)
+    ratio = made.interval(1 - level)
     p_holm, p_equal = adjusted
     judged = _word(protocol, made, p_holm, p_equal, level)
     word, winner, more = judged
@@ -244,7 +215,7 @@ def _finding(
         images_to_settle=more,
         exploratory=False,
         by_reviewer=by_reviewer(reviews, made.arm, made.reference) if few else {},
-        said=_said(protocol, made, ratio, judged, wanted),
+        said=_said(protocol, made, ratio, judged),
         pairs_count=wanted,
     )
 
@@ -254,10 +225,8 @@ def _where(stratum: str) -> str:
 
 
 def _word(
-    protocol: Protocol, made: Contrast, p_holm: float | None, p_equal: float | None, level: float | None
+    protocol: Protocol, made: Contrast, p_holm: float | None, p_equal: float | None, level: float
 ) -> tuple[Word, str | None, int | None]:
-    if level is None:
-        return "running", None, None
     if made.reason or p_holm is None or p_equal is None or made.p_permutation is None:
         return "inconclusive", None, None
     if p_equal < level:
@@ -273,7 +242,6 @@ def _said(
     made: Contrast,
     ratio: Estimate,
     judged: tuple[Word, str | None, int | None],
-    wanted: int,
 ) -> str:
     word, winner, more = judged
     if made.reason:
@@ -287,7 +255,6 @@ def _said(
         "superior": f"{winner} is superior to {other}",
         "equivalent": f"{made.arm} and {made.reference} are equivalent within {protocol.time_margin:.0%}",
         "inconclusive": f"Between {made.arm} and {made.reference} it is open",
-        "running": f"The pilot is running: {made.images_count} of {wanted} images have both reviews",
     }[word]
     said = f"{told[0].upper()}{told[1:]}: {figures}."
     if word == "inconclusive" and more is not None:

@@ -21,12 +21,12 @@ _COLOURS = {
 
 
 def pilot_intervals(results: Results) -> str | None:
-    """Draw the ratio of every comparison with its interval, in the order of the table.
+    """Draw the ratio of every comparison with its interval, in the order of the table; nothing of a stopped pilot.
 
     Returns:
         SVG text, or None when no pilot has a figure.
     """
-    rows: list[Any] = [row for row in results.of("pilot_verdicts") if row["ratio"] is not None]
+    rows: list[Any] = [row for row in results.of("pilot_verdicts") if row["ratio"] is not None and not row["stopped"]]
     if not rows:
         return None
     values = [

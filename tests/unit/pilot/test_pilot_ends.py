@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from labelop.cli import app
 from labelop.errors import PilotError, RoleError
+from labelop.ids import canonical_json
 from labelop.landing.store import Store, land, read_rows
 from labelop.meter.plan import Shares, plan_bias
 from labelop.pilot.ends import OVER, STOPPED, end_pilot
@@ -143,3 +145,27 @@ def test_a_pilot_of_an_earlier_version_can_be_stopped(tmp_path: Path) -> None:
     row |= {"pilot_id": "p0", "dataset_version": "v0", "protocol": json.dumps(protocol)}
     land(store, "pilots", [row | {"landed_at": utc_now()}], key="later")
     assert newest_pilot(store, "d", "spring").protocol.dataset_version == "v0"
+
+
+def test_a_finished_pilot_is_compared_after_the_dataset_has_changed(tmp_path: Path) -> None:
+    """The next night's version hid it: comparing said that it is not declared, and to plan a second one."""
+    made = world()
+    made.put("images", dataset="d", dataset_version="v2", image_id="new", path="new.png", outcome="ok")
+    store = made.land(Store(str(tmp_path)))
+    said = command("compare", store, "--format", "json")
+    assert said.exit_code == 0, said.output
+    assert [row["verdict"] for row in json.loads(said.stdout)] == ["superior"]
+
+
+def test_the_margin_declared_last_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A margin that was declared before the present one could not be declared again: nothing was said nor done."""
+    made = world()
+    asked = Asked("spring", ("local", "cloud", "blind"), "local", ("ann",))
+    made.rows["pilots"][0]["asked"] = canonical_json(asked.design)
+    monkeypatch.setattr("labelop.pilot.plan.load_plan", lambda *_: None)
+    store = made.land(Store(str(tmp_path)))
+    plain: dict[str, Any] = {"decisions": (), "arms": {}, "policy": None, "batch_images": 1, "run_id": "r"}
+    for margin in (0.2, 0.1, 0.2, 0.2):
+        again = replace(asked, declared={"time_margin": margin})
+        assert plan_pilot(store, "d", "v1", again, **plain)[0].protocol.time_margin == margin
+    assert len(read_rows(store, "pilots")) == 1 + 3

@@ -31,6 +31,9 @@ def test_a_second_look_replaces_no_verdict(tmp_path: Path) -> None:
     made.rows["reviews"] = [row for row in made.rows["reviews"] if row not in late]
     store = made.land(Store(str(tmp_path)))
     assert [one.verdict for one in look(store, "r1").findings] == ["running"]
+    [runs] = read_rows(store, "pilot_contrasts")
+    figures = ("ratio", "mean_ratio", "p_value", "arm_seconds", "reference_seconds", "her", "saving")
+    assert [runs[name] for name in figures] == [None] * len(figures)
     [first] = look(store, "r2", over=True).findings
     assert (first.verdict, first.exploratory) == ("superior", False)
     assert not look(store, "r3", over=True).exploratory  # the same reviews are the same look

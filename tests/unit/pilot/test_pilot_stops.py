@@ -83,7 +83,11 @@ def compared(made: World, folder: Path) -> Result:
     ("changed", "verdict", "said"),
     [
         ({"active_seconds": 10.0}, "inconclusive", "every review took 10 s: that was not measured"),
-        ({"image_id": "i0001"}, "running", "at least 10 are needed"),
+        (
+            {"image_id": "i0001"},
+            "running",
+            "1 of 60 images have both reviews; figures come with the last",
+        ),
     ],
 )
 def test_what_was_not_measured_has_no_figure(tmp_path: Path, changed: dict[str, Any], verdict: str, said: str) -> None:

@@ -92,8 +92,9 @@ def test_one_family_of_verdicts_has_one_error_rate() -> None:
     assert found["hard"].said.startswith("In stratum 'hard': Between cloud and local it is open")
     assert "more images would settle it" in found["hard"].said
     assert found["easy"].contrast.images_count == 60
-    alone = judge(made, [one for one in reviews if one.stratum == "hard"], EVEN, strata={}, resamples=499)
-    assert found["hard"].contrast.p_value == alone[0].contrast.p_value
+    hard = [one for one in reviews if one.stratum == "hard"]
+    [alone] = judge(replace(made, images_count=60), hard, EVEN, strata={}, resamples=499)
+    assert found["hard"].contrast.p_value == alone.contrast.p_value
     smallest = min(found.values(), key=lambda one: one.contrast.p_value or 1.0)
     assert smallest.p_holm == pytest.approx(3 * (smallest.contrast.p_value or 0.0))
 

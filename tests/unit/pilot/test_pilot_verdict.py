@@ -11,10 +11,11 @@ from scipy import stats
 
 from labelop.effort.estimates import Estimate, ratio
 from labelop.errors import EmptyArmError, PilotError
+from labelop.pilot.harm import harms
 from labelop.pilot.sides import by_reviewer
-from labelop.pilot.spent import savings
+from labelop.pilot.spent import savings, spent
 from labelop.pilot.statistics import Timed, contrast, holm
-from labelop.pilot.verdict import Finding, harms, judge, level_of, look_due
+from labelop.pilot.verdict import Finding, Look, judge, level_of, look_due
 from tests.unit.pilot.pilots import ARMS, EVEN, plan, protocol, reviewed
 
 TWO = {"arms": ("local", "cloud"), "models": ("s", "l"), "reviewers": ("ann", "ben", "cal", "dee")}
@@ -155,7 +156,7 @@ def test_missing_reviews_leave_the_verdict_open() -> None:
     [finding] = judge(made, late, EVEN, resamples=99)
     assert (finding.verdict, finding.contrast.images_count) == ("running", 60)
     few = [one for one in reviews if one.arm == "local" or int(one.image_id[1:]) < 5]
-    assert "5 images have both reviews" in judge(made, few, EVEN, resamples=99)[0].said
+    assert "5 of 120 images have both reviews" in judge(made, few, EVEN, resamples=99)[0].said
 
 
 def test_a_reviewer_on_both_arms_of_an_image_is_an_error() -> None:
@@ -193,6 +194,33 @@ def test_looks_before_the_end_need_more() -> None:
     assert [look_due(two, share) for share in (0.4, 0.5, 0.79, 0.8, 1.0)] == [None, "half", "half", None, "end"]
     assert stats.norm.isf(level_of(two, "half") / 2) == pytest.approx(2.797, abs=0.001)
     assert stats.norm.isf(level_of(two, "end") / 2) == pytest.approx(1.977, abs=0.001)
+
+
+def test_what_runs_has_no_figure() -> None:
+    """Who saw the ratio between 80 and 100 % said --over when it pleased: 29 of 400 pilots of equal arms then won.
+
+    Neither is there one after the look at half was taken and before the end.
+    """
+    made = protocol(**TWO, looks=2)
+    reviews = reviewed(plan(made), {"local": 0.0, "cloud": -0.6}, 9)
+    looks: list[tuple[int, tuple[Look, ...]]] = [(119, ()), (70, ("half",)), (40, ())]
+    for count, taken in looks:
+        came = [one for one in reviews if int(one.image_id[1:]) < count]
+        [finding] = judge(made, came, EVEN, taken=taken, resamples=99)
+        assert (finding.verdict, finding.contrast.images_count) == ("running", count)
+        known = (finding.ratio.value, finding.p_holm, finding.p_equal, finding.contrast.p_value, finding.by_reviewer)
+        assert known == (None, None, None, None, {})
+        assert f"{count} of 120 images have both reviews; figures come with the last" in finding.said
+        assert ("for one look from 60 on" in finding.said) == (count < 60)
+    half = [one for one in reviews if int(one.image_id[1:]) < 70]
+    assert judge(made, half, EVEN, resamples=99)[0].ratio.value is not None
+
+
+def test_nobody_measured_has_no_seconds() -> None:
+    """An arm without a measured review has no mean; it was 0 s."""
+    made = protocol(**TWO)
+    reviews = [one for one in reviewed(plan(made), {"local": 0.0, "cloud": 0.0}, 1) if one.arm == "local"]
+    assert list(spent(made, reviews, [], EVEN, resamples=9).mean_seconds) == ["local"]
 
 
 def test_few_reviewers_are_told_one_by_one() -> None:

@@ -110,7 +110,10 @@ def test_the_widest_parameter_is_on_top() -> None:
 
 
 def test_a_verdict_is_drawn_with_its_interval() -> None:
-    """Every comparison with a figure is on the plot of pilots and in its description; one without is not."""
+    """Every comparison with a figure is on the plot of pilots and in its description; one without is not.
+
+    Nor is a stopped pilot, of which no verdict counts: it was drawn and told as superior.
+    """
     row: dict[str, Any] = {
         "dataset": "d",
         "pilot": "spring",
@@ -118,11 +121,12 @@ def test_a_verdict_is_drawn_with_its_interval() -> None:
         "reference": "local",
         "verdict": "superior",
     }
-    row |= {"ratio": 0.8, "ratio_low": 0.7, "ratio_high": 0.9, "equal_low": 0.9, "equal_high": 1.1}
+    row |= {"ratio": 0.8, "ratio_low": 0.7, "ratio_high": 0.9, "equal_low": 0.9, "equal_high": 1.1, "stopped": False}
     open_row = dict.fromkeys(("ratio", "ratio_low", "ratio_high")) | {"stratum": "few", "verdict": "inconclusive"}
-    rows: list[Any] = [row | {"stratum": "all"}, row | open_row]
+    rows: list[Any] = [row | {"stratum": "all"}, row | open_row, row | {"stratum": "given up", "stopped": True}]
     drawn = pilot_intervals(Results({"pilot_verdicts": rows}))
     assert drawn is not None
     assert "d, spring, all: cloud / local is superior." in drawn
     assert "few" not in drawn
+    assert "given up" not in drawn
     assert pilot_intervals(Results({"pilot_verdicts": rows[1:]})) is None
