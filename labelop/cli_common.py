@@ -85,6 +85,8 @@ def key_values(given: Sequence[str] | None, option: str) -> dict[str, str]:
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise typer.BadParameter(f"{text!r} is not key=value", param_hint=option)
+        if key in found:
+            raise typer.BadParameter(f"{key!r} is given twice", param_hint=option)
         found[key] = value
     return found
 

@@ -55,6 +55,10 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
         output: FormatOption = OutputFormat.TABLE,
     ) -> None:
         """Declare a pilot, draw its images and draft them under every arm."""
+        if not all(one.strip() for one in reviewer or []):
+            raise typer.BadParameter("a user id is blank", param_hint="--reviewer")
+        if simulate and reviewer:
+            raise typer.BadParameter("nobody else reviews where reviewers are simulated", param_hint="--reviewer")
         from labelop.pilot.plan import newest_pilot  # noqa: PLC0415
         from labelop.pilot.work import export_pilot  # noqa: PLC0415
         from labelop.review.annotation_review import pseudonym_of  # noqa: PLC0415

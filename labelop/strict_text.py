@@ -7,6 +7,7 @@ what the values mean is checked by whoever asked for them. Raises ValueError, wh
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError
 
@@ -52,7 +53,8 @@ def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
     """Read one YAML document of plain values.
 
     Raises:
-        ValueError: Too large, too deep, a doubled key, an alias, a tag for an object, or no YAML; says what and where.
+        ValueError: Too large, too deep, a doubled key, an alias, a tag for an object, a number that is not
+            plainly decimal, or no YAML; says what and where.
     """
     check_size(len(data), max_bytes)
     try:
@@ -84,6 +86,10 @@ def read_xml(data: bytes, root_tag: str, max_bytes: int = MAX_BYTES) -> Element:
     return root
 
 
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*(e[-+][0-9]+)?)?|[-+]?\.(inf|nan)", re.IGNORECASE)
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+
+
 class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -92,6 +98,12 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag in _NUMBERS and not _PLAIN_NUMBER.fullmatch(str(node.value)):
+            # to this reader 58:20 is 3500 and 010 is 8, to others a text and 10
+            problem = (
+                f"{node.value!r:.120} may be read as another number; write a plain decimal number, or quote the text"
+            )
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, ArithmeticError, LookupError, AttributeError) as error:

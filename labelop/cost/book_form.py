@@ -34,7 +34,14 @@ def _a_day(as_of: str) -> str:
     return as_of
 
 
-_Text = Annotated[str, Field(min_length=1, max_length=500)]
+def _said(text: str) -> str:
+    """Refuse blanks: a source that says nothing is none."""
+    if not text.strip():
+        raise ValueError("allowed is a text that is not blank")
+    return text
+
+
+_Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_said)]
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]
 _AsOf = Annotated[str, Field(pattern=r"^(undated|\d{4}(-\d{2}(-\d{2})?)?)$"), AfterValidator(_a_day)]
 _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]

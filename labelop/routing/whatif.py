@@ -93,16 +93,23 @@ def what_if(
         where the images stay as they were.
 
     Raises:
-        AnalysisError: Nothing was decided since that day, or the record is in another currency than the prices to try.
+        AnalysisError: Nothing was decided since that day, or the record is in another currency than the prices to try,
+            or they are others under the version on record.
     """
     decided: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     session, priced = _session(store, settings, None), _session(store, settings, then.prices)
-    [[currency, version]] = session.sql("SELECT currency, price_version FROM v_price").fetchall()
+    [[currency, version, digest]] = session.sql("SELECT currency, price_version, price_book FROM v_price").fetchall()
     if currency not in {None, then.prices.currency}:
         raise AnalysisError(
             f"The record in {store.root} is in {currency} (price book {version}), price book {then.prices.version} "
             f"to try is in {then.prices.currency}: there is no difference between two currencies.",
             hint=f"Write the prices to try in {currency}.",
+        )
+    if version == then.prices.version and digest != then.prices.digest:
+        raise AnalysisError(
+            f"Price book {version} on record ({digest[:12]}) and the one to try ({then.prices.digest[:12]}) have one "
+            "version and different content, so that no figure could say which it is by.",
+            hint="Raise `version` in the file to try.",
         )
     in_force = session.sql(
         "SELECT * FROM v_decision ORDER BY dataset, dataset_version, level, release_rule, stratum, arm"

@@ -38,6 +38,7 @@ def configured(folder: Path, *, gpu: str, refused: str | None) -> Path:
     """Write a configuration: what the cloud's GPU costs, and a placement that is refused."""
     shutil.copytree(SAMPLE / "config", folder)
     prices = yaml.safe_load((folder / "prices.yaml").read_text())
+    prices["version"] = f"gpu at {gpu}"
     prices["items"]["cloud"]["gpu"] |= {"amount": gpu, "low": None, "high": None}
     (folder / "prices.yaml").write_text(yaml.safe_dump(prices))
     routing = yaml.safe_load((folder / "routing.yaml").read_text())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+
 import pytest
 
 from labelop.strict_text import read_json, read_yaml
@@ -11,6 +14,8 @@ def test_plain_documents_are_read() -> None:
     """Ordinary values come through, with and without a byte order mark."""
     assert read_json(b'\xef\xbb\xbf{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
     assert read_yaml(b"a: [1, two]\n") == {"a": [1, "two"]}
+    numbers = b"[0, -12, +3, 0.5, .5, 1., 1.0e-05, -.inf, '010', 2026-11-20]"
+    assert read_yaml(numbers) == [0, -12, 3, 0.5, 0.5, 1.0, 1e-5, -math.inf, "010", dt.date(2026, 11, 20)]
 
 
 @pytest.mark.parametrize(
@@ -41,9 +46,14 @@ def test_a_key_said_twice_is_refused() -> None:
         (b"a: " + b"9" * 5000, "line 1: '9999"),
         (b"a: !!bool maybe\n", "line 1: 'maybe'"),
         (b"a: !!timestamp soon\n", "line 1: 'soon'"),
+        (b"a: 1\nb: 58:20\n", "line 2: '58:20' .* plain decimal number"),
+        (b"a: 010\n", "'010' .* plain decimal number"),
+        (b"a: 0x10\n", "'0x10' .* plain decimal number"),
+        (b"a: 3_500\n", "'3_500' .* plain decimal number"),
+        (b"a: 1:30.5\n", "'1:30.5' .* plain decimal number"),
     ],
 )
 def test_hostile_yaml_is_refused(data: bytes, word: str) -> None:
-    """Doubled keys, aliases, objects, endless nesting and impossible values are one plain error."""
+    """Doubled keys, aliases, objects, endless nesting, impossible values and doubtful numbers are one plain error."""
     with pytest.raises(ValueError, match=word):
         read_yaml(data)

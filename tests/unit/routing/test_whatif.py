@@ -75,3 +75,15 @@ def test_a_book_of_another_currency_is_refused(tmp_path: Path) -> None:
     route(store, tmp_path)
     with pytest.raises(AnalysisError, match=r"is in USD .* to try is in EUR"):
         asked(store, tmp_path, replace(prices(), currency="EUR"))
+
+
+def test_other_prices_under_the_version_on_record_are_refused(tmp_path: Path) -> None:
+    """Two books of one version gave two costs that both were named by it: a version names its content."""
+    store = Store(str(tmp_path / "store"))
+    fill(store)
+    land_prices(store, prices(), "r1")
+    route(store, tmp_path)
+    with pytest.raises(AnalysisError, match=r"one version and different content") as caught:
+        asked(store, tmp_path, replace(prices(), digest="e" * 64))
+    assert "Raise `version`" in caught.value.hint
+    assert asked(store, tmp_path, replace(prices(), digest="e" * 64, version="next"))
