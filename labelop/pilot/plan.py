@@ -139,12 +139,17 @@ def plan_pilot(
 
     Raises:
         PilotError: The design cannot be balanced, nothing may be compared, a stratum would have too few images for a
-            verdict of its own, or the pilot was drawn with another design or stopped.
+            verdict of its own, the pilot was drawn with another design or stopped, or is of another version.
         EmptyArmError: An arm would have no image.
     """
     before = find_pilot(store, dataset, dataset_version, asked.name)
     if before is not None:
         return _again(store, before, asked, run_id), load_plan(store, before.plan_id)
+    if any(one.protocol.name == asked.name for one in list_pilots(store, dataset)):
+        raise PilotError(
+            f"Pilot {asked.name!r} is of another version of {dataset} than {dataset_version}, the current one.",
+            hint="It can still be reviewed and compared; another pilot needs another name.",
+        )
     if unknown := [arm for arm in asked.arms if arm != BLIND and arm not in arms]:
         raise PilotError(f"Arms {unknown} have no model for {dataset}; expected some of {[*sorted(arms), BLIND]}.")
     options = {

@@ -157,6 +157,16 @@ def test_a_finished_pilot_is_compared_after_the_dataset_has_changed(tmp_path: Pa
     assert [row["verdict"] for row in json.loads(said.stdout)] == ["superior"]
 
 
+def test_a_name_is_one_pilot_whatever_version_comes(tmp_path: Path) -> None:
+    """Planning it again after a new version drew a second one, and what had been reviewed was lost behind it."""
+    store = world().land(Store(str(tmp_path)))
+    asked = Asked("spring", ("local", "cloud", "blind"), "local", ("ann",))
+    plain: dict[str, Any] = {"decisions": (), "arms": {}, "policy": None, "batch_images": 1, "run_id": "r"}
+    with pytest.raises(PilotError, match="of another version of d than v2") as refused:
+        plan_pilot(store, "d", "v2", asked, **plain)
+    assert "another name" in str(refused.value.hint)
+
+
 def test_the_margin_declared_last_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A margin that was declared before the present one could not be declared again: nothing was said nor done."""
     made = world()
