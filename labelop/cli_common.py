@@ -91,8 +91,8 @@ def key_values(given: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def show_query(tables: Store, name: str, params: Mapping[str, str], output: OutputFormat) -> pa.Table:
-    """Run a query of `sql/` and write its rows, which are given back; warns where there is no table to ask.
+def ask(tables: Store, name: str, params: Mapping[str, str]) -> pa.Table:
+    """Run a query of `sql/` for whoever gives the command.
 
     Raises:
         RoleError: The query is not for everybody, and who asks may not.
@@ -103,7 +103,16 @@ def show_query(tables: Store, name: str, params: Mapping[str, str], output: Outp
     if (needs := find_query(name).needs) is not None:
         settings = load_settings()
         load_roles(settings.config / "roles.yaml").require(settings.acting_user, needs)
-    rows = run_query(tables, name, params)
+    return run_query(tables, name, params)
+
+
+def show_query(tables: Store, name: str, params: Mapping[str, str], output: OutputFormat) -> pa.Table:
+    """Run a query as `ask` does and write its rows, which are given back; warns where there is no table to ask.
+
+    Raises:
+        RoleError: The query is not for everybody, and who asks may not.
+    """
+    rows = ask(tables, name, params)
     if output is OutputFormat.PARQUET:
         show_parquet(rows)
     else:

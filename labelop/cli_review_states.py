@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from labelop.cli_common import FormatOption, OneDatasetOption, StoreOption, running, show_query
+from labelop.cli_common import FormatOption, OneDatasetOption, StoreOption, ask, running, show_query
 from labelop.cli_output import OutputFormat
 from labelop.review.states import STATES, State
 
@@ -105,16 +105,12 @@ def _move(
         raise typer.BadParameter("give either review ids, or --dataset with what else should fit")
     if filters and "dataset" not in filters:
         raise typer.BadParameter("reviews are found in one dataset: give --dataset", param_hint="--dataset")
-    from labelop.queries import find_query, run_query  # noqa: PLC0415
     from labelop.review.transitions import move  # noqa: PLC0415
     from labelop.roles import load_roles  # noqa: PLC0415
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (settings, tables):
-        roles, name = load_roles(settings.config / "roles.yaml"), _query_of(filters)
-        if (needs := find_query(name).needs) is not None:
-            roles.require(settings.acting_user, needs)
-        found = reviews or run_query(tables, name, filters).column("review_id").to_pylist()
+        found = reviews or ask(tables, _query_of(filters), filters).column("review_id").to_pylist()
         if filters and not yes:
             typer.echo(f"{len(found)} reviews fit; with --yes they become {target}.")
             return
@@ -123,7 +119,7 @@ def _move(
             found,
             target,
             by=settings.acting_user,
-            roles=roles,
+            roles=load_roles(settings.config / "roles.yaml"),
             reason=reason,
             note=note,
             run_id=new_run_id("review"),

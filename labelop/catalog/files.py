@@ -5,28 +5,24 @@ Knows no engine, and no format but by its suffix.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import textwrap
 from pathlib import Path
 
 from labelop.errors import CatalogError
+from labelop.ids import digest_of_file
 
 PICKLED = frozenset({".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib"})
 """Suffixes of formats whose loading can run code."""
 
-_BLOCK_BYTES = 1 << 20
 _MOST_WORDS = 200
 """Characters of foreign text in a message."""
 
 
 def sha256_of_file(path: Path) -> str:
     """Hash a file of any size in blocks; 64 lowercase hex digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return digest_of_file(file)
 
 
 def refuse_pickled(path: Path, card_name: str) -> None:

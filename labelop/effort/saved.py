@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from labelop.effort.parameters import DEFAULTS, MOST_ERROR, EffortParameters
+from labelop.egress.keys import write_durably
 from labelop.errors import ConfigurationError
 from labelop.forms import StrictForm, read_form
 from labelop.ids import digest_of
@@ -94,12 +95,10 @@ def save(settings: Settings, found: SavedSet) -> Path:
         ConfigurationError: The file cannot be written.
     """
     path = _file(settings, found.dataset)
-    fresh = path.with_name(f".{path.name}.part")
     values = {**found.model_dump(by_alias=True), "digest": _digest(found)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-        fresh.replace(path)
+        write_durably(path, yaml.safe_dump(values, sort_keys=False).encode(), mode=0o644)
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be written: {error.strerror}.", hint="LABELOP_EFFORT names the folder."
