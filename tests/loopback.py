@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,14 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
         except OSError:
             self.close_connection = True
+
+
+@contextmanager
+def nobody_there() -> Iterator[int]:
+    """Hold a port that refuses every connection; one that is only free may be taken by another test."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 @contextmanager

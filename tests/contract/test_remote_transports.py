@@ -23,6 +23,7 @@ from labelop.errors import (
     SettingsError,
 )
 from tests.contract.doubles import Says, ask, double, http_server, released
+from tests.loopback import nobody_there
 from tests.unit.engines.models import QUERIES, detector
 
 
@@ -166,13 +167,12 @@ def test_a_connection_dropped_inside_an_answer_is_tried_again(kind: str, tmp_pat
 
 def test_nobody_there_opens_the_circuit(kind: str, tmp_path: Path) -> None:
     """Refused connections are retryable, and after enough of them nothing is asked."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     breaker = CircuitBreaker(failures=3)
-    engine = RemoteEngine(f"{kind}://127.0.0.1:{port}", breaker=breaker, pause=lambda _: None)
-    assert not engine.ready()
-    with pytest.raises(EngineUnavailableError, match="tiny-boxes"):
-        engine.open([detector(tmp_path)])
+    with nobody_there() as port:
+        engine = RemoteEngine(f"{kind}://127.0.0.1:{port}", breaker=breaker, pause=lambda _: None)
+        assert not engine.ready()
+        with pytest.raises(EngineUnavailableError, match="tiny-boxes"):
+            engine.open([detector(tmp_path)])
     with pytest.raises(EngineUnavailableError, match="was not asked"):
         engine.open([detector(tmp_path)])
     engine.close()

@@ -46,12 +46,9 @@ def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path, option: 
 def test_the_grpc_port_of_a_triton_core_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the one after the HTTP port; that one taken was found out when the server did not start."""
     monkeypatch.setattr(stack, "model_command", lambda _: (["false"], {}))
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(SystemExit, match=f"port {port} is taken"):
-            stack.up(tmp_path / "stack", store=None, ui_port=0, model_port=port - 1, model_server="pytriton")
+    monkeypatch.setattr(stack, "_taken", lambda port: port == 8001)
+    with pytest.raises(SystemExit, match="port 8001 is taken"):
+        stack.up(tmp_path / "stack", store=None, ui_port=0, model_port=8000, model_server="pytriton")
     assert not (tmp_path / "stack").exists()
 
 

@@ -18,6 +18,7 @@ from labelop.engines.remote import RemoteEngine
 from labelop.engines.transport import Question, Travelled
 from labelop.errors import EngineError, EngineResponseError, EngineUnavailableError
 from tests.contract.doubles import GOOD, Raw, Says, ask, double, http_answer, http_server, released
+from tests.loopback import nobody_there
 from tests.unit.engines.models import detector, picture
 
 
@@ -50,13 +51,12 @@ def test_nothing_is_booked_where_nobody_was_reached(tmp_path: Path, kind: str) -
     """A refused connection has carried nothing, however often it was tried."""
     if kind == "grpc":
         pytest.importorskip("grpc")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    engine, moved = RemoteEngine(f"{kind}://127.0.0.1:{port}", pause=lambda _: None), Travelled()
-    card = detector(tmp_path)
-    engine._describe = lambda *_: type("Said", (), {"proves_digest": False, "wants_release": False})  # type: ignore[assignment,method-assign]
-    with pytest.raises(EngineUnavailableError):
-        engine.forward(card, [released(tmp_path)], None, moved)
+    card, moved = detector(tmp_path), Travelled()
+    with nobody_there() as port:
+        engine = RemoteEngine(f"{kind}://127.0.0.1:{port}", pause=lambda _: None)
+        engine._describe = lambda *_: type("Said", (), {"proves_digest": False, "wants_release": False})  # type: ignore[assignment,method-assign]
+        with pytest.raises(EngineUnavailableError):
+            engine.forward(card, [released(tmp_path)], None, moved)
     engine.close()
     assert (moved.sent_bytes, moved.received_bytes) == (0, 0)
 
