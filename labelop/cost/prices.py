@@ -7,6 +7,7 @@ in `labelop.cost.book_form`.
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +19,8 @@ from labelop.cost.items import ITEMS
 from labelop.errors import MissingPriceError, PolicyError
 from labelop.forms import read_form
 from labelop.ids import digest_of
-from labelop.landing.store import Store, land
+from labelop.landing.filters import equal
+from labelop.landing.store import Store, land, read_rows
 from labelop.schemas import utc_now
 
 _MICRO = Decimal("0.000001")
@@ -138,12 +140,33 @@ def price_rows(book: PriceBook, run_id: str | None) -> list[dict[str, Any]]:
 def land_prices(store: Store, book: PriceBook, run_id: str) -> bool:
     """Land a price book; the views price with the book that landed last.
 
-    An unchanged book is landed once; the newest plan says which book is in force.
+    An unchanged book is landed once; the newest plan says which book is in force. Sources and days may be put right
+    under a version.
 
     Returns:
         True when the book is new to this store.
+
+    Raises:
+        PolicyError: The store has other amounts under this version, so that no figure could say which it is by.
     """
-    return land(store, "prices", price_rows(book, run_id), f"prices:{book.digest}")
+    rows = price_rows(book, run_id)
+    ours = {_figures(row) for row in rows}
+    theirs = defaultdict(set)
+    for row in read_rows(store, "prices", filters=equal(price_version=book.version)):
+        theirs[row["price_book"]].add(_figures(row))
+    for digest, found in theirs.items():
+        if differs := found ^ ours:
+            raise PolicyError(
+                f"Price book {book.version} landed in {store.root} with other amounts ({digest[:12]}) than this one "
+                f"({book.digest[:12]}) has: {', '.join(sorted({f'{key[0]}.{key[1]}' for key in differs}))}.",
+                hint="Raise `version` in prices.yaml.",
+            )
+    return land(store, "prices", rows, f"prices:{book.digest}")
+
+
+def _figures(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Take what an item costs, after which item it is."""
+    return tuple(row[name] for name in ("placement", "item", "unit", "amount", "low", "high", "currency"))
 
 
 def describe_prices(book: PriceBook, *, today: dt.date | None = None) -> list[dict[str, Any]]:

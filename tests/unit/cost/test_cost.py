@@ -19,9 +19,8 @@ from labelop.cost.formulas import (
     total,
 )
 from labelop.cost.items import ITEMS
-from labelop.cost.prices import Price, PriceBook, describe_prices, land_prices, load_prices
+from labelop.cost.prices import Price, PriceBook, describe_prices, load_prices
 from labelop.errors import MissingPriceError, PolicyError
-from labelop.landing.store import Store, read_rows
 
 SAMPLE = Path(__file__).resolve().parents[3] / "data/sample/config/prices.yaml"
 
@@ -198,19 +197,6 @@ def test_a_missing_file_names_the_setting(tmp_path: Path) -> None:
     """A missing file says which setting points at its folder."""
     with pytest.raises(PolicyError, match="LABELOP_CONFIG"):
         load_prices(tmp_path / "prices.yaml")
-
-
-def test_a_book_lands_once(tmp_path: Path) -> None:
-    """Landing the same book again changes nothing; only money has a currency."""
-    store, sample = Store(str(tmp_path)), load_prices(SAMPLE)
-    assert land_prices(store, sample, "r1")
-    assert not land_prices(store, sample, "r2")
-    rows = read_rows(store, "prices")
-    assert len(rows) == len(sample.prices)
-    assert {row["price_version"] for row in rows} == {sample.version}
-    assert {row["item"]: row["currency"] for row in rows}["gpu"] == "USD"
-    assert {row["item"]: row["currency"] for row in rows}["machine_life"] is None
-    assert {(row["placement"], row["item"]): row["amount"] for row in rows}["cloud", "put"] == Decimal("0.005000")
 
 
 GPU = {"amount": 1, "unit": "money/hour", "source": "t"}
