@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from labelop.effort.estimates import RESAMPLES, Estimate
@@ -124,20 +124,18 @@ def judge(
     }
     adjusted = _adjusted(protocol, made)
     caution = _LATE if late else _TAKEN if look in taken else ""
-    found = [
+    return [
         _finding(
             protocol,
             one,
-            adjusted.get(key, (None, None)),
-            own[key[0]],
+            adjusted.get((name, arm), (None, None)),
+            own[name],
             look=look,
-            wanted=planned[key[0]],
+            wanted=planned[name],
+            stratum=name,
+            caution=caution,
         )
-        for key, one in made.items()
-    ]
-    return [
-        replace(one, stratum=name, exploratory=bool(caution), said=_where(name) + one.said + caution)
-        for (name, _), one in zip(made, found, strict=True)
+        for (name, arm), one in made.items()
     ]
 
 
@@ -198,6 +196,8 @@ def _finding(
     *,
     look: Look,
     wanted: int,
+    stratum: str,
+    caution: str,
 ) -> Finding:
     level = level_of(protocol, look)
     ratio = made.interval(1 - level)
@@ -213,10 +213,11 @@ def _finding(
         verdict=word,
         winner=winner,
         images_to_settle=more,
-        exploratory=False,
+        exploratory=bool(caution),
         by_reviewer=by_reviewer(reviews, made.arm, made.reference) if few else {},
-        said=_said(protocol, made, ratio, judged),
+        said=_where(stratum) + _said(protocol, made, ratio, judged) + caution,
         pairs_count=wanted,
+        stratum=stratum,
     )
 
 
