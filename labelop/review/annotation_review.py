@@ -80,13 +80,15 @@ def _cap_seconds(task: ReviewTask, labels: Sequence[AcceptedLabel]) -> float:
 
 
 def _reviewer(completed_by: int | str | forms.Person | None, pseudonyms: Mapping[str, str]) -> str | None:
-    """Give the reviewer's pseudonym; names and addresses of people never reach a table."""
-    if isinstance(completed_by, forms.Person):
-        completed_by = completed_by.email if completed_by.id is None else completed_by.id
-    if completed_by is None:
-        return None
-    key = forms.shown(str(completed_by))
-    return pseudonyms.get(key) or pseudonym_of(key)
+    """Give the reviewer's pseudonym, None where nobody is named; names and addresses of people never reach a table."""
+    said = (completed_by.id, completed_by.email) if isinstance(completed_by, forms.Person) else (completed_by,)
+    user = next((str(one) for one in said if one is not None and names_somebody(str(one))), None)
+    return None if user is None else pseudonyms.get(forms.shown(user)) or pseudonym_of(user)
+
+
+def names_somebody(user: str) -> bool:
+    """Say whether a user id holds anything that can be seen; a blank one would approve for nobody."""
+    return any(sign.isprintable() and not sign.isspace() for sign in user)
 
 
 def pseudonym_of(user: str) -> str:

@@ -9,7 +9,7 @@ from labelop.errors import ReviewError
 from labelop.landing.store import Store
 from labelop.review.accepted import AcceptedFormat, import_accepted
 from labelop.review.annotation_import import import_reviews
-from labelop.review.annotation_review import pseudonym_of
+from labelop.review.annotation_review import names_somebody, pseudonym_of
 from labelop.review.intake import ImportResult
 from labelop.review.truth import IMPORT_ARM
 
@@ -51,7 +51,7 @@ def import_file(
             by nothing.
         ReviewFormatError: The file as a whole cannot be read.
     """
-    if reviewer is not None and not reviewer.strip():
+    if reviewer is not None and not names_somebody(reviewer):
         raise ReviewError(
             "The reviewer is an empty text, expected a user id.", hint="Without one reviews stay pending."
         )

@@ -11,6 +11,7 @@ import pytest
 
 from labelop.errors import ReviewFormatError
 from labelop.landing.store import read_rows
+from labelop.review.annotation_review import pseudonym_of
 from labelop.review.label_studio import export_tasks, import_reviews
 from tests.unit.review_rows import Record, annotated, filled_store, imported, written
 
@@ -137,6 +138,23 @@ def test_hostile_text_reaches_no_table(tmp_path: Path) -> None:
     row = imported(store)[0]
     assert "ann" not in str(row).lower()
     assert "script" not in str(row)
+
+
+@pytest.mark.parametrize("nobody", ["", " \t", "\u200b", {"email": ""}, {"id": " ", "email": None}])
+def test_a_review_of_nobody_stays_pending(tmp_path: Path, nobody: Any) -> None:
+    """A blank name became a pseudonym like others, whose labels were approved and released."""
+    store = filled_store(tmp_path / "store", images=1)
+    record = annotated(export_tasks(store, "cells")[0], completed_by=nobody)
+    assert import_reviews(store, written(tmp_path / "e.json", [record]), "cells", "run").landed == 1
+    assert imported(store)[0]["reviewer"] is None
+
+
+def test_a_blank_number_leaves_the_address(tmp_path: Path) -> None:
+    """Whoever is named by an address alone is somebody."""
+    store = filled_store(tmp_path / "store", images=1)
+    record = annotated(export_tasks(store, "cells")[0], completed_by={"id": "", "email": "ann@example.org"})
+    import_reviews(store, written(tmp_path / "e.json", [record]), "cells", "run")
+    assert imported(store)[0]["reviewer"] == pseudonym_of("ann@example.org")
 
 
 def test_twins_in_one_file_land_once(tmp_path: Path) -> None:
