@@ -10,7 +10,7 @@ from prefect import flow
 from labelop import progress
 from labelop.errors import LabelopError, PublishedError, RunFailedError
 from labelop.landing.store import Store, open_store
-from labelop.runs import current_version, new_run_id
+from labelop.runs import current_version, is_partial, new_run_id
 from labelop.settings import load_settings
 from labelop.site.answers import queue_answers
 from labelop.site.damage import set_damaged_aside, tell_again
@@ -85,6 +85,8 @@ def _work(site: Site, tables: Store, store: str, run: str) -> Iterator[str]:
                     yield outcome.error
                     continue
                 queue_answers(site.outbox, tables, work.dataset, run)
+                if is_partial(tables, run, work.dataset):
+                    continue  # reviewers cannot absorb all of it yet: the rest waits for a later sync
         except LabelopError as error:
             yield error.message
             continue

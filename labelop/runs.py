@@ -105,6 +105,12 @@ def dataset_version_of(store: Store, run_id: str, dataset: str) -> str:
     return str(rows[0]["dataset_version"])
 
 
+def is_partial(store: Store, run_id: str, dataset: str) -> bool:
+    """Say whether a run has kept or held back some batches of a dataset."""
+    where = equal(run_id=run_id, dataset=dataset, event=PRELABELLED, state="partial")
+    return bool(read_rows(store, "runs", columns=["run_id"], filters=where))
+
+
 def current_version(store: Store, dataset: str) -> str:
     """Find the version of a dataset that its owner handed over last.
 

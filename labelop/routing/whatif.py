@@ -26,6 +26,7 @@ from labelop.landing.rows import rows_to_table
 from labelop.landing.store import Store, dataset_of, read_rows
 from labelop.queries import open_tables, run_query, sql_root
 from labelop.review.approvals import trust_of
+from labelop.routing.arm_cost import ArmCost, anew, costs_by_arm, with_images
 from labelop.routing.decide import CHOSEN, COMPARE, decide
 from labelop.routing.expect import Evidence, Workload, expect
 from labelop.routing.policy import RoutingPolicy
@@ -50,21 +51,6 @@ class Inputs:
     """Prices."""
     routing: RoutingPolicy
     """Routing policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Arm:
-    """What an arm cost on one dataset version, or would."""
-
-    images: float = 0.0
-    fixed: Decimal = Decimal(0)
-    growing: Decimal = Decimal(0)
-    review: Decimal = Decimal(0)
-    reviewed: int = 0
-
-    @property
-    def total(self) -> Decimal:
-        return self.fixed + self.growing + self.review
 
 
 def what_if(
@@ -121,20 +107,24 @@ def what_if(
         raise AnalysisError(
             f"Nothing was decided in {store.root} since {since}.", hint="`labelop query decisions` shows what was."
         )
-    recorded, repriced = _costs(session), _costs(priced)
+    recorded, repriced = costs_by_arm(session), costs_by_arm(priced)
     rows = []
     for key, decisions in decided.items():
-        version = _Version(store, key, decisions, then, catalog)
-        again = version.decided_again(settings, policy)
-        moved = _moved(decisions, again, now.routing.compare_share, then.routing.compare_share)
+        version = _Version(store, key, decisions, then, catalog, _evidence(store, settings, key, decisions))
+        again = version.decided_again(policy)
+        planned = _moved(decisions, again, now.routing.compare_share, then.routing.compare_share)
         paired = run_query(priced, "review_ratio", {"dataset": key[0], "dataset_version": key[1]}).to_pylist()
         ratios = {row["arm"]: row["ratio"] for row in paired}
         for arm in sorted({option["arm"] for option in again}):
-            mine, other = (repriced.get((*key, name), _Arm()) for name in (arm, _OTHER[arm]))
+            mine, other = (repriced.get((*key, name), ArmCost()) for name in (arm, _OTHER[arm]))
             after, basis = mine, "as recorded"
-            if round(moved[arm], 9):
-                after, basis = _changed(mine, moved[arm], other, ratios.get(arm), version.expected(arm))
-            rows.append(version.row(arm, recorded.get((*key, arm), _Arm()), after, basis, again))
+            # of the images of both arms a share was drawn: there may be more of them than planned
+            moved = min(planned[arm], max(0.0, version.images_count - mine.images))
+            if mine.images and version.has_other_models(arm, now.routing):
+                after, basis = anew(mine, moved, version.expected(arm), "its models")
+            elif round(moved, 9):
+                after, basis = with_images(mine, moved, other, ratios.get(arm), version.expected(arm))
+            rows.append(version.row(arm, recorded.get((*key, arm), ArmCost()), after, basis, again))
     return rows
 
 
@@ -152,28 +142,6 @@ def _session(store: Store, settings: Settings, book: PriceBook | None, before: d
     return open_tables(tables, trust_of(store), root=sql_root(settings))
 
 
-def _costs(session: Session) -> dict[tuple[str, str, str], _Arm]:
-    """Read what each arm cost of each dataset version: what does not grow with images, what does, and review."""
-    found = session.sql("""
-        SELECT
-            dataset, dataset_version, arm, any_value(images_count), any_value(reviewed_count),
-            coalesce(sum(amount) FILTER (once), 0),
-            coalesce(sum(amount) FILTER (NOT once AND category <> 'review'), 0),
-            coalesce(sum(amount) FILTER (category = 'review'), 0)
-        FROM (
-            SELECT *, category = 'setup' OR item IN ('work blocked', 'start, minimum, rounding') AS once
-            FROM v_cost_line
-        )
-        LEFT JOIN v_arm_count USING (dataset, dataset_version, arm)
-        WHERE purpose = 'work'
-        GROUP BY dataset, dataset_version, arm
-    """).fetchall()
-    return {
-        (dataset, version, arm): _Arm(float(images or 0), fixed, growing, review, reviewed or 0)
-        for dataset, version, arm, images, reviewed, fixed, growing, review in found
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class _Version:
     """One dataset version whose decisions are made again."""
@@ -183,16 +151,17 @@ class _Version:
     decisions: Sequence[Mapping[str, Any]]
     then: Inputs
     catalog: Mapping[str, ModelCard]
+    evidence: Mapping[tuple[str, str], Evidence]
 
-    def decided_again(self, settings: Settings, policy: LevelPolicy) -> list[dict[str, Any]]:
+    @property
+    def images_count(self) -> int:
+        """Images of the record, all groups together."""
+        return sum(self._groups().values())
+
+    def decided_again(self, policy: LevelPolicy) -> list[dict[str, Any]]:
         """Weigh every arm of each group of images again, with the evidence that was known when it was decided."""
-        decided_at = min(row["landed_at"] for row in self.decisions)
-        known = _session(self.store, settings, None, decided_at)
-        params = {"dataset": self.key[0], "dataset_version": self.key[1]}
-        found = run_query(known, "routing_evidence", params).to_pylist()
-        evidence = {(r["arm"], r["model_id"]): Evidence(r["machine_seconds"], r["review_seconds"]) for r in found}
         work, ontology = self._workload()
-        routing, catalog = self.then.routing, self.catalog
+        routing, catalog, decided_at = self.then.routing, self.catalog, _decided_at(self.decisions)
         pilots = verdicts_about(self.store, self.key[0], ontology, routing, catalog, before=decided_at)
         return [
             {**option, "level": level, "release_rule": rule, "stratum": stratum, "images_count": count}
@@ -204,24 +173,31 @@ class _Version:
                 routing=routing,
                 policy=policy,
                 catalog=catalog,
-                evidence=evidence,
+                evidence=self.evidence,
                 prices=self.then.prices,
                 released=frozenset({CLOUD} if rule else ()),
                 pilot=pilots.about(stratum),
             )
         ]
 
+    def has_other_models(self, arm: str, now: RoutingPolicy) -> bool:
+        """Say whether an arm gets models that its record is not of: decisions name the detector, `now` the others."""
+        ontology = ontology_of(self.store, *self.key)
+        told, known = (policy.arms_of(ontology).get(arm) for policy in (self.then.routing, now))
+        decided = {row["model_id"] for row in self.decisions if row["arm"] == arm}
+        return told is not None and (told.detector not in decided or known is None or told.cards != known.cards)
+
     def expected(self, arm: str) -> tuple[Decimal, Decimal]:
-        """Expect an image of an arm that has no record: machine and review, as routing does."""
+        """Expect an image of an arm that has no record, or none of its models: machine and review, as routing does."""
         work, ontology = self._workload()
         model = self.then.routing.arms_of(ontology).get(arm)
         if model is None or model.detector not in self.catalog:
             return Decimal(0), Decimal(0)
-        found = expect([model], work, catalog=self.catalog, evidence={}, book=self.then.prices)[arm]
+        found = expect([model], work, catalog=self.catalog, evidence=self.evidence, book=self.then.prices)[arm]
         return Decimal(str(found.machine_cost)), Decimal(str(found.review_cost))
 
     def row(
-        self, arm: str, before: _Arm, after: _Arm, basis: str, again: Sequence[Mapping[str, Any]]
+        self, arm: str, before: ArmCost, after: ArmCost, basis: str, again: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
         """Lay out what an arm cost and would have cost."""
         mine = [option for option in again if option["arm"] == arm]
@@ -251,8 +227,23 @@ class _Version:
         where = equal(dataset=self.key[0], dataset_version=self.key[1], outcome="ok")
         rows = read_rows(self.store, "images", columns=["image_id", "size_bytes"], filters=where)
         size_bytes = sum({row["image_id"]: row["size_bytes"] or 0 for row in rows}.values())
-        count = sum(self._groups().values())
-        return Workload(self.key[0], count, size_bytes, self.then.routing.labels_per_image.get(ontology, 1.0)), ontology
+        return Workload(
+            self.key[0], self.images_count, size_bytes, self.then.routing.labels_per_image.get(ontology, 1.0)
+        ), ontology
+
+
+def _decided_at(decisions: Sequence[Mapping[str, Any]]) -> dt.datetime:
+    at: dt.datetime = min(row["landed_at"] for row in decisions)
+    return at
+
+
+def _evidence(
+    store: Store, settings: Settings, key: tuple[str, str], decisions: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, str], Evidence]:
+    """Read what was known of arms and models when it was decided."""
+    known = _session(store, settings, None, _decided_at(decisions))
+    found = run_query(known, "routing_evidence", {"dataset": key[0], "dataset_version": key[1]}).to_pylist()
+    return {(r["arm"], r["model_id"]): Evidence(r["machine_seconds"], r["review_seconds"]) for r in found}
 
 
 def _roles(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -269,22 +260,3 @@ def _moved(
         for row in rows:
             change[row["arm"]] += sign * row["images_count"] * {CHOSEN: 1.0, COMPARE: share}.get(row["role"], 0.0)
     return change
-
-
-def _changed(
-    mine: _Arm, moved: float, other: _Arm, ratio: float | None, expected: tuple[Decimal, Decimal]
-) -> tuple[_Arm, str]:
-    """Cost an arm with more or fewer images, and say what it rests on."""
-    images = max(0.0, mine.images + moved)
-    if round(images) == 0:
-        return _Arm(), "nothing runs here"
-    if not mine.images:
-        machine, review = (amount * Decimal(str(images)) for amount in expected)
-        return _Arm(images, Decimal(0), machine, review), "expected, no record of this arm"
-    share = Decimal(str(images / mine.images))
-    review, basis = mine.review * share, "record of this arm, in proportion"
-    if moved > 0 and ratio is not None and other.reviewed:
-        # how hard the moved images are is known from the arm that had them
-        review = mine.review + other.review / other.reviewed * Decimal(str(ratio * moved))
-        basis = "record of this arm, review by images that both had"
-    return _Arm(images, mine.fixed, mine.growing * share, review, mine.reviewed), basis

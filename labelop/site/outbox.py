@@ -26,7 +26,8 @@ from labelop.ids import canonical_json, sha256_hex
 from labelop.schemas import utc_now
 from labelop.strict_text import read_json
 
-_NAME = re.compile(r"(?P<sequence>\d{16})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.(?P<form>item|damaged)")
+# a sequence is a time before the year 8307: a file that says a later one is none of ours
+_NAME = re.compile(r"(?P<sequence>0[01]\d{14})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.(?P<form>item|damaged)")
 _PLACE = re.compile(rb"\d{1,15}")
 _MS = 1000
 

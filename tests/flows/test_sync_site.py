@@ -98,6 +98,23 @@ def test_a_night_without_a_network_and_its_later_sync(tmp_path: Path) -> None:
     assert {name: len(read_rows(head, name)) for name in QUESTIONS} == counts
 
 
+def test_work_that_reviewers_cannot_absorb_goes_on_waiting(tmp_path: Path) -> None:
+    """A sync that held it back took it out of the outbox, and no later sync did it."""
+    world = make_world(tmp_path, restricted=1, public=4)
+    night(world)
+    (tmp_path / "head").mkdir()
+    team = world.settings.config / "capacity.yaml"
+    team.write_text("{schema: 1, reviewers: 0, hours_per_day: 6}")
+    labelop(world, "sync")
+    assert summary(world)[PUBLIC]["deferred_count"] == 4
+    [waiting] = json.loads(labelop(world, "outbox", "show", "--format", "json"))
+    assert waiting["items_count"] == 1
+    team.unlink()
+    labelop(world, "sync")
+    assert summary(world)[PUBLIC]["deferred_count"] == 0
+    assert json.loads(labelop(world, "outbox", "show", "--format", "json"))[0]["items_count"] == 0
+
+
 def test_a_full_outbox_stops_the_night(tmp_path: Path) -> None:
     """Without room nothing is begun, the night says so and ends as failed; what waits is as it was."""
     world = make_world(tmp_path, restricted=1, public=1)

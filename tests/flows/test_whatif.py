@@ -34,8 +34,8 @@ def labelop(config: Path, *words: str) -> str:
     return done.stdout
 
 
-def configured(folder: Path, *, gpu: str, refused: str | None) -> Path:
-    """Write a configuration: what the cloud's GPU costs, and a placement that is refused."""
+def configured(folder: Path, *, gpu: str, refused: str | None, home: str = "parcels-small") -> Path:
+    """Write a configuration: what the cloud's GPU costs, a placement that is refused, and the detector at home."""
     shutil.copytree(SAMPLE / "config", folder)
     prices = yaml.safe_load((folder / "prices.yaml").read_text())
     prices["version"] = f"gpu at {gpu}"
@@ -44,6 +44,8 @@ def configured(folder: Path, *, gpu: str, refused: str | None) -> Path:
     routing = yaml.safe_load((folder / "routing.yaml").read_text())
     if refused:
         routing["refusals"] = [{"id": "tried", "placement": refused, "because": "it is tried without it"}]
+    [local] = (arm for arm in routing["arms"] if (arm["arm"], arm["ontology"]) == ("local", "parcels"))
+    local["detector"] = home
     (folder / "routing.yaml").write_text(yaml.safe_dump(routing))
     return folder
 
@@ -79,4 +81,10 @@ def test_a_dataset_moved_to_the_cloud_costs_what_a_real_run_of_it_does(tmp_path:
     real = costs(there, stores[there])
     assert real.keys() == {"cloud"}
     assert float(foretold["cloud"]["cost"]) == pytest.approx(float(real["cloud"]), rel=0.10)
+    # other models at home: nothing on record is about them, and the cost was told as it had been
+    swapped = configured(tmp_path / "swapped", gpu="900", refused=None, home="parcels-large")
+    home = {row["arm"]: row for row in json.loads(labelop(here, *ask, "--policy", str(swapped / "routing.yaml")))}
+    assert home["local"]["basis"] == "expected, no record of its models"
+    assert home["local"]["cost"] != home["local"]["cost_recorded"]
+    assert home["cloud"]["basis"] == "as recorded"
     assert costs(here, stores[here]) == recorded
