@@ -19,7 +19,7 @@ from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
 from labelop.pilot.capacity import load_team
 from labelop.pilot.workload import alarm_of, workload
-from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start, stop_if_cancelled
+from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start, stop_if_cancelled, unended
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
@@ -75,7 +75,7 @@ def nightly(
         run_id: Name of the run; a new one when None.
         batch_images: Images in a batch.
         shard_batches: Batches in a shard; by their predicted time when None.
-        resumes: A run whose rest is done instead of the night.
+        resumes: A run whose rest is done instead of the night; where nothing is left, its report and accounting.
         resume_open: Do as well what earlier runs left behind that died or failed; not what somebody cancelled.
 
     Raises:
@@ -86,8 +86,11 @@ def nightly(
             else did its work.
     """
     settings = load_settings(store=store)
-    tables, run = open_store(settings), run_id or run_name("night")
+    tables = open_store(settings)
     asked = left_of(tables, resumes) if resumes else _tonight(night, batch_images, shard_batches)
+    # a run of which only the end is left is ended under its own name
+    accounted = unended(tables, resumes) if resumes and not asked else []
+    run = resumes if resumes and accounted else run_id or run_name("night")
     files = load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
     check_ontologies([one.job for one in asked if one.job], (arm.ontology for arm in files.routing.arms))
     require_safe(tables, settings)
@@ -126,7 +129,7 @@ def nightly(
                 if check.severity == "fail" and not check.passed
             ]
         with troubles.noted("accounting"):
-            losses += losses_of(tables, {one.dataset for one in asked})
+            losses += losses_of(tables, {*accounted, *(one.dataset for one in asked)})
             losses += losses_of_outbox(find_site(settings))
     end(tables, run, "partial" if troubles.failed or losses else "complete", [*troubles.failed, *losses])
     if failed := troubles.failed:

@@ -218,11 +218,13 @@ def resume(
     output: SeveralFormatOption = OutputFormat.TABLE,
 ) -> None:
     """Do what a run was asked and nobody has done: after a crash, a failure or a cancel, as often as you like."""
-    from labelop.recovery import left_of  # noqa: PLC0415
+    from labelop.recovery import left_of, unended  # noqa: PLC0415
 
     with running(store) as (settings, tables):
         if left_of(tables, run):
             _run_night(settings, tables, [], report_file, output, resumes=run)
+        elif unended(tables, run):
+            _run_night(settings, tables, [], report_file, output, run=run, resumes=run)
         else:
             typer.echo(f"Nothing is left of {run}.")
 
@@ -233,6 +235,7 @@ def _run_night(
     jobs: list[DatasetJob],
     report_file: Path | None,
     output: OutputFormat,
+    run: str | None = None,
     **more: Any,
 ) -> None:
     from labelop.configuration import load_configuration  # noqa: PLC0415
@@ -242,16 +245,12 @@ def _run_night(
     files = load_configuration(settings)  # a fault is told alone, not below the tables of a night that did nothing
     check_ontologies(jobs, (arm.ontology for arm in files.routing.arms))
     say_engines(settings)
-    run, page = new_run_id("night"), report_file or settings.report_path
+    run, page = run or new_run_id("night"), report_file or settings.report_path
     problem: LabelopError | None = None
     with _embedded(settings) as flows:
         try:
             flows["nightly/onprem"](
-                night=[job.model_dump() for job in jobs],
-                store=settings.store,
-                report=str(page),
-                run_id=run,
-                **more,
+                night=[job.model_dump() for job in jobs], store=settings.store, report=str(page), run_id=run, **more
             )
         except LabelopError as error:
             # what did get through is shown before the run is reported as failed

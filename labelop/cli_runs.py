@@ -60,7 +60,9 @@ def runs(
         if run is not None:
             require_run(tables, run)
         rows = show_query(tables, "run_states", {} if run is None else {"run": run}, output).to_pylist()
-        if output is OutputFormat.TABLE and (left := [row["run_id"] for row in rows if row["left_count"]]):
+        if output is OutputFormat.TABLE and (
+            left := [row["run_id"] for row in rows if row["left_count"] or row["state"] == "open"]
+        ):
             typer.echo(f"`labelop resume {left[0]}` does what is left of it, once it no longer runs.", err=True)
 
 

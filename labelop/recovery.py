@@ -123,6 +123,14 @@ def left_of(store: Store, run_id: str) -> list[Asked]:
     return left
 
 
+def unended(store: Store, run_id: str) -> list[str]:
+    """Name the datasets of a run that died over its report or accounting with nothing else left; none of other runs."""
+    [row] = run_query(store, "run_states", {"run": run_id}).to_pylist()
+    if row["state"] != "open" or row["left_count"]:
+        return []
+    return sorted(row["dataset"] for row in require_run(store, run_id) if row["event"] == STARTED)
+
+
 def require_run(store: Store, run_id: str) -> list[dict[str, Any]]:
     """Read the events of a run.
 

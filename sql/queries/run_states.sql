@@ -1,6 +1,6 @@
 -- Runs, newest first: what each was asked, how it ended, how much of it nobody has done yet, and which engines ran where.
 -- state: open (runs or died) | superseded (did not say how it ended, and later runs did what was left) | complete | partial |
--- cancelled; left_count > 0 is what `labelop resume` would do.
+-- cancelled; left_count > 0 is what `labelop resume` would do. Of an open run with nothing left the report and the accounting are.
 -- Params: run text = null
 -- Grain: run_id
 WITH asked AS (
@@ -18,6 +18,14 @@ reached AS (
     FROM asked AS a
     JOIN runs AS r ON r.dataset = a.dataset AND r.event = a.until AND r.state = 'complete' AND r.landed_at >= a.started_at
     GROUP BY a.run_id, a.dataset
+),
+ended AS (
+    SELECT a.run_id, a.dataset, a.resumes, a.started_at
+    FROM asked AS a
+    SEMI JOIN (SELECT run_id FROM runs WHERE event = 'ended' AND state <> 'cancelled') AS r USING (run_id)
+),
+last_ended AS (
+    SELECT dataset, max(started_at) AS started_at FROM ended GROUP BY dataset
 ),
 plans AS (
     SELECT DISTINCT run_id, plan_id FROM runs WHERE event = 'planned'
@@ -60,6 +68,11 @@ SELECT
         WHEN any_value(s.complete) THEN 'complete'
         WHEN any_value(s.cancelled) THEN 'cancelled'
         WHEN any_value(s.ended) THEN 'partial'
+        -- a night knows how it ended when its report and its accounting are done: its own, or a later night's
+        WHEN bool_or(a.until = 'finished' OR a.resumes IS NOT NULL) THEN CASE
+            WHEN bool_and(r.run_id IS NOT NULL AND (e.started_at > a.started_at OR x.run_id IS NOT NULL)) THEN 'superseded'
+            ELSE 'open'
+        END
         WHEN bool_and(coalesce(r.by_itself, false)) THEN 'complete'
         WHEN bool_and(a.until = 'prelabelled') AND any_value(s.missed) THEN 'partial'
         WHEN bool_and(r.run_id IS NOT NULL) THEN 'superseded'
@@ -72,14 +85,16 @@ SELECT
     coalesce(any_value(w.missing_batches_count), 0) AS missing_batches_count,
     min(a.resumes) AS resumes,
     any_value(u.resumed_by) AS resumed_by,
-    any_value(e.engines) AS engines
+    any_value(g.engines) AS engines
 FROM asked AS a
 JOIN said AS s ON s.run_id = a.run_id
 LEFT JOIN reached AS r ON r.run_id = a.run_id AND r.dataset = a.dataset
 LEFT JOIN waiting AS w ON w.run_id = a.run_id
 LEFT JOIN landed AS l ON l.run_id = a.run_id
 LEFT JOIN resumed AS u ON u.run_id = a.run_id
-LEFT JOIN used AS e ON e.run_id = a.run_id
+LEFT JOIN used AS g ON g.run_id = a.run_id
+LEFT JOIN last_ended AS e ON e.dataset = a.dataset
+LEFT JOIN (SELECT DISTINCT resumes AS run_id FROM ended) AS x ON x.run_id = a.run_id
 WHERE ($run::VARCHAR IS NULL OR a.run_id = $run::VARCHAR)
 GROUP BY a.run_id
 ORDER BY started_at DESC, a.run_id;
