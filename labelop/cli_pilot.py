@@ -55,32 +55,34 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
         output: FormatOption = OutputFormat.TABLE,
     ) -> None:
         """Declare a pilot, draw its images and draft them under every arm."""
-        if not all(one.strip() for one in reviewer or []):
-            raise typer.BadParameter("a user id is blank", param_hint="--reviewer")
         if simulate and reviewer:
             raise typer.BadParameter("nobody else reviews where reviewers are simulated", param_hint="--reviewer")
         from labelop.pilot.plan import newest_pilot  # noqa: PLC0415
         from labelop.pilot.work import export_pilot  # noqa: PLC0415
-        from labelop.review.annotation_review import pseudonym_of  # noqa: PLC0415
+        from labelop.review.annotation_review import pseudonym_of_typed  # noqa: PLC0415
         from labelop.review.simulate import REVIEWERS  # noqa: PLC0415
         from labelop.runs import new_run_id  # noqa: PLC0415
 
-        people = sorted(REVIEWERS) if simulate else sorted({pseudonym_of(one) for one in reviewer or []})
-        asked = {
-            "name": name,
-            "arms": arm or ["local", "cloud", "blind"],
-            "reference": reference,
-            "reviewers": people,
-            "images_count": images,
-            "seed": seed,
-            "declared": {"time_margin": margin, "looks": looks},
-            "verdict_by": verdict_by,
-        }
-        with running(store) as (settings, tables), embedded(settings) as flows:
+        with running(store) as (settings, tables):
+            people = sorted(REVIEWERS) if simulate else sorted({pseudonym_of_typed(one) for one in reviewer or []})
+            asked = {
+                "name": name,
+                "arms": arm or ["local", "cloud", "blind"],
+                "reference": reference,
+                "reviewers": people,
+                "images_count": images,
+                "seed": seed,
+                "declared": {"time_margin": margin, "looks": looks},
+                "verdict_by": verdict_by,
+            }
             run = new_run_id("pilot")
-            flows["run-pilot/onprem"](dataset=dataset, asked=asked, store=settings.store, run_id=run, simulate=simulate)
+            with embedded(settings) as flows:
+                start = flows["run-pilot/onprem"]
+                start(dataset=dataset, asked=asked, store=settings.store, run_id=run, simulate=simulate)
+            pilot = newest_pilot(tables, dataset, name)
+            if (drawn := pilot.protocol.images_count) < images:
+                warn(f"pilot {name} has {drawn} images, not {images}: no more may be taken, and fewer prove less")
             if target is not None:
-                pilot = newest_pilot(tables, dataset, name)
                 typer.echo(f"{export_pilot(tables, pilot, target)} tasks of {len(people)} reviewers in {target}")
             show_query(tables, "pilot_status", {"dataset": dataset}, output)
 

@@ -143,7 +143,8 @@ def draw_sample(stratum_of: Mapping[str, str], images_count: int, seed: int) -> 
     if not stratum_of or images_count < 1:
         raise PilotError(
             f"A pilot of {images_count} images cannot be drawn from {len(stratum_of)} candidates.",
-            hint="A candidate is an image of the newest version that every arm may see and nobody has reviewed yet.",
+            hint="A candidate is an image of the newest version that every arm may see, nobody has reviewed yet, and "
+            "neither `labelop bias plan` nor another pilot took; `labelop pilot stop` frees those of a pilot.",
         )
     members: dict[str, list[str]] = defaultdict(list)
     for image_id in sorted(stratum_of):

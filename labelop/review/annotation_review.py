@@ -13,7 +13,7 @@ from typing import Any
 
 from labelop.effort.measures import lead_time_cap_seconds
 from labelop.effort.parameters import DEFAULTS
-from labelop.errors import ReviewRecordError
+from labelop.errors import ReviewError, ReviewRecordError
 from labelop.geometry import Box, boxes_to_array, from_percent, iou_matrix
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Ontology, Prediction
@@ -94,6 +94,20 @@ def names_somebody(user: str) -> bool:
 def pseudonym_of(user: str) -> str:
     """Name a user of a review tool as the tables do: they hold no name and no address of a person."""
     return row_id("reviewer", forms.shown(user))[:17]
+
+
+def pseudonym_of_typed(user: str) -> str:
+    """Name the user whose id a person typed: with a blank beside it, it would be a second person, unknown to the tool.
+
+    Raises:
+        ReviewError: It is empty, has blanks around, or holds what cannot be printed.
+    """
+    if not user or user != user.strip() or not user.isprintable():
+        raise ReviewError(
+            f"The reviewer is '{forms.shown(user)}'; expected a user id of printable characters without blanks around.",
+            hint="Give the user id as the review tool shows it.",
+        )
+    return pseudonym_of(user)
 
 
 def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_id: str) -> list[AcceptedLabel]:

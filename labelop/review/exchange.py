@@ -9,7 +9,7 @@ from labelop.errors import ReviewError
 from labelop.landing.store import Store
 from labelop.review.accepted import AcceptedFormat, import_accepted
 from labelop.review.annotation_import import import_reviews
-from labelop.review.annotation_review import names_somebody, pseudonym_of
+from labelop.review.annotation_review import pseudonym_of_typed
 from labelop.review.intake import ImportResult
 from labelop.review.truth import IMPORT_ARM
 
@@ -47,14 +47,11 @@ def import_file(
         events: With a reviewer: CSV of what they did when, see `events`.
 
     Raises:
-        ReviewError: The tool is unknown or the dataset has no images, or no drafts of the arm; or the reviewer is named
-            by nothing.
+        ReviewError: The tool is unknown or the dataset has no images, or no drafts of the arm; or the reviewer is no
+            user id.
         ReviewFormatError: The file as a whole cannot be read.
     """
-    if reviewer is not None and not names_somebody(reviewer):
-        raise ReviewError(
-            "The reviewer is an empty text, expected a user id.", hint="Without one reviews stay pending."
-        )
+    named = None if reviewer is None else pseudonym_of_typed(reviewer)
     if tool.replace("_", "-") == LABEL_STUDIO:
         return import_reviews(store, path, dataset, run_id, dataset_version=dataset_version)
     for known in ACCEPTED_FORMATS:
@@ -62,7 +59,7 @@ def import_file(
             return import_accepted(
                 store, path, dataset, run_id,
                 source_format=known, dataset_version=dataset_version, arm=arm,
-                reviewer=None if reviewer is None else pseudonym_of(reviewer), events=events,
+                reviewer=named, events=events,
             )  # fmt: skip
     raise ReviewError(
         f"Tool {tool!r} is unknown, expected one of {', '.join((LABEL_STUDIO, *ACCEPTED_FORMATS))}.",

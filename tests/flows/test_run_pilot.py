@@ -91,3 +91,23 @@ def test_a_drawn_pilot_keeps_its_design(piloted: tuple[Store, Path, Any, Any]) -
     [row] = run("pilot", "compare", "--dataset", "smears", "--name", "first", store=store)
     assert row["exploratory"]
     assert "Exploratory only" in row["sentence"]
+
+
+def test_what_a_pilot_has_set_aside_is_no_other_pilots(piloted: tuple[Store, Path, Any, Any]) -> None:
+    """A second pilot took all images of one under review and gave them to the same people.
+
+    It says that it has fewer images than were asked for, which it kept to itself.
+    """
+    store, *_ = piloted
+    plan = ["pilot", "plan", "--dataset", "smears", "--reviewer", "7", "--reviewer", "8", "--arm", "local"]
+    plan += ["--arm", "blind", "--store", str(store.root)]
+    opened = CliRunner().invoke(app, [*plan, "--name", "open", "--images", "6"])
+    assert (opened.exit_code, "no more may be taken" in opened.stderr) == (0, False), opened.output
+    rest = CliRunner().invoke(app, [*plan, "--name", "rest", "--images", "1000"])
+    assert rest.exit_code == 0, rest.output
+    pilot_of = {row["pilot_id"]: row["name"] for row in read_rows(store, "pilots")}
+    taken: dict[str, set[str]] = {name: set() for name in pilot_of.values()}
+    for row in read_rows(store, "pilot_assignments"):
+        taken[pilot_of[row["pilot_id"]]].add(row["image_id"])
+    assert len(taken["first"] | taken["open"] | taken["rest"]) == sum(map(len, taken.values()))
+    assert f"pilot rest has {len(taken['rest'])} images, not 1000" in rest.stderr
