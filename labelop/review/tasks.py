@@ -150,12 +150,11 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
 
     Corrections of replaced drafts that come back all the same are still imported: the work was done. Tasks of a pilot
     are in no plan that counts: each goes to the reviewer it was assigned to (`labelop.pilot.work`). Until all of them
-    have come back, or the pilot has ended, other tasks of these images wait: whoever met an image before is no fair
-    judge of its draft.
+    have come back, or the pilot has ended, other tasks of these images wait, under later versions of the dataset too:
+    whoever met an image before is no fair judge of its draft.
     """
-    where = equal(dataset=dataset, dataset_version=dataset_version)
-    tasks, assigned = list(tasks), _pairs(store, "pilot_assignments", where)
-    ended = {row["pilot_id"] for row in read_rows(store, "pilot_ends", columns=["pilot_id"], filters=where)}
+    where = equal(dataset=dataset)  # a pilot goes on while its dataset gets further versions
+    assigned = _pairs(store, "pilot_assignments", where)
     plan_id = plan_in_force(store, dataset, dataset_version)
     if plan_id is None:
         piloted = {batch_id for batch_id, _ in assigned}
@@ -164,12 +163,20 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
         batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))
         wanted = set(batches["batch_id"].to_pylist())
         found = [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
-    asked = assigned - _pairs(store, "reviews", where) if assigned else assigned
-    if ended:
+    waiting = _piloted_images(store, where, assigned) if assigned else set()
+    return [task for task in found if task.image_id not in waiting]
+
+
+def _piloted_images(store: Store, where: ds.Expression, assigned: set[tuple[str, str]]) -> set[str]:
+    """List the images of which a pilot that goes on still asks for a review, among what was assigned."""
+    asked = assigned - _pairs(store, "reviews", where)
+    if ended := {row["pilot_id"] for row in read_rows(store, "pilot_ends", columns=["pilot_id"], filters=where)}:
         asked -= _pairs(store, "pilot_assignments", where & ds.field("pilot_id").isin(sorted(ended)))
     # an assigned draft that failed is nobody's task: nothing waits for it
-    waiting = {task.image_id for task in tasks if (task.batch_id, task.image_id) in asked}
-    return [task for task in found if task.image_id not in waiting]
+    made = equal(role="pilot") & ds.field("outcome").isin(sorted(_REVIEWED_OUTCOMES))
+    drafted = _pairs(store, "prelabels", where & made)
+    blind = _pairs(store, "pilot_assignments", where & equal(arm=_BLIND))
+    return {image_id for _, image_id in asked & (drafted | blind)}
 
 
 def still_open(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:

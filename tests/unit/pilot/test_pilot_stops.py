@@ -59,8 +59,11 @@ def test_other_tasks_of_a_pilots_images_wait_for_it(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     land(store, "pilot_assignments", [dict.fromkeys(table("pilot_assignments").schema.names) | here], "p")
     usual, asked, other = drafted("usual", "1"), drafted("p", "1"), drafted("usual", "2")
-    assert in_force(store, "d", "v1", [usual, asked, other]) == [other]
     assert in_force(store, "d", "v1", [usual]) == [usual], "a draft that failed is nobody's task and holds nothing up"
+    made = dict.fromkeys(table("prelabels").schema.names) | here | {"role": "pilot", "outcome": "ok"}
+    land(store, "prelabels", [made], "p")
+    assert in_force(store, "d", "v1", [usual, asked, other]) == [other]
+    assert in_force(store, "d", "v2", [usual, other]) == [other], "a night's new version gave them out again"
     land(store, "reviews", [dict.fromkeys(table("reviews").schema.names) | here], "r")
     assert in_force(store, "d", "v1", [usual, asked]) == [usual]
 
