@@ -34,8 +34,9 @@ from labelop.cli_common import (
 from labelop.cli_cost import cost_app
 from labelop.cli_egress import audit_app, keys_app
 from labelop.cli_models import say_engines
+from labelop.cli_night import run_night
 from labelop.cli_obtain import obtain_app
-from labelop.cli_output import OutputFormat, end_process, failing_in_one_line, show_rows, show_sections, warn
+from labelop.cli_output import OutputFormat, end_process, failing_in_one_line, show_rows, warn
 from labelop.cli_pilot import add_pilot
 from labelop.cli_release import release_app
 from labelop.cli_review import review_app
@@ -45,9 +46,7 @@ from labelop.cli_site import add_sync, site_app
 from labelop.cli_store import upkeep_app
 from labelop.cli_unpack import unpack_app
 from labelop.egress.environment import ONPREM
-from labelop.errors import LabelopError
-from labelop.jobs import DatasetJob, check_ontologies, parse_job, read_night
-from labelop.landing.store import Store
+from labelop.jobs import parse_job, read_night
 from labelop.settings import Settings, leave_no_dumps, process_environment
 
 app = typer.Typer(
@@ -123,6 +122,8 @@ def ingest(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Take a dataset in: every file found is landed or quarantined with a reason."""
+    from labelop.summary import refused_annotations  # noqa: PLC0415
+
     with running(store) as (settings, tables):
         require_ontology(settings, ontology)
         given = {"dataset": dataset, "source": source, "source_format": source_format}
@@ -130,6 +131,8 @@ def ingest(
         with _embedded(settings) as flows:
             flows["ingest-dataset/onprem"](job=job.model_dump(), store=settings.store)
         show_query(tables, "run_summary", {"dataset": dataset}, output)
+        for refused in refused_annotations(tables, [dataset]):
+            warn(refused)
 
 
 @app.command()
@@ -181,7 +184,9 @@ def nightly(
             given = {"dataset": dataset, "source": source, "source_format": source_format, "reviews": folder}
             jobs = [parse_job({**given, "sensitivity": sensitivity, "ontology": ontology})]
         # a night of one dataset is asked for by hand: nobody expects it to do others
-        _run_night(settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=bool(night))
+        run_night(
+            _embedded, settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=bool(night)
+        )
 
 
 _JOB_OPTIONS = ("dataset", "source", "source_format", "sensitivity", "ontology", "reviews")
@@ -207,7 +212,7 @@ def demo(
     """Run a whole night on the drawn sample, with a simulated reviewer and an emulated cloud."""
     with running(store) as (settings, tables):
         jobs = read_night(night or settings.config / "demo.yaml")
-        _run_night(settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=False)
+        run_night(_embedded, settings, tables, jobs, report_file, output, batch_images=batch_images, resume_open=False)
 
 
 @app.command()
@@ -222,47 +227,11 @@ def resume(
 
     with running(store) as (settings, tables):
         if left_of(tables, run):
-            _run_night(settings, tables, [], report_file, output, resumes=run)
+            run_night(_embedded, settings, tables, [], report_file, output, resumes=run)
         elif unended(tables, run):
-            _run_night(settings, tables, [], report_file, output, run=run, resumes=run)
+            run_night(_embedded, settings, tables, [], report_file, output, run=run, resumes=run)
         else:
             typer.echo(f"Nothing is left of {run}.")
-
-
-def _run_night(
-    settings: Settings,
-    tables: Store,
-    jobs: list[DatasetJob],
-    report_file: Path | None,
-    output: OutputFormat,
-    run: str | None = None,
-    **more: Any,
-) -> None:
-    from labelop.configuration import load_configuration  # noqa: PLC0415
-    from labelop.runs import new_run_id  # noqa: PLC0415
-    from labelop.summary import for_people, run_tables, warnings_of  # noqa: PLC0415
-
-    files = load_configuration(settings)  # a fault is told alone, not below the tables of a night that did nothing
-    check_ontologies(jobs, (arm.ontology for arm in files.routing.arms))
-    say_engines(settings)
-    run, page = run or new_run_id("night"), report_file or settings.report_path
-    problem: LabelopError | None = None
-    with _embedded(settings) as flows:
-        try:
-            flows["nightly/onprem"](
-                night=[job.model_dump() for job in jobs], store=settings.store, report=str(page), run_id=run, **more
-            )
-        except LabelopError as error:
-            # what did get through is shown before the run is reported as failed
-            problem = error
-    said = run_tables(tables, run)
-    show_sections(for_people(said) if output is OutputFormat.TABLE else said, output)
-    if output is OutputFormat.TABLE and page.is_file():
-        typer.echo(f"Report: {page}")
-    for warning in warnings_of(tables):
-        warn(warning)
-    if problem is not None:
-        raise problem
 
 
 @app.command()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
@@ -16,6 +16,9 @@ from labelop.ingest.sources import SourceFormat
 from labelop.jobs import DATASET_NAME, LevelText
 from labelop.landing.store import Store, is_empty, open_store, require_tables
 from labelop.settings import Settings, load_settings, process_environment
+
+Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
+"""Gives the flows as plain functions while a block runs."""
 
 StoreOption = Annotated[
     str | None,

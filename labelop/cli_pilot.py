@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelop.cli_common import DatasetOption, FormatOption, OneDatasetOption, StoreOption, running, show_query
+from labelop.cli_common import (
+    DatasetOption,
+    Embedded,
+    FormatOption,
+    OneDatasetOption,
+    StoreOption,
+    running,
+    show_query,
+)
 from labelop.cli_output import OutputFormat, show_rows, warn
 from labelop.errors import PilotError
-from labelop.settings import Settings
 
 if TYPE_CHECKING:
     from labelop.pilot.harm import Harm
 
-Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
-"""Gives the flows as plain functions."""
 
 NameOption = Annotated[str, typer.Option("--name", help="What the pilot is called.")]
 

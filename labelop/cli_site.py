@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelop.cli_common import FormatOption, StoreOption, running
+from labelop.cli_common import Embedded, FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
 from labelop.landing.filters import equal
 from labelop.landing.store import open_store, read_rows
 from labelop.schemas import utc_now
-from labelop.settings import Settings, load_settings
+from labelop.settings import load_settings
 
 if TYPE_CHECKING:
     from labelop.site.outbox import Item
     from labelop.site.place import Site
-
-Embedded = Callable[[Settings], AbstractContextManager[Mapping[str, Callable[..., Any]]]]
-"""Gives the flows as plain functions while a block runs."""
 
 site_app = typer.Typer(no_args_is_help=True)
 outbox_app = typer.Typer(no_args_is_help=True, help="See what waits at a site for the network.")

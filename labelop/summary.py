@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from labelop.ingest.truth import BAD_FILE
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.queries import open_session, run_checks, run_query
-from labelop.runs import PRELABELLED
+from labelop.runs import ENDED, PRELABELLED
 
 _QUERIES = {
     "Accounting: found = landed + quarantined + deferred": "run_summary",
@@ -91,15 +92,31 @@ def warnings_of(store: Store) -> list[str]:
 def losses_of(store: Store, datasets: Collection[str]) -> list[str]:
     """Say in one line each which files of these datasets are accounted for and have no answer of a model.
 
-    Quarantined files are no loss of a run, nor are withheld ones: no run could have done more for them.
+    Quarantined images are no loss of a run, nor are withheld ones: no run could have done more for them. An annotation
+    file that was refused as a whole is one: nobody sees by the images that all of its labels are missing.
     """
-    return [
+    return refused_annotations(store, datasets) + [
         f"{row['dataset']}: {row[f'{what}_count']} of {row['discovered_count']} files {what}"
         for row in run_query(store, "run_summary").to_pylist()
         if row["dataset"] in datasets
         for what in _LOSSES
         if row[f"{what}_count"]
     ]
+
+
+def refused_annotations(store: Store, datasets: Collection[str]) -> list[str]:
+    """Say in one line each which annotation files of these datasets were refused as a whole, and why."""
+    return [
+        f"{row['dataset']}: {row['path']} was refused as a whole, so its labels are missing: {row['detail']}"
+        for row in run_query(store, "quarantine_list").to_pylist()
+        if row["dataset"] in datasets and row["reason"] == BAD_FILE
+    ]
+
+
+def told_by(store: Store, run_id: str) -> list[str]:
+    """Give what a run said when it ended: what failed in it, and what it lost."""
+    rows = read_rows(store, "runs", filters=equal(run_id=run_id, event=ENDED))
+    return [problem for row in rows for problem in json.loads(row["summary"])["problems"]]
 
 
 def for_people(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

@@ -61,3 +61,14 @@ def test_losses_are_said_with_their_reason(tmp_path: Path) -> None:
     )
     assert losses_of(store, ["toys"]) == ["toys: 1 of 3 files failed"]
     assert losses_of(store, ["cells"]) == []
+
+
+def test_a_refused_annotation_file_is_a_loss(tmp_path: Path) -> None:
+    """All of its labels were missing and the run said that it was complete; a record that was refused is none."""
+    store = Store(str(tmp_path / "store"))
+    record(store, RunEvent("night-1", "toys", "v-1", INGESTED))
+    refused = {"a.json": "BAD_ANNOTATIONS", "b.json": "BAD_BOX"}
+    rows = [_row("quarantine", path=path, pointer="#", reason=code, detail="why") for path, code in refused.items()]
+    land(store, "quarantine", rows, "q")
+    assert losses_of(store, ["toys"]) == ["toys: a.json was refused as a whole, so its labels are missing: why"]
+    assert losses_of(store, ["cells"]) == []
