@@ -22,9 +22,7 @@ class ArmCost:
     growing: Decimal = Decimal(0)
     """Money for machines, which goes with the images."""
     review: Decimal = Decimal(0)
-    """Money for people's time."""
-    reviewed: int = 0
-    """Images that people reviewed."""
+    """Money for people's time, as far as they came."""
 
     @property
     def total(self) -> Decimal:
@@ -36,7 +34,7 @@ def costs_by_arm(session: Session) -> dict[tuple[str, str, str], ArmCost]:
     """Read what each arm cost of each dataset version: what does not grow with images, what does, and review."""
     found = session.sql("""
         SELECT
-            dataset, dataset_version, arm, any_value(images_count), any_value(reviewed_count),
+            dataset, dataset_version, arm, any_value(images_count),
             coalesce(sum(amount) FILTER (once), 0),
             coalesce(sum(amount) FILTER (NOT once AND category <> 'review'), 0),
             coalesce(sum(amount) FILTER (category = 'review'), 0)
@@ -49,8 +47,8 @@ def costs_by_arm(session: Session) -> dict[tuple[str, str, str], ArmCost]:
         GROUP BY dataset, dataset_version, arm
     """).fetchall()
     return {
-        (dataset, version, arm): ArmCost(float(images or 0), fixed, growing, review, reviewed or 0)
-        for dataset, version, arm, images, reviewed, fixed, growing, review in found
+        (dataset, version, arm): ArmCost(float(images or 0), fixed, growing, review)
+        for dataset, version, arm, images, fixed, growing, review in found
     }
 
 
@@ -74,11 +72,12 @@ def with_images(
         return anew(mine, moved, expected, "this arm")
     share = Decimal(str(images / mine.images))
     review, basis = mine.review * share, "record of this arm, in proportion"
-    if moved > 0 and ratio is not None and other.reviewed:
-        # how hard the moved images are is known from the arm that had them
-        review = mine.review + other.review / other.reviewed * Decimal(str(ratio * moved))
-        basis = "record of this arm, review by images that both had"
-    return ArmCost(images, mine.fixed, mine.growing * share, review, mine.reviewed), basis
+    if moved > 0 and other.images and (ratio is not None or not mine.review):
+        # how hard the moved images are is known from the arm that had them, as far as people came there
+        review = mine.review + other.review / Decimal(str(other.images)) * Decimal(str((ratio or 1.0) * moved))
+        seen = "by images that both had" if ratio is not None else "as hard as under the other arm"
+        basis = f"record of this arm, review {seen}"
+    return ArmCost(images, mine.fixed, mine.growing * share, review), basis
 
 
 def anew(mine: ArmCost, moved: float, expected: tuple[Decimal, Decimal], what: str) -> tuple[ArmCost, str]:

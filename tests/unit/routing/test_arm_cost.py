@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from labelop.routing.arm_cost import ArmCost, anew, with_images
 
-MINE = ArmCost(10.0, Decimal(5), Decimal(20), Decimal(30), 10)
+MINE = ArmCost(10.0, Decimal(5), Decimal(20), Decimal(30))
 EXPECTED = (Decimal(3), Decimal(4))
 
 
@@ -19,10 +19,17 @@ def test_images_come_in_proportion() -> None:
 
 def test_moved_images_are_reviewed_as_hard_as_they_are() -> None:
     """Where both arms had some images, review of the moved ones is the other arm's times the ratio."""
-    other = ArmCost(10.0, Decimal(0), Decimal(0), Decimal(100), 10)
+    other = ArmCost(10.0, Decimal(0), Decimal(0), Decimal(100))
     after, basis = with_images(MINE, 5.0, other, 0.5, EXPECTED)
     assert after.review == Decimal(30) + Decimal(10) * Decimal("2.5")
     assert basis == "record of this arm, review by images that both had"
+
+
+def test_an_arm_nobody_has_reviewed_is_no_free_one() -> None:
+    """Drafts that wait for people cost nothing yet; moved images take what they took under the other arm."""
+    other = ArmCost(10.0, Decimal(0), Decimal(0), Decimal(50))
+    after, basis = with_images(ArmCost(10.0, Decimal(5), Decimal(20)), 4.0, other, None, EXPECTED)
+    assert (after.review, basis) == (Decimal(20), "record of this arm, review as hard as under the other arm")
 
 
 def test_without_a_record_it_is_expected() -> None:
