@@ -95,7 +95,7 @@ def test_a_late_answer_is_a_timeout(kind: str, tmp_path: Path) -> None:
     late = threading.Event()
     with double(kind, Says(wait=late)) as (url, asked):
         with pytest.raises(EngineTimeoutError, match="did not answer"):
-            ask(url, tmp_path, timeout_seconds=0.3, attempts=2, clock=lambda: 0.0)
+            ask(url, tmp_path, timeout_seconds=1.0, attempts=2, clock=lambda: 0.0)
         late.set()
         assert len(asked) == 2
 
