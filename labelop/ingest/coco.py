@@ -23,7 +23,7 @@ from labelop.geometry import Box, to_xywh
 from labelop.ids import digest_of_file
 from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name
-from labelop.ingest.masks import extent, mask_of
+from labelop.ingest.masks import extent, lie_apart, mask_of
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
@@ -207,9 +207,9 @@ def _label(record: Mapping[str, Any], names: Mapping[int, str], image: KnownImag
     box = _box(record.get("bbox"), image)
     mask = mask_of(record.get("segmentation"), image.width_px, image.height_px)
     if mask is not None:
-        left, top, right, bottom = extent(mask, image.height_px)
-        if left > box.x1 or right < box.x0 or top > box.y1 or bottom < box.y0:
-            raise bad_record("BAD_MASK", f"Box {list(box.xyxy)} and mask {[left, top, right, bottom]} lie apart.")
+        painted = extent(mask, image.height_px)
+        if lie_apart(box.xyxy, painted):
+            raise bad_record("BAD_MASK", f"Box {list(box.xyxy)} and mask {list(painted)} lie apart.")
     return AcceptedLabel("", names[category], box, mask)
 
 

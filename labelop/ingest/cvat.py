@@ -4,18 +4,22 @@ Boxes, polygons, masks and image tags are read; other shapes (points, polylines,
 canonical frame and are faults. A name or address inside the file is looked up among the files found, never opened.
 Knows no pixels.
 
+An object with box and mask is two shapes of one group, as CVAT groups them: the format has no shape with both. A group
+of one box and one outline of the same class that touch is one object, and what is left where a person removed one of
+the two is one as well; an outline alone has the box around it.
+
 A file written here and read again lacks: ids of labels and of the drafts they came from, vertices of outlines (masks
-are run lengths), keypoints, the second and further classes of a whole image, and more than two decimals of a pixel. An
-object with a mask is written as a mask, and its box comes back as the extent of it. Classes of whole images come back
-among those of objects: the format has one list.
+are run lengths), keypoints, the second and further classes of a whole image, and more than two decimals of a pixel.
+Classes of whole images come back among those of objects: the format has one list.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, SubElement
 
@@ -26,7 +30,7 @@ from labelop.errors import AnnotationError
 from labelop.ids import digest_of_file
 from labelop.ingest.gathering import Gathering
 from labelop.ingest.labelled import Files, LabelledImage, class_numbers, file_name, short, xml_bytes
-from labelop.ingest.masks import decode_mask, encode_mask, polygons_mask
+from labelop.ingest.masks import decode_mask, encode_mask, lie_apart, polygons_mask
 from labelop.ingest.sources import Source
 from labelop.ingest.truth import (
     Annotations,
@@ -44,6 +48,8 @@ _EDGES = ("xtl", "ytl", "xbr", "ybr")
 _NO_IMAGES = ("version", "meta")
 _DIGITS = 10  # as many as a number of pixels has
 _SHAPES = ("box", "polygon", "mask")
+_NO_GROUP = "0"
+_PAIR = 2
 
 
 def read_cvat(source: Source, known: Mapping[str, KnownImage], ontology: Ontology | None = None) -> Annotations:
@@ -94,6 +100,7 @@ def cvat_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files
     whole = sorted({image.image_label for image in images if image.image_label} - set(classes))
     for name in (*classes, *whole):
         SubElement(SubElement(labels, "label"), "name").text = name
+    groups = map(str, count(1))  # 0 is none, and CVAT numbers them over the whole task
     for key, image in enumerate(images):
         node = SubElement(root, "image", id=str(key), name=file_name(image.path))
         node.attrib |= {"width": str(image.width_px), "height": str(image.height_px)}
@@ -102,23 +109,25 @@ def cvat_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files
         if image.image_label is not None:
             SubElement(node, "tag", label=image.image_label, source="manual")
         for label in image.objects:
-            shape = SubElement(node, "mask" if label.mask_rle else "box", label=label.label, source="manual")
-            shape.attrib |= {"occluded": "0", **_place(label, image), "z_order": "0"}
+            edges = label.box.xyxy if label.box else ()
+            places = {"box": {name: short(edge) for name, edge in zip(_EDGES, edges, strict=True)}}
+            if label.mask_rle:
+                places["mask"] = _runs(decode_mask(label.mask_rle, image.width_px, image.height_px))
+            together = {"group_id": next(groups)} if len(places) > 1 else {}
+            for tag, place in places.items():
+                shape = SubElement(node, tag, label=label.label, source="manual")
+                shape.attrib |= {"occluded": "0", **place, "z_order": "0", **together}
     return {"annotations.xml": xml_bytes(root)}
 
 
-def _place(label: AcceptedLabel, image: LabelledImage) -> dict[str, str]:
-    """Write the edges of a box, or the run lengths of a mask, row by row within its extent and from background on."""
-    if label.mask_rle:
-        mask = decode_mask(label.mask_rle, image.width_px, image.height_px)
-        left, top, right, bottom = _extent(mask)
-        flat = mask[top:bottom, left:right].ravel()
-        turns = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), len(flat)]
-        runs = [0] * int(flat[0]) + [after - before for before, after in pairwise(turns)]
-        sizes = {"left": left, "top": top, "width": right - left, "height": bottom - top}
-        return {"rle": ", ".join(map(str, runs)), **{name: str(value) for name, value in sizes.items()}}
-    edges = label.box.xyxy if label.box else ()
-    return {name: short(edge) for name, edge in zip(_EDGES, edges, strict=True)}
+def _runs(mask: NDArray[np.bool_]) -> dict[str, str]:
+    """Write the run lengths of a mask, row by row within its extent and from background on."""
+    left, top, right, bottom = _extent(mask)
+    flat = mask[top:bottom, left:right].ravel()
+    turns = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), len(flat)]
+    runs = [0] * int(flat[0]) + [after - before for before, after in pairwise(turns)]
+    sizes = {"left": left, "top": top, "width": right - left, "height": bottom - top}
+    return {"rle": ", ".join(map(str, runs)), **{name: str(value) for name, value in sizes.items()}}
 
 
 def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -162,6 +171,7 @@ def _labels(
 ) -> tuple[list[AcceptedLabel | None], list[str]]:
     """Read objects, None for each that was refused, and classes of the whole image."""
     labels: list[AcceptedLabel | None] = []
+    groups: defaultdict[str, list[int]] = defaultdict(list)
     whole: dict[str, None] = {}
     counts = Counter[str]()
     for shape in node:
@@ -171,8 +181,27 @@ def _labels(
         if shape.tag == "tag" and name is not None and name in categories:
             whole[name] = None
         elif shape.tag != "attribute":
+            groups[shape.get("group_id") or _NO_GROUP].append(len(labels))
             labels.append(notes.attempt(at, partial(_label, shape, categories, image), image.image_id))
-    return labels, list(whole)
+    doubled: set[int] = set()
+    for group, places in groups.items():
+        one = _as_one([labels[place] for place in places]) if group != _NO_GROUP else None
+        if one is not None:
+            labels[places[0]] = one
+            doubled.add(places[1])
+    return [label for place, label in enumerate(labels) if place not in doubled], list(whole)
+
+
+def _as_one(shapes: Sequence[AcceptedLabel | None]) -> AcceptedLabel | None:
+    """Make one object of a group that is a box and an outline of one class that touch; None for every other group."""
+    boxes = [shape for shape in shapes if shape and not shape.mask_rle]
+    outlines = [shape for shape in shapes if shape and shape.mask_rle]
+    if len(shapes) != _PAIR or len(boxes) != len(outlines):
+        return None
+    (box,), (outline,) = boxes, outlines
+    if box.label != outline.label or not box.box or not outline.box or lie_apart(box.box.xyxy, outline.box.xyxy):
+        return None
+    return replace(outline, box=box.box)
 
 
 def _label(shape: Element, categories: Mapping[str, None], image: KnownImage) -> AcceptedLabel:

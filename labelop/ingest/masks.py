@@ -90,6 +90,12 @@ def extent(mask_rle: str, height_px: int) -> tuple[int, int, int, int]:
     return left, min(top for top, _ in rows), right + 1, max(bottom for _, bottom in rows) + 1
 
 
+def lie_apart(box: tuple[float, float, float, float], mask_extent: tuple[float, float, float, float]) -> bool:
+    """Say whether a box and the extent of a mask, both xyxy pixels, do not touch: they cannot be of one object then."""
+    (x0, y0, x1, y1), (left, top, right, bottom) = box, mask_extent
+    return left > x1 or right < x0 or top > y1 or bottom < y0
+
+
 def mask_of(segmentation: Any, width_px: int, height_px: int) -> str | None:
     """Read a COCO segmentation.
 

@@ -8,8 +8,8 @@ model, and a review counts as submitted when it is imported: of two files the on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -18,15 +18,18 @@ import pyarrow.dataset as ds
 
 from labelop.effort.parameters import DEFAULTS
 from labelop.errors import AnnotationError, ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
+from labelop.geometry import Box
 from labelop.ids import row_id
 from labelop.ingest import names
 from labelop.ingest.coco import read_coco
 from labelop.ingest.cvat import read_cvat
+from labelop.ingest.masks import extent
 from labelop.ingest.places import Entry
 from labelop.ingest.sources import FoundFile, Source
 from labelop.ingest.truth import ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
 from labelop.ingest.yolo import read_yolo
+from labelop.labels import AcceptedLabel
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.events import read_events
@@ -41,6 +44,7 @@ AcceptedFormat = Literal["coco", "voc", "cvat", "yolo"]
 """Formats of finished labels."""
 
 _READERS = {"coco": read_coco, "voc": read_voc, "cvat": read_cvat, "yolo": read_yolo}
+_MASKS_ALONE = frozenset({"cvat"})  # formats that can hold a mask without its box; it is read with the one around it
 
 
 def import_accepted(
@@ -111,9 +115,10 @@ def import_accepted(
     for image_path, truth in annotations.truths.items():
         try:
             if drafted:
-                task, review_id = _corrected(truth, drafted, arm, reviewer, source_format)
+                task, review_id, labels = _corrected(truth, drafted, arm, reviewer, source_format)
             else:
                 task, review_id = None, truth_review_id(version, truth.image_id)
+                labels = truth_labels(truth, review_id)
             reading.take(
                 review_row(
                     review_id=review_id,
@@ -124,7 +129,7 @@ def import_accepted(
                     batch_id=task.batch_id if task else None,
                     model_id=task.model_id if task else None,
                     reviewer=reviewer,
-                    labels=truth_labels(truth, review_id),
+                    labels=labels,
                     effort_source=DEFAULTS.origin if task else "none",
                     tool=source_format,
                     tool_version=tool_version,
@@ -200,8 +205,8 @@ def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownIm
 
 def _corrected(
     truth: ImageTruth, drafted: _Drafted, arm: str, reviewer: str | None, tool: str
-) -> tuple[ReviewTask, str]:
-    """Say which draft an image's labels correct, and name the first review of it.
+) -> tuple[ReviewTask, str, Sequence[AcceptedLabel]]:
+    """Say which draft an image's labels correct, name the first review of it, and give its labels.
 
     Labels that the reviewer's files said last are the review that they were then, whatever else this file holds and
     whichever plan came since; others are of the draft in force.
@@ -209,12 +214,30 @@ def _corrected(
     said = drafted.said.get(truth.image_id)
     if said is not None:
         review_id = row_id("r", said.task.task_uid, reviewer, said.tool)
-        if label_values(truth_labels(truth, review_id)) == said.labels:
-            return said.task, review_id
+        labels = _with_boxes_of_drafts(truth_labels(truth, review_id), said.task, tool)
+        if label_values(labels) == said.labels:
+            return said.task, review_id, labels
     task = drafted.tasks.get(truth.image_id)
     if task is None:
         raise ReviewRecordError(f"no draft of the arm {arm!r} exists for this image", code="UNKNOWN_TASK")
-    return task, row_id("r", task.task_uid, reviewer, tool)
+    review_id = row_id("r", task.task_uid, reviewer, tool)
+    return task, review_id, _with_boxes_of_drafts(truth_labels(truth, review_id), task, tool)
+
+
+def _with_boxes_of_drafts(labels: Sequence[AcceptedLabel], task: ReviewTask, tool: str) -> Sequence[AcceptedLabel]:
+    """Give masks that came without a box that of the draft they are of: it stands while its mask does."""
+    if tool not in _MASKS_ALONE:
+        return labels
+    boxes = {draft.mask_rle: draft.box for draft in task.drafts}
+    return [
+        replace(label, box=boxes[label.mask_rle]) if label.mask_rle in boxes and _is_alone(label, task) else label
+        for label in labels
+    ]
+
+
+def _is_alone(label: AcceptedLabel, task: ReviewTask) -> bool:
+    """Say whether a label has a mask and no other box than the one around it."""
+    return label.mask_rle is not None and label.box == Box(*extent(label.mask_rle, task.height_px))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from labelop.cli import app
+from labelop.effort.ledger import land_edits
 from labelop.errors import ReviewError
-from labelop.labels import Ontology
-from labelop.landing.store import read_rows
+from labelop.geometry import Box
+from labelop.ingest.cvat import cvat_files
+from labelop.ingest.labelled import LabelledImage
+from labelop.ingest.masks import encode_mask
+from labelop.labels import AcceptedLabel, Ontology
+from labelop.landing.store import land, read_rows
 from labelop.review.accepted import AcceptedFormat, import_accepted
 from labelop.review.accepted_export import export_accepted
+from labelop.review.rows import box_of, labels_of
 from labelop.review.task_forms import labelling_config
 from tests.unit.review import test_label_set
 from tests.unit.review.test_label_set import store_with
 from tests.unit.review.test_transitions import ROLES, STRICT
-from tests.unit.review_rows import VERSION, filled_store, image_id
+from tests.unit.review_rows import VERSION, filled_store, image_id, image_row, imported, prediction, prelabel_row
 
 FORMS: list[AcceptedFormat] = ["coco", "cvat", "voc", "yolo"]
 
@@ -40,6 +49,45 @@ def test_only_accepted_labels_go_out_and_come_back(
     boxes = {v["label"]: (v["x0_px"], v["y0_px"], v["x1_px"], v["y1_px"]) for v in back[image_id(0)] if v["x0_px"]}
     assert boxes["WBC"] == pytest.approx((10.5, 20, 60, 70.25), abs=1)
     assert boxes["RBC"] == pytest.approx((1, 2, 3, 4), abs=1)
+
+
+DRAFTED = (30.0, 20.0, 60.0, 70.0)
+"""Draft box whose mask reaches only to its middle: the extent of it is another box."""
+
+
+@pytest.mark.parametrize("removed", [None, "box", "mask"])
+def test_untouched_drafts_with_masks_come_back_from_cvat_untouched(tmp_path: Path, removed: str | None) -> None:
+    """Box and mask of a draft are one object again and nothing was corrected, also where one of the two was removed.
+
+    Fails when the box comes back as the extent of its mask: 120 untouched labels were 119 corrections.
+    """
+    mask = np.zeros((256, 320), dtype=np.bool_)
+    mask[20:70, 31:44] = True
+    counts = encode_mask(mask)
+    store = filled_store(tmp_path / "store", images=0)
+    land(store, "images", [image_row(0)], key="one")
+    drafts = [prediction("p-0", "RBC", DRAFTED, mask_rle=counts), prediction("p-1", "WBC", (1.0, 1.0, 9.0, 9.0))]
+    land(store, "prelabels", [prelabel_row(0, predictions=drafts)], key="one")
+    labels = tuple(AcceptedLabel(d["prediction_id"], d["label"], box_of(d), d["mask_rle"]) for d in drafts)
+    files = cvat_files([LabelledImage("images/a%200.jpg", 320, 256, labels)], ["RBC", "WBC"])
+    root = ET.fromstring(files["annotations.xml"])
+    for image in root.findall("image"):
+        for shape in image.findall(f"{removed}[@group_id]" if removed else "none"):
+            image.remove(shape)
+    path = tmp_path / "annotations.xml"
+    path.write_bytes(ET.tostring(root))
+
+    done = import_accepted(store, path, "cells", "run", source_format="cvat", arm="local", reviewer="r-1")
+
+    assert (done.landed, done.quarantined) == (1, 0)
+    land_edits(store, "run")
+    assert Counter(edit["op"] for edit in read_rows(store, "edits")) == {"accept": 2}
+    [row] = imported(store)
+    back = {label.label: label for label in labels_of(row)}
+    assert back["RBC"].box == Box(*DRAFTED)
+    assert back["RBC"].mask_rle == (None if removed == "mask" else counts)
+    again = import_accepted(store, path, "cells", "run", source_format="cvat", arm="local", reviewer="r-1")
+    assert (again.landed, again.skipped) == (0, 1)
 
 
 def test_nothing_goes_out_that_needs_a_lead_or_over_other_files(tmp_path: Path) -> None:

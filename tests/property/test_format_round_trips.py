@@ -147,11 +147,15 @@ def test_labels_come_back(form: SourceFormat, images: list[LabelledImage]) -> No
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 30), st.integers(1, 30), st.data())
 def test_masks_come_back_pixel_by_pixel(width: int, height: int, data: st.DataObject) -> None:
-    """COCO and CVAT hold any mask exactly; the other two hold the box around it."""
+    """COCO and CVAT hold any mask exactly, and its box however much wider than the mask that is; the others the box.
+
+    Fails when CVAT's file holds the mask alone: the box came back as the extent of it.
+    """
     bits = data.draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height).filter(any))
     mask = np.array(bits).reshape(height, width)
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    box = Box(*map(float, (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)))
+    far = [data.draw(st.integers(0, int(room))) for room in (columns[0], rows[0])]
+    box = Box(*map(float, (*far, columns[-1] + 1, rows[-1] + 1)))
     label = AcceptedLabel("l", CLASSES[0], box, encode_mask(mask))
     for form in FORMATS:
         image = LabelledImage("images/a.png", width, height, (label,))
@@ -227,6 +231,49 @@ def test_whole_pixels_stay_within_one(low: float, length: float, size: int) -> N
     assert max(abs(a - low), abs(b - high)) < 1
 
 
+def read_shapes(shapes: str) -> Annotations:
+    """Read one CVAT image of 8 x 6 pixels with these shapes, of the classes `a` and `b`."""
+    names = "".join(f"<label><name>{name}</name></label>" for name in "ab")
+    image = f'<image id="0" name="a.png" width="8" height="6">{shapes}</image>'
+    place = InMemory(
+        {"annotations.xml": f"<annotations><meta><labels>{names}</labels></meta>{image}</annotations>".encode()}
+    )
+    source = Source(place, "cvat", tuple(place.walk()), (FoundFile("images/a.png", 1),))
+    return read_cvat(source, {"images/a.png": KnownImage("id", 8, 6)})
+
+
+BOX = '<box label="a" xtl="0.5" ytl="0.5" xbr="6" ybr="5" group_id="7" />'
+MASK = '<mask label="a" rle="0, 4" left="2" top="2" width="2" height="2" group_id="7" />'
+POLYGON = '<polygon label="a" points="2,2;4,2;4,4;2,4" group_id="7" />'
+AROUND = (2.0, 2.0, 4.0, 4.0)
+WIDE = (0.5, 0.5, 6.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "boxes"),
+    [
+        (BOX + MASK, [(WIDE, True)]),
+        (MASK + BOX, [(WIDE, True)]),
+        (BOX + POLYGON, [(WIDE, True)]),
+        (BOX, [(WIDE, False)]),
+        (MASK, [(AROUND, True)]),
+        (BOX.replace("7", "0") + MASK.replace("7", "0"), [(WIDE, False), (AROUND, True)]),
+        (BOX + MASK.replace("7", "8"), [(WIDE, False), (AROUND, True)]),
+        (BOX.replace('"a"', '"b"') + MASK, [(WIDE, False), (AROUND, True)]),
+        (BOX + BOX + MASK, [(WIDE, False), (WIDE, False), (AROUND, True)]),
+        (BOX.replace('"6"', '"1.5"') + MASK, [((0.5, 0.5, 1.5, 5.0), False), (AROUND, True)]),
+    ],
+)  # fmt: skip
+def test_box_and_outline_of_a_group_are_one_object(
+    shapes: str, boxes: list[tuple[tuple[float, float, float, float], bool]]
+) -> None:
+    """A box and an outline of one group and class are one object; whatever else is grouped is what it is alone."""
+    read = read_shapes(shapes)
+    assert read.faults == ()
+    labels = read.truths["images/a.png"].labels
+    assert [(label.box.xyxy, label.mask_rle is not None) for label in labels if label.box] == boxes
+
+
 @pytest.mark.parametrize(
     ("mask", "said"),
     [
@@ -240,13 +287,6 @@ def test_whole_pixels_stay_within_one(low: float, length: float, size: int) -> N
 )
 def test_broken_masks_of_cvat_cost_themselves(mask: str, said: str) -> None:
     """A mask whose run lengths do not fill their rectangle, or whose rectangle leaves the image, is one fault."""
-    text = (
-        "<annotations><meta><labels><label><name>a</name></label></labels></meta>"
-        f'<image id="0" name="a.png" width="8" height="6"><mask label="a" {mask} />'
-        '<box label="a" xtl="1" ytl="1" xbr="3" ybr="3" /></image></annotations>'
-    )
-    place = InMemory({"annotations.xml": text.encode()})
-    source = Source(place, "cvat", tuple(place.walk()), (FoundFile("images/a.png", 1),))
-    read = read_cvat(source, {"images/a.png": KnownImage("id", 8, 6)})
+    read = read_shapes(f'<mask label="a" {mask} /><box label="a" xtl="1" ytl="1" xbr="3" ybr="3" />')
     assert [(fault.reason, said in fault.detail) for fault in read.faults] == [("BAD_MASK", True)]
     assert Counter(label.label for label in read.truths["images/a.png"].labels) == {"a": 1}
