@@ -98,7 +98,8 @@ def take_record(
             reading.refuse(error.below(place), task.image_id)
             continue
         if row["lead_seconds"] is None and value.get("lead_time") is not None:
-            said = f"{value['lead_time']} s measure nothing, expected at most {MOST_LEAD_SECONDS}: the review has none"
+            most = f"more than 0, at most {MOST_LEAD_SECONDS}"
+            said = f"{value['lead_time']} s measure nothing, expected {most}: the review has none"
             left_out = ReviewRecordError(said, code="LEAD_TIME", pointer=f"{place}/lead_time")
             reading.refuse(left_out, task.image_id)
 

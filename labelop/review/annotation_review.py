@@ -35,7 +35,7 @@ CLOCK_AHEAD = dt.timedelta(hours=1)
 def review_of(
     task: ReviewTask, value: Any, ontology: Ontology, *, pseudonyms: Mapping[str, str], common: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Turn one annotation into a row of `reviews`; nobody measured it where its lead time is above `MOST_LEAD_SECONDS`.
+    """Turn one annotation into a row of `reviews`; unmeasured where its lead time is 0 or above `MOST_LEAD_SECONDS`.
 
     Args:
         task: What was reviewed.
@@ -55,7 +55,7 @@ def review_of(
     name = form.unique_id or form.id
     review_id = row_id("r", task.task_uid, reviewer, digest_of(form.result) if name is None else name)
     labels = [] if form.was_cancelled else _labels(task, form.result, ontology, review_id)
-    lead = None if (form.lead_time or 0) > MOST_LEAD_SECONDS else form.lead_time
+    lead = form.lead_time if form.lead_time and form.lead_time <= MOST_LEAD_SECONDS else None
     return review_row(
         review_id=review_id,
         dataset=task.dataset,

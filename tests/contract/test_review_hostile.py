@@ -204,13 +204,15 @@ def test_a_file_that_is_no_list_of_tasks_is_refused(tmp_path: Path, text: str) -
     assert not imported(store)
 
 
-def test_a_lead_time_that_nobody_can_have_worked_is_no_measurement(tmp_path: Path) -> None:
-    """Above a day the number is left out and told with its place; the labels are taken, and nobody measured them.
+@pytest.mark.parametrize("seconds", [1e308, 0, 0.0])
+def test_a_lead_time_that_nobody_can_have_worked_is_no_measurement(tmp_path: Path, seconds: float) -> None:
+    """Above a day, or 0, it is left out and told with its place; the labels are taken, and nobody measured them.
 
-    Fails where it was cut to what so many objects can take at most, and counted as measured.
+    Fails where it was cut to what so many objects can take at most, and counted as measured; and where 0 was a
+    measurement, which made the mean of 0, 0 and 40 s a measured 13 s.
     """
     store = filled_store(tmp_path / "store", images=1)
-    path = written(tmp_path / "e.json", [annotated(export_tasks(store, "cells")[0], lead_time=1e308)])
+    path = written(tmp_path / "e.json", [annotated(export_tasks(store, "cells")[0], lead_time=seconds)])
     import_reviews(store, path, "cells", "run")
     [row] = imported(store)
     assert (row["active_seconds"], row["lead_seconds"], row["effort_source"]) == (None, None, "literature")
