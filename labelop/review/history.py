@@ -22,7 +22,8 @@ def successor(row: Mapping[str, Any], landed: Mapping[str, Mapping[str, Any]]) -
     """Say which review the state of an annotation is.
 
     Tools add the time of a second look to that of the first; what an earlier state has accounted for is taken off, and
-    active seconds never exceed what passed between the two. Those of user events are shared out by `worked`.
+    active seconds never exceed what passed between the two. A state that adds none has 0, not null: the time of the
+    annotation is measured, and accounted for. Those of user events are shared out by `worked`.
 
     Args:
         row: The state, under the id of the annotation's first.

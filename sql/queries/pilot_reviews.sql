@@ -1,4 +1,5 @@
 -- Every review a pilot asked for, with the first approved one that came: nulls where it is missing or nobody measured.
+-- Its seconds are of all looks up to it, its edits of all of them too: one sent back for a revision took both (see v_review).
 -- `known_at` is when a result could first be known: a simulated review names no real time of its own.
 -- Params: pilot_id text
 -- Grain: image_id, arm
@@ -13,7 +14,7 @@ WITH came AS (
 )
 SELECT
     a.image_id, a.arm, a.stratum, a.batch_id, a.reviewer AS asked_reviewer, a.period, a.position,
-    p.outcome, c.review_id, c.reviewer, c.active_seconds, c.edits_count, c.labels_count,
+    p.outcome, c.review_id, c.reviewer, c.looks_seconds AS active_seconds, c.edits_count, c.labels_count,
     CASE
         WHEN c.simulated THEN r.landed_at
         ELSE least(coalesce(c.submitted_at, r.landed_at), r.landed_at)

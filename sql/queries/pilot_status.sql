@@ -12,7 +12,7 @@ ended AS (
     SELECT pilot_id, max(kind) AS ended FROM pilot_ends GROUP BY pilot_id
 ),
 came AS (
-    SELECT dataset_version, image_id, batch_id, bool_or(active_seconds IS NOT NULL) AS measured, bool_or(simulated) AS simulated
+    SELECT dataset_version, image_id, batch_id, bool_or(looks_seconds IS NOT NULL) AS measured, bool_or(simulated) AS simulated
     FROM v_review
     WHERE approved
     GROUP BY dataset_version, image_id, batch_id

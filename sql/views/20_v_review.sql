@@ -1,6 +1,11 @@
 -- Every pass of a person over an image, with its state, edits and seconds; imported truth is not a review.
 -- `approved` is the door's word (see v_accepted); an approved review is `accepted` as drafted or `fixed` by its edits.
 -- `is_last`: it is the last approved one of its image and arm, which is the one that counts.
+-- Its edits are all since the draft, so its time is that of all looks since the draft: `looks_seconds` adds what the same
+-- person spent on the same draft before, whatever became of that; null where one of these looks was not measured.
+-- Another person starts from the draft again (tasks sent back for a revision show it too): that time is not added, since the
+-- primary outcome is what one review of an image takes (measures.md section 0). Who did not say who they are stands alone.
+-- `active_seconds` and `effort_seconds` are of one look: what is paid sums them over all looks of everybody.
 -- Modelled seconds are t_base + sum over operations of n_op * t_op, from scratch t_base + n_final * t_add
 -- (measures.md section 7), all by the parameter set of its edits; a review without edits by published seconds.
 -- Seconds are measured, calibrated or from literature, never a mean of two of them.
@@ -22,11 +27,21 @@ WITH counted AS (
 ),
 drawn AS (
     SELECT
-        * EXCLUDE (labels),
+        * EXCLUDE (labels, active_seconds),
+        CASE WHEN effort_source = 'measured' THEN active_seconds END AS active_seconds,
         len(labels) AS labels_count,
         len(list_filter(labels, lambda x: x.x0_px IS NULL)) AS class_labels_count
     FROM reviews
     WHERE arm <> 'import'
+),
+earlier AS (
+    SELECT
+        this.review_id,
+        CASE WHEN bool_and(look.active_seconds IS NOT NULL) THEN sum(look.active_seconds) END AS active_seconds
+    FROM drawn AS this
+    JOIN drawn AS look USING (dataset_version, image_id, arm, batch_id, reviewer)
+    WHERE look.submitted_at <= this.submitted_at AND look.review_id <> this.review_id
+    GROUP BY this.review_id
 ),
 timed AS (
     SELECT
@@ -36,7 +51,8 @@ timed AS (
         r.labels_count,
         coalesce(c.accepts_count, 0) AS accepts_count,
         coalesce(c.edits_count, 0) AS edits_count,
-        CASE WHEN r.effort_source = 'measured' THEN r.active_seconds END AS active_seconds,
+        r.active_seconds,
+        r.active_seconds + CASE WHEN e.review_id IS NULL THEN 0 ELSE e.active_seconds END AS looks_seconds,
         coalesce(
             c.base_seconds,
             CASE
@@ -54,6 +70,7 @@ timed AS (
     FROM drawn AS r
     LEFT JOIN counted AS c USING (review_id)
     LEFT JOIN approvals AS a USING (review_id)
+    LEFT JOIN earlier AS e USING (review_id)
     CROSS JOIN v_parameter AS p
 ),
 last AS (

@@ -1,6 +1,7 @@
 -- Each arm's effort and cost on two slices: `all` images it had reviewed, and `paired`, reviewed under both arms.
 -- A slice's machine cost is the arm's mean per image; its review cost is what all its own reviews were paid, whatever tells
--- their seconds (v_cost_line names it). `active_seconds_mean` is of the `measured_count` images that were measured alone.
+-- their seconds (v_cost_line names it). `active_seconds_mean` is of the `measured_count` images that were measured alone, as in
+-- v_image_effort.
 -- Params: none
 -- Grain: dataset, dataset_version, slice, arm
 CREATE VIEW v_arm_slice AS
@@ -10,7 +11,7 @@ WITH effort AS (
         dataset, dataset_version, image_id, arm,
         max(labels_count) FILTER (is_last) AS labels_count,
         max(edits_count) FILTER (is_last) AS edits_count,
-        max(active_seconds) FILTER (is_last) AS active_seconds,
+        max(looks_seconds) FILTER (is_last) AS active_seconds,
         sum(effort_seconds) AS review_seconds,
         bool_or(simulated) FILTER (is_last) AS simulated
     FROM v_review

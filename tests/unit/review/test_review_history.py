@@ -12,6 +12,7 @@ import pytest
 from labelop.effort.ledger import land_edits
 from labelop.labels import Ontology
 from labelop.landing.store import Store, land, read_rows
+from labelop.queries import run_query
 from labelop.review import brush
 from labelop.review.label_studio import import_reviews
 from labelop.review.task_forms import labelling_config, task_form
@@ -97,6 +98,20 @@ def test_time_is_not_counted_twice(tmp_path: Path, second: float, lead: float, a
     )
     row = next(row for row in imported(store) if len(row["labels"]) == 2)
     assert (row["lead_seconds"], row["active_seconds"]) == (lead, active)
+
+
+def test_an_image_took_the_time_of_all_looks_at_it(tmp_path: Path) -> None:
+    """Of a review opened again the image's seconds are those of all looks, once, as its edits are of all of them.
+
+    Fails when the last state's own share is taken: 10 s and then 0 s of 70.
+    """
+    states = [(0, 60.0, 0), (9, 70.0, 1), (19, 70.0, 2)]
+    store = _states(tmp_path, *({"updated_at": _at(m), "lead_time": s, "dropped": n} for m, s, n in states))
+    land_edits(store, "run")
+    [image] = run_query(store, "image_effort", {"dataset": "cells"}).to_pylist()
+    assert (image["active_seconds"], image["effort_source"], image["edits_count"]) == (70.0, "measured", 2)
+    paid = run_query(store, "review_ledger", {"dataset": "cells"})["effort_seconds"].to_pylist()
+    assert sorted(paid) == [0.0, 10.0, 60.0]
 
 
 def _masked_store(root: Path) -> tuple[Store, str]:
