@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, RootModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from labelop.errors import ConfigurationError, PolicyError
@@ -25,6 +25,17 @@ _KEPT_FAULTS = 20
 _SHOWN_CHARACTERS = 120
 _SAME_PLACE = (Annotated, Union, UnionType)
 _MAPPING_FAULTS = {"model_type", "model_attributes_type", "dict_type"}
+
+
+def _a_number(given: object) -> object:
+    """Keep `true` and 1.0, which equal 1, from being taken for it."""
+    if type(given) is not int:
+        raise ValueError("allowed are 1")
+    return given
+
+
+FirstSchema = Annotated[Literal[1], BeforeValidator(_a_number)]
+"""`schema` of a form of which there is one version so far."""
 
 
 class StrictForm(BaseModel):

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import ConfigDict, Field
 
 from labelop.errors import RoleError
-from labelop.forms import StrictForm, read_form
+from labelop.forms import FirstSchema, StrictForm, read_form
 
 Role: TypeAlias = Literal["operator", "reviewer", "lead", "analyst"]
 """operator runs nights, reviewer judges labels, lead answers for them, analyst reads."""
@@ -53,7 +53,7 @@ class _ApprovalForm(_Form):
 
 
 class _RolesForm(_Form):
-    form: Literal[1] = Field(alias="schema")
+    form: FirstSchema = Field(alias="schema")
     people: dict[_Name, Annotated[list[Role], Field(min_length=1)]] = Field(default_factory=dict)
     others: list[Role]
     approval: list[_ApprovalForm] = Field(default_factory=list)

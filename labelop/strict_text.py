@@ -53,7 +53,7 @@ def read_yaml(data: bytes, max_bytes: int = MAX_YAML_BYTES) -> Any:
     """Read one YAML document of plain values.
 
     Raises:
-        ValueError: Too large, too deep, a doubled key, an alias, a tag for an object, a number that is not
+        ValueError: Too large, too deep, a doubled key, an alias, a merge key, a tag for an object, a number that is not
             plainly decimal, or no YAML; says what and where.
     """
     check_size(len(data), max_bytes)
@@ -87,6 +87,7 @@ def read_xml(data: bytes, root_tag: str, max_bytes: int = MAX_BYTES) -> Element:
 
 
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*(e[-+][0-9]+)?)?|[-+]?\.(inf|nan)", re.IGNORECASE)
+_MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
 
@@ -114,12 +115,25 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if key.tag == _MERGE:
+                # its keys would be hidden by those beside it, or hide them, without a word
+                raise yaml.constructor.ConstructorError(None, None, "merge keys are not allowed", key.start_mark)
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is written twice", key.start_mark
                 )
             seen.add(getattr(key, "value", None) if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
+
+
+def require_words(text: str, most_characters: int) -> None:
+    """Hold a person's words to one line that every table and terminal can show.
+
+    Raises:
+        ValueError: They are empty, too long, have blanks around, or hold what cannot be printed; says what is allowed.
+    """
+    if not 0 < len(text) <= most_characters or text != text.strip() or not text.isprintable():
+        raise ValueError(f"allowed are 1 to {most_characters} printable characters without blanks around them")
 
 
 def check_size(size_bytes: int, max_bytes: int) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from labelop.errors import CatalogError
-from labelop.forms import StrictForm, read_form
+from labelop.forms import FirstSchema, StrictForm, read_form
 
 MAX_CARD_BYTES = 256 * 1024
 """A card is a page of text; more is not a card."""
@@ -90,7 +90,7 @@ class DerivationForm(StrictForm):
 class CardForm(StrictForm):
     """A whole card, schema 1."""
 
-    version_of_schema: Literal[1] = Field(alias="schema")
+    version_of_schema: FirstSchema = Field(alias="schema")
     id: str = Field(pattern=MODEL_ID)
     version: _Text
     task: Literal["detection", "classification", "segmentation"]

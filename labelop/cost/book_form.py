@@ -9,12 +9,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from labelop.cost.items import ITEMS, MOST_PER_UNIT, ItemKind
-from labelop.forms import StrictForm
+from labelop.forms import FirstSchema, StrictForm
+from labelop.strict_text import require_words
 
 UNDATED = "undated"
 """`as_of` of a price whose source does not say when it was true."""
@@ -35,13 +36,13 @@ def _a_day(as_of: str) -> str:
 
 
 def _said(text: str) -> str:
-    """Refuse blanks: a source that says nothing is none."""
-    if not text.strip():
-        raise ValueError("allowed is a text that is not blank")
+    """Refuse what cannot be read: a source that says nothing is none."""
+    require_words(text, _MOST_CHARACTERS)
     return text
 
 
-_Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_said)]
+_MOST_CHARACTERS = 500
+_Text = Annotated[str, AfterValidator(_said)]
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=6)]
 _AsOf = Annotated[str, Field(pattern=r"^(undated|\d{4}(-\d{2}(-\d{2})?)?)$"), AfterValidator(_a_day)]
 _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -81,7 +82,7 @@ class _OfferForm(StrictForm):
 class BookForm(StrictForm):
     """A whole book."""
 
-    version_of_schema: Literal[1] = Field(alias="schema")
+    version_of_schema: FirstSchema = Field(alias="schema")
     version: _Text
     currency: _Currency
     as_of: dt.date
@@ -117,8 +118,8 @@ class BookForm(StrictForm):
                 )
         if (entry.low is None) != (entry.high is None):
             raise ValueError(f"key {name} has only one of low and high; allowed are both or none")
-        if entry.low is not None and entry.high is not None and not entry.low <= entry.amount <= entry.high:
-            raise ValueError(f"key {name}.amount has the value {entry.amount}; allowed is {entry.low} to {entry.high}")
+        if entry.low is not None and entry.high is not None:
+            _check_range(name, entry.low, entry.amount, entry.high, kind)
         if entry.currency not in {None, self.currency}:
             raise ValueError(f"key {name}.currency has the value {entry.currency!r}; the book is in {self.currency!r}")
         self._check_known(name, entry.as_of)
@@ -130,10 +131,10 @@ class BookForm(StrictForm):
 
     def _check_sense(self, entries: dict[tuple[str, str], EntryForm]) -> None:
         price, salvage = entries["onprem", "machine_price"], entries["onprem", "machine_salvage"]
-        if salvage.amount >= price.amount:
+        if _most(salvage) >= _least(price):
             raise ValueError(
-                f"key items.onprem.machine_salvage.amount has the value {salvage.amount}; "
-                f"allowed is below machine_price, {price.amount}"
+                f"key items.onprem.machine_salvage may be as high as {_most(salvage)}; "
+                f"allowed is below machine_price at its lowest, {_least(price)}, or the machine would be free"
             )
         hourly = _most(price) / (_least(entries["onprem", "machine_life"]) * _least(entries["onprem", "machine_busy"]))
         if hourly > MOST_PER_UNIT:
@@ -176,6 +177,22 @@ def _least(entry: EntryForm) -> Decimal:
 
 def _most(entry: EntryForm) -> Decimal:
     return entry.amount if entry.high is None else entry.high
+
+
+def _check_range(name: str, low: Decimal, amount: Decimal, high: Decimal, kind: ItemKind) -> None:
+    """Refuse a range that the tables of ranges could not use, rather than pass it by."""
+    if not low <= amount <= high:
+        raise ValueError(f"key {name}.amount has the value {amount}; allowed is {low} to {high}")
+    if kind.certain:
+        raise ValueError(
+            f"key {name} has low and high, which no table would use: {kind.certain}; leave them out, and try other "
+            "amounts with `labelop whatif`"
+        )
+    if high > 0 == amount and not kind.deducted:
+        raise ValueError(
+            f"key {name}.amount has the value {amount} and a range up to {high}; a range is in multiples of the "
+            "amount: allowed is the amount that is expected, be it small, or no range"
+        )
 
 
 def _check_spans(name: str, entries: Sequence[EntryForm], day: dt.date) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import yaml
 from pydantic import Field, model_validator
@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from labelop.effort.parameters import DEFAULTS, MOST_ERROR, EffortParameters
 from labelop.egress.keys import write_durably
 from labelop.errors import ConfigurationError
-from labelop.forms import StrictForm, read_form
+from labelop.forms import FirstSchema, StrictForm, read_form
 from labelop.ids import digest_of
 from labelop.settings import Settings
 
@@ -28,7 +28,7 @@ _Count = Annotated[int, Field(ge=1)]
 class SavedSet(StrictForm):
     """Calibrated parameters of one dataset, as their file has them."""
 
-    form: Literal[1] = Field(default=1, alias="schema")
+    form: FirstSchema = Field(default=1, alias="schema")
     """Version of the form."""
     parameter_set: str
     """Their name, which rows carry; it follows from the parameters."""

@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from labelop.egress.keys import write_durably
 from labelop.egress.release_token import Signer
-from labelop.forms import StrictForm
+from labelop.forms import FirstSchema, StrictForm
 from labelop.ids import canonical_json, sha256_hex
 
 EVERY_LINES = 1000
@@ -38,7 +38,7 @@ class HeadForm(StrictForm):
 
     model_config = ConfigDict(strict=True)
 
-    form: Literal[1] = Field(alias="schema")
+    form: FirstSchema = Field(alias="schema")
     lines_count: Annotated[int, Field(ge=1)]
     head: _Digest
     at_ms: Annotated[int, Field(ge=0)]

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ConfigDict, Field, ValidationError
 
 from labelop.errors import KeysError
-from labelop.forms import StrictForm
+from labelop.forms import FirstSchema, StrictForm
 from labelop.ids import canonical_json, sha256_hex
 
 SUFFIX = ".pub.json"
@@ -31,7 +31,7 @@ _MAX_FILE_BYTES = 4096
 class _KeyForm(StrictForm):
     model_config = ConfigDict(strict=True)
 
-    form: Literal[1] = Field(alias="schema")
+    form: FirstSchema = Field(alias="schema")
     key_id: Annotated[str, Field(pattern=r"^k-[0-9a-f]{32}$")]
     public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created_ms: Annotated[int, Field(ge=0)]

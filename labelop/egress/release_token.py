@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from labelop.egress.public_keys import Keyring, PublicKey
 from labelop.errors import ReleaseRefusedError
-from labelop.forms import StrictForm
+from labelop.forms import FirstSchema, StrictForm
 from labelop.ids import canonical_json, sha256_hex
 
 CODES = (
@@ -84,7 +84,7 @@ class _FormForm(StrictForm):
 class _TokenForm(StrictForm):
     model_config = ConfigDict(strict=True)
 
-    form_version: Literal[1] = Field(alias="schema")
+    form_version: FirstSchema = Field(alias="schema")
     payload_sha256: _Digest
     level: _Text
     placement: _Text

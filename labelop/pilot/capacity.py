@@ -10,14 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
 from labelop.effort.estimates import Estimate
 from labelop.errors import ConfigurationError
-from labelop.forms import StrictForm, read_form
+from labelop.forms import FirstSchema, StrictForm, read_form
 
 MOST_COVER_DAYS = 3.0
 """Days of review that may wait at most: older drafts go stale."""
@@ -39,7 +39,7 @@ def _hours(given: float) -> float:
 
 class _TeamForm(StrictForm):
     # strict: `true` is no number; bounds: shares so near to nothing need staff beyond all figures
-    version_of_schema: Literal[1] = Field(alias="schema")
+    version_of_schema: FirstSchema = Field(alias="schema")
     reviewers: Annotated[int, Field(strict=True, ge=0, le=10_000)]
     hours_per_day: Annotated[float, Field(strict=True, ge=0, le=24), AfterValidator(_hours)]
     utilisation: Annotated[float, Field(strict=True, ge=0.01, le=1)] = 0.85

@@ -14,7 +14,7 @@ from labelop.errors import PilotError
 from labelop.ids import row_id
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, read_rows
-from labelop.pilot.protocol import Protocol, require_words
+from labelop.pilot.protocol import Protocol, require_line
 from labelop.roles import Roles
 from labelop.schemas import utc_now
 
@@ -88,7 +88,7 @@ def end_pilot(
     """
     role = roles.require(by, "end a pilot")
     if reason is not None or kind == STOPPED:
-        require_words("The reason to stop a pilot", reason or "")
+        require_line("The reason to stop a pilot", reason or "")
     row: dict[str, Any] = {
         "pilot_id": protocol.pilot_id,
         "dataset": protocol.dataset,

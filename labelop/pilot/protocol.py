@@ -13,6 +13,7 @@ from typing import Any
 from labelop.errors import PilotError
 from labelop.ids import digest_of, row_id
 from labelop.pilot.design import BLIND
+from labelop.strict_text import require_words
 
 PILOT_IMAGES = 120
 """Images of a pilot; finds a difference of 15 % (`measures.md` section 3)."""
@@ -21,21 +22,20 @@ _MOST_LOOKS = 2
 _MOST_CHARACTERS = 200
 
 
-def require_words(what: str, text: str) -> None:
-    """Hold a person's words to one line that every table and terminal can show.
+def require_line(what: str, text: str) -> None:
+    """Hold a person's words about a pilot to one printable line; see `labelop.strict_text.require_words`.
 
     Args:
         what: What they are, for the error.
         text: The words.
 
     Raises:
-        PilotError: They are empty, too long, have blanks around, or hold what cannot be printed.
+        PilotError: They are no such line.
     """
-    if not 0 < len(text) <= _MOST_CHARACTERS or text != text.strip() or not text.isprintable():
-        raise PilotError(
-            f"{what} is {text[:_MOST_CHARACTERS]!r} ({len(text)} characters); expected 1 to {_MOST_CHARACTERS} "
-            "printable ones without blanks around them."
-        )
+    try:
+        require_words(text, _MOST_CHARACTERS)
+    except ValueError as reason:
+        raise PilotError(f"{what} is {text[:_MOST_CHARACTERS]!r} ({len(text)} characters); {reason}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Asked:
     """source | size: strata that get a verdict of their own; empty for one verdict over all."""
 
     def __post_init__(self) -> None:
-        require_words("The name of a pilot", self.name)
+        require_line("The name of a pilot", self.name)
         if self.seed < 0:
             raise PilotError(f"The seed of pilot {self.name} is {self.seed}; expected 0 or more.")
 

@@ -7,16 +7,20 @@ here too, before its row lands. Knows no label.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from labelop.errors import SettingsError
 from labelop.landing.store import Store
 from labelop.secret_file import make_key, read_key
 from labelop.settings import load_settings
+
+_log = logging.getLogger(__name__)
 
 _KEY, _WITHDRAWN = "approvals.key", "withdrawn.txt"
 _LINE = re.compile(r"(?P<review_id>\S+) (?P<position>\d{1,9})\n")
@@ -30,6 +34,8 @@ class Trust:
     """Key of the seals; None where this machine has none, and then no approval can be believed."""
     withdrawn: Mapping[str, int]
     """Highest position of a withdrawn approval by review id."""
+    missing: Path | None = None
+    """Where the key was looked for and is not; None where it is there, or nobody looked."""
 
 
 NO_TRUST = Trust(None, {})
@@ -47,7 +53,7 @@ def trust_of(store: Store) -> Trust:
         key = bytes.fromhex(read_key(folder / _KEY, harm="make labels accepted"))
         text = (folder / _WITHDRAWN).read_text(encoding="utf-8") if (folder / _WITHDRAWN).exists() else ""
     except FileNotFoundError:
-        return NO_TRUST
+        return Trust(None, {}, missing=folder / _KEY)
     withdrawn: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         found = _LINE.fullmatch(line)
@@ -59,6 +65,16 @@ def trust_of(store: Store) -> Trust:
         review_id = found["review_id"]
         withdrawn[review_id] = max(withdrawn.get(review_id, -1), int(found["position"]))
     return Trust(key, withdrawn)
+
+
+@cache
+def warn_of_missing(key: Path) -> None:
+    """Say, once a process, that there are approvals and no key to check them by: none then counts, without an error."""
+    _log.warning(
+        "warning: no approval in this store can be checked, so no label counts as accepted: %s is missing; "
+        "copy its folder along with the store, or name it in LABELOP_APPROVALS",
+        key,
+    )
 
 
 def sealing_key(store: Store) -> bytes:

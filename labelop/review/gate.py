@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from labelop.review.approvals import Trust
+from labelop.review.approvals import Trust, warn_of_missing
 from labelop.review.content import COLUMNS, content_digests
-from labelop.review.states import SEEDED, StateRow, refusal_of
+from labelop.review.states import NO_KEY, SEEDED, StateRow, refusal_of
 
 APPROVALS = pa.schema(
     [
@@ -106,6 +106,8 @@ def approvals(tables: Mapping[str, Rows], trust: Trust) -> pa.Table:
             "role": None if refusal or last is None else last.role,
             "approved_at": None if refusal or last is None else last.at,
         }
+    if trust.missing is not None and any(row["refusal"] == NO_KEY for row in found.values()):
+        warn_of_missing(trust.missing)
     return pa.Table.from_pylist(list(found.values()), schema=APPROVALS)
 
 

@@ -35,6 +35,9 @@ APPROVERS = frozenset({"reviewer", "lead"})
 SEEDED = "seeded"
 """Arm of tasks that show a wrong draft on purpose: a review of one is never accepted, whatever other rows say."""
 
+NO_KEY = "NO_KEY"
+"""Refusal of an approval that cannot be checked."""
+
 _DOMAIN = "labelop/review-state/1"
 
 
@@ -90,7 +93,7 @@ def refusal_of(key: bytes | None, content_digest: str, chain: Sequence[StateRow]
     if not steps or steps[-1].state != "approved":
         return "NOT_APPROVED"
     if key is None:
-        return "NO_KEY"
+        return NO_KEY
     last = steps[-1]
     faults = {
         _fault_of(key, steps): True,

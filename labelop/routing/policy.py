@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from labelop.forms import StrictForm, read_form
+from labelop.forms import FirstSchema, StrictForm, read_form
 from labelop.ids import digest_of
 
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
@@ -49,7 +49,7 @@ class _RefusalForm(StrictForm):
 
 
 class _RoutingForm(StrictForm):
-    version_of_schema: Literal[1] = Field(alias="schema")
+    version_of_schema: FirstSchema = Field(alias="schema")
     version: _Text
     compare_share: Annotated[float, Field(ge=0, le=1)]
     placements: dict[_Placement, _PlacementForm]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import Field, ValidationError
 
 from labelop.catalog.files import sha256_of_file
 from labelop.egress.public_keys import Keyring, PublicKey
 from labelop.errors import PublishedError
-from labelop.forms import StrictForm
+from labelop.forms import FirstSchema, StrictForm
 from labelop.ids import canonical_json, sha256_hex
 from labelop.strict_text import read_json
 
@@ -36,7 +36,7 @@ class _FileForm(StrictForm):
 
 
 class _SetForm(StrictForm):
-    form: Literal[1] = Field(alias="schema")
+    form: FirstSchema = Field(alias="schema")
     issued_ms: Annotated[int, Field(ge=0)]
     files: Annotated[list[_FileForm], Field(min_length=len(CONFIG_FILES))]
     key_id: Annotated[str, Field(pattern=r"^k-[0-9a-f]{32}$")]

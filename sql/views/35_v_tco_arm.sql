@@ -47,7 +47,7 @@ SELECT
     (reviewed_cost / nullif(accepted_count, 0))::DECIMAL(18, 6) AS cost_per_label,
     (reviewed_cost / nullif(accepted_count, 0) + escaped_error * residual_rate)::DECIMAL(18, 6) AS qa_cost_per_label,
     CASE
-        WHEN accepted_count = 0 THEN 'nothing is accepted yet'
+        WHEN accepted_count = 0 THEN 'nothing is accepted; review_states says why'
         WHEN residual_rate IS NULL THEN 'no seeded error was caught, so nobody knows how many escape'
         WHEN escaped_error IS NULL THEN 'the price book has no review.escaped_error; see switching_escape_cost'
     END AS qa_reason,

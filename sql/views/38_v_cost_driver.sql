@@ -1,5 +1,6 @@
 -- What each line adds to an arm's cost per accepted label, and which parameters it is proportional to (exponent 1) or
--- inversely proportional to (-1). `sensitive` parameters are prices of the book and the review seconds of each arm.
+-- inversely proportional to (-1): prices of the book and the review seconds of each arm. `label_cost` is of the invoice; a factor
+-- acts on `exact_cost`, which is not rounded, as a price next to nothing may be thousands of times that at its P90.
 -- Params: none
 -- Grain: dataset, dataset_version, arm, category, item, parameter
 CREATE VIEW v_cost_driver AS
@@ -23,8 +24,10 @@ WITH depends AS (
 part AS (
     SELECT
         l.dataset, l.dataset_version, l.arm, l.category, l.item,
-        sum(l.amount)::DOUBLE / any_value(n.accepted_count)
-        * any_value(CASE WHEN l.category = 'review' THEN 1 ELSE n.reviewed_count / n.images_count END) AS label_cost,
+        any_value(n.accepted_count) AS labels,
+        any_value(if(l.category = 'review', 1, n.reviewed_count / n.images_count)) AS share,
+        sum(l.amount)::DOUBLE / labels * share AS label_cost,
+        sum(l.quantity::DECIMAL(20, 9) * l.unit_price)::DOUBLE / labels * share AS exact_cost,
         bool_or(l.simulated) AS simulated
     FROM v_cost_line AS l
     JOIN v_arm_count AS n USING (dataset, dataset_version, arm)
@@ -32,7 +35,7 @@ part AS (
     GROUP BY ALL
 )
 SELECT
-    p.*, d.exponent,
+    p.* EXCLUDE (labels, share), d.exponent,
     CASE d.parameter
         WHEN 'seconds' THEN 'seconds.' || p.arm
         WHEN 'setup' THEN if(p.arm = 'local', 'onprem', 'cloud') || '.setup'

@@ -1,5 +1,6 @@
 -- How far each parameter may be off, as factors on the lines it drives: P10 and P90 over the value in use.
--- A price without `low` and `high` is certain. Seconds of review range by the standard error of their mean over
+-- A price without `low` and `high` is certain; the form of the book refuses those that no line is driven by, and of 0, which has
+-- no multiple (labelop/cost/book_form.py). Seconds of review range by the standard error of their mean over
 -- the images of the best source (v_best_effort): the fewer these are, the wider; of one alone no spread is known.
 -- Params: none
 -- Grain: dataset, dataset_version, parameter
@@ -22,12 +23,13 @@ worth AS (
             ELSE [i.low, i.amount, i.high]
         END::DOUBLE[] AS works
     FROM v_price_item AS i CROSS JOIN v_price AS p
-    WHERE i.low IS NOT NULL AND i.high IS NOT NULL AND i.amount > 0
+    WHERE i.low IS NOT NULL AND i.high IS NOT NULL
 )
 SELECT
     d.dataset, d.dataset_version, w.price_item AS parameter, w.value, w.low, w.high,
-    greatest(w.works[1], 0) / nullif(w.works[2], 0) AS low_factor, greatest(w.works[3], 0) / nullif(w.works[2], 0) AS high_factor
+    w.works[1] / w.works[2] AS low_factor, w.works[3] / w.works[2] AS high_factor
 FROM worth AS w CROSS JOIN (SELECT DISTINCT dataset, dataset_version FROM seconds) AS d
+WHERE w.works[2] > 0
 UNION ALL
 SELECT
     dataset, dataset_version, parameter, value, greatest(value - spread, 0), value + spread,

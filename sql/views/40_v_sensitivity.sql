@@ -4,12 +4,12 @@
 -- Grain: dataset, dataset_version, parameter
 CREATE VIEW v_sensitivity AS
 WITH driver AS MATERIALIZED (
-    SELECT *, label_cost * if(arm = 'cloud', 1, -1) AS signed_cost FROM v_cost_driver
+    SELECT *, if(arm = 'cloud', 1, -1) AS sign FROM v_cost_driver
 ),
 gap AS (
     SELECT dataset, dataset_version, sum(signed_cost) AS difference, bool_or(simulated) AS simulated
     FROM (
-        SELECT dataset, dataset_version, arm, any_value(signed_cost) AS signed_cost, bool_or(simulated) AS simulated
+        SELECT dataset, dataset_version, arm, any_value(sign * label_cost) AS signed_cost, bool_or(simulated) AS simulated
         FROM driver
         GROUP BY dataset, dataset_version, arm, category, item
     )
@@ -20,8 +20,8 @@ sided AS (
     SELECT
         d.dataset, d.dataset_version, r.parameter, any_value(r.value) AS value, any_value(r.low) AS low,
         any_value(r.high) AS high,
-        sum(d.signed_cost * (pow(r.low_factor, d.exponent) - 1)) AS low_change,
-        sum(d.signed_cost * (pow(r.high_factor, d.exponent) - 1)) AS high_change
+        sum(d.sign * d.exact_cost * (pow(r.low_factor, d.exponent) - 1)) AS low_change,
+        sum(d.sign * d.exact_cost * (pow(r.high_factor, d.exponent) - 1)) AS high_change
     FROM driver AS d
     JOIN v_range AS r USING (dataset, dataset_version, parameter)
     GROUP BY d.dataset, d.dataset_version, r.parameter

@@ -22,12 +22,13 @@ parameter AS MATERIALIZED (
 part AS MATERIALIZED (
     -- lines of an arm that the same parameters move are one part
     SELECT
-        row_number() OVER () AS part, dataset, dataset_version, sum(signed_cost) AS cost, drivers,
-        arm, bool_or(simulated) AS simulated
+        row_number() OVER () AS part, dataset, dataset_version, drivers, arm,
+        sum(sign * exact_cost) AS cost, sum(sign * label_cost) AS paid, bool_or(simulated) AS simulated
     FROM (
         SELECT
             d.dataset, d.dataset_version, d.arm, d.category, d.item,
-            any_value(d.label_cost * if(d.arm = 'cloud', 1, -1)) AS signed_cost, bool_or(d.simulated) AS simulated,
+            if(d.arm = 'cloud', 1, -1) AS sign, any_value(d.label_cost) AS label_cost, any_value(d.exact_cost) AS exact_cost,
+            bool_or(d.simulated) AS simulated,
             list(p.number ORDER BY p.number) FILTER (p.number IS NOT NULL) AS drivers
         FROM driver AS d
         LEFT JOIN parameter AS p USING (dataset, dataset_version, parameter)
@@ -107,7 +108,8 @@ moved AS (
 ),
 certain AS (
     SELECT
-        dataset, dataset_version, coalesce(sum(cost) FILTER (drivers IS NULL), 0) AS cost, bool_or(simulated) AS simulated
+        dataset, dataset_version, sum(paid) - coalesce(sum(cost) FILTER (drivers IS NOT NULL), 0) AS cost,
+        bool_or(simulated) AS simulated
     FROM part
     GROUP BY dataset, dataset_version
     HAVING count(DISTINCT arm) = 2

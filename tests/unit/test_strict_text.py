@@ -37,6 +37,7 @@ def test_a_key_said_twice_is_refused() -> None:
     ("data", "word"),
     [
         (b"a: 1\na: 2\n", "written twice"),
+        (b"a: {<<: {b: 1}, b: 2}\n", "line 1: merge keys"),
         (b"a: &x [1]\nb: *x\n", "aliases"),
         (b"a: !!python/object/apply:os.system [ls]\n", "no plain YAML"),
         (b"a: [", "no plain YAML"),
@@ -54,6 +55,6 @@ def test_a_key_said_twice_is_refused() -> None:
     ],
 )
 def test_hostile_yaml_is_refused(data: bytes, word: str) -> None:
-    """Doubled keys, aliases, objects, endless nesting, impossible values and doubtful numbers are one plain error."""
+    """Doubled and merged keys, aliases, objects, endless nesting, no values and doubtful numbers: one plain error."""
     with pytest.raises(ValueError, match=word):
         read_yaml(data)

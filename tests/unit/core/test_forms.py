@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 
 from labelop.errors import CatalogError, PolicyError
-from labelop.forms import StrictForm, check_form, read_form
+from labelop.forms import FirstSchema, StrictForm, check_form, read_form
 
 
 class Leaf(StrictForm):
@@ -22,7 +22,7 @@ class Leaf(StrictForm):
 class Tree(StrictForm):
     """Leaves at every kind of place."""
 
-    form: Literal[1] = Field(alias="schema")
+    form: FirstSchema = Field(alias="schema")
     leaf: Leaf | None = None
     listed: tuple[Leaf, ...] = ()
     named: dict[str, list[Leaf] | None] = Field(default_factory=dict)
@@ -32,6 +32,8 @@ class Tree(StrictForm):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"schema": True}, "key schema has the value True; allowed are 1"),
+        ({"schema": 1.0}, "key schema has the value 1.0; allowed are 1"),
         ({"form": 1}, "key form is unknown (value 1); allowed are schema, leaf, listed, named, text"),
         ({"leaf": {"x": 1}}, "key leaf.x is unknown (value 1); allowed are size, kind"),
         ({"listed": [{}, {"x": 1}]}, "key listed.1.x is unknown (value 1); allowed are size, kind"),

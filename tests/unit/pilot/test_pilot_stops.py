@@ -141,7 +141,7 @@ def test_an_empty_arm_and_a_person_on_both_arms_are_errors(tmp_path: Path) -> No
     [
         ({"seed": -1}, "expected 0 or more"),
         *(
-            ({"name": name}, "expected 1 to 200 printable")
+            ({"name": name}, "allowed are 1 to 200 printable")
             for name in ("", " ", " spring", "a\nb", "\x1b[2J", "a" * 201)
         ),
     ],

@@ -85,6 +85,21 @@ def test_a_dataset_that_needs_a_lead_waits_for_one(tmp_path: Path) -> None:
     assert accepted(store) == {"r-0", "r-1"}
 
 
+def test_a_store_without_its_key_is_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Approvals that cannot be checked counted as none without a word; a store that has none says nothing."""
+    filled_store(tmp_path / "new")
+    assert accepted(Store(str(tmp_path / "new"))) == set()
+    store = submitted(tmp_path)
+    assert len(accepted(store)) == 3
+    assert not caplog.messages
+    (tmp_path / "store-keys").rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        assert accepted(store) == set()
+    [said] = caplog.messages
+    assert f"no label counts as accepted: {tmp_path}/store-keys/approvals/approvals.key is missing" in said
+    assert "LABELOP_APPROVALS" in said
+
+
 def test_a_withdrawn_approval_stays_withdrawn(tmp_path: Path) -> None:
     """Only a lead takes approvals back, and deleting the rows that say so brings no label back."""
     store = submitted(tmp_path)
