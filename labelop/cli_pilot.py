@@ -87,7 +87,8 @@ def add_pilot(app: typer.Typer, embedded: Embedded) -> None:
             if (drawn := pilot.protocol.images_count) < images:
                 warn(f"pilot {name} has {drawn} images, not {images}: no more may be taken, and fewer prove less")
             if target is not None:
-                typer.echo(f"{export_pilot(tables, pilot, target)} tasks of {len(people)} reviewers in {target}")
+                count = export_pilot(tables, pilot, target)
+                typer.echo(f"{count} tasks of {len(people)} reviewers in {target}", err=True)
             show_query(tables, "pilot_status", {"dataset": dataset}, output)
 
 

@@ -170,8 +170,8 @@ def _check(shares: Shares) -> None:
 
 def _open_tasks(store: Store, dataset: str, version: str, planned: set[str]) -> list[ReviewTask]:
     """List one draft of each image that nobody has reviewed and no other plan holds, by image id."""
-    where = equal(dataset=dataset, dataset_version=version)
-    reviews = read_rows(store, "reviews", columns=["image_id", "arm"], filters=where)
+    # whoever saw an image under an earlier version is no blind judge of it
+    reviews = read_rows(store, "reviews", columns=["image_id", "arm"], filters=equal(dataset=dataset))
     seen = {row["image_id"] for row in reviews if row["arm"] != "import"} | planned
     drafted: dict[str, ReviewTask] = {}
     for task in in_force(store, dataset, version, load_tasks(store, dataset, version)):
