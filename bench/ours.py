@@ -174,6 +174,6 @@ def work(card: ModelCard, engine: Engine, paths: list[Path], size: tuple[int, in
         wanted = list(enumerate(islice(cycle(named), count)))
         with Reader(load, lambda _: size[0] * size[1] * 3) as reader:
             passes = groups(reader.take(wanted, _AHEAD), BATCH, lambda one: one.nbytes)
-            side_by_side(forward, passes, lanes_of(1), lambda _: None)
+            side_by_side(forward, passes, lanes_of(1), lambda _: None, lambda one: sum(image.nbytes for image in one))
 
     return classify

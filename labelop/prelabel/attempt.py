@@ -51,8 +51,8 @@ class Attempt:
     """What the prelabeller said; of an image that was asked for again, the later answer counts."""
     lost: list[Cost] = field(default_factory=list)
     """What passes cost that ended without an answer."""
-    witness: ImageItem | None = None
-    """An image that was answered well."""
+    witness: str | None = None
+    """Id of an image that was answered well; its pixels are read again when they are wanted."""
     passes: list[tuple[float, float]] = field(default_factory=list)
     """When each pass began and ended."""
     started: datetime = field(default_factory=utc_now)
@@ -74,6 +74,7 @@ class Attempt:
                 self.refused.append(one)
             else:
                 yield one
+                del one
 
     def ask(self, items: list[ImageItem]) -> list[ImageResult]:
         """Prelabel the images of one pass; called from several threads."""
@@ -85,9 +86,7 @@ class Attempt:
             self.passes.append((started, time.perf_counter()))
             self.lost += error.context.pop("costs", ())
             raise
-        self.witness = self.witness or next(
-            (item for item, one in zip(items, results, strict=True) if one.outcome in {"ok", "empty"}), None
-        )
+        self.witness = self.witness or next((one.image_id for one in results if one.outcome in {"ok", "empty"}), None)
         return results
 
     def note(self, done: Pass[list[ImageResult]]) -> None:
@@ -116,13 +115,13 @@ class Attempt:
         return {one.image_id for one in failed}
 
     def witnessed(self, loaded: Iterator[ImageItem | ImageResult]) -> Iterator[list[ImageItem]]:
-        """Put beside each image one that was answered well before, so that the next failure says whose it is.
+        """Put beside each image the first one, the witness: the next failure says whose it is.
 
-        What cannot be read a second time keeps its first answer.
+        What cannot be read a second time keeps its first answer; without the witness all of them do.
         """
-        for one in loaded:
-            if self.witness is not None and isinstance(one, ImageItem):
-                yield [one, self.witness]
+        witness = next(loaded)
+        if isinstance(witness, ImageItem):
+            yield from ([one, witness] for one in loaded if isinstance(one, ImageItem))
 
     def judge(self, done: Pass[list[ImageResult]]) -> None:
         """Keep what was answered to an image and its witness.

@@ -73,8 +73,11 @@ def open_originals(context: BatchContext) -> Originals:
         return _load(context, wanted)
 
     def size(wanted: Wanted) -> int:
-        ref = context.refs.get(wanted[0])
-        return 0 if ref is None else ref.width_px * ref.height_px * _CHANNELS
+        ref, frame = context.refs.get(wanted[0]), wanted[2]
+        if ref is None:
+            return 0
+        width, height = (frame.width_px, frame.height_px) if frame.stretched else (ref.width_px, ref.height_px)
+        return ref.size_bytes + width * height * _CHANNELS
 
     decoders().start()
     return Reader(load, size)
@@ -120,11 +123,13 @@ def run_batch(
         if following is not None and (following.arm, following.role) == (batch.arm, batch.role):
             next_wanted = _wanted(following, prelabeller.frame)  # other models may take other pixels
         items = attempt.usable(reader.take(wanted, _CHUNK_IMAGES, next_wanted))
-        passes = groups(items, prelabeller.most_images, lambda item: item.pixels.nbytes)
-        side_by_side(attempt.ask, passes, lanes, attempt.note)
+        passes = groups(items, prelabeller.most_images, _bytes)
+        side_by_side(attempt.ask, passes, lanes, attempt.note, _pass_bytes)
         if doubtful := attempt.doubtful():
-            again = reader.take([one for one in wanted if one[0] in doubtful], _CHUNK_IMAGES, next_wanted)
-            side_by_side(attempt.ask, attempt.witnessed(again), 1, attempt.judge)
+            witness = [one for one in wanted if one[0] == attempt.witness]
+            again = [*witness, *(one for one in wanted if one[0] in doubtful)]
+            loaded = reader.take(again, _CHUNK_IMAGES, next_wanted)
+            side_by_side(attempt.ask, attempt.witnessed(loaded), 1, attempt.judge, _pass_bytes)
     except BaseException as error:
         # who interrupts has paid for what was asked until then, too
         if attempt.asked and book is not None:
@@ -163,6 +168,14 @@ def land_batches(store: Store, results: Sequence[BatchResult]) -> list[bool]:
 
 def _wanted(batch: PlannedBatch, frame: Frame) -> list[Wanted]:
     return [(key, batch.placement, frame) for key in dict.fromkeys(batch.image_ids)]
+
+
+def _bytes(item: ImageItem) -> int:
+    return item.pixels.nbytes
+
+
+def _pass_bytes(items: Sequence[ImageItem]) -> int:
+    return sum(map(_bytes, items))
 
 
 def _load(context: BatchContext, wanted: Sequence[Wanted]) -> list[ImageItem | ImageResult]:

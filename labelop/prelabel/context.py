@@ -23,7 +23,7 @@ from labelop.sensitivity.policy import SensitivityPolicy
 from labelop.sensitivity.signals.base import Finding
 from labelop.settings import Settings
 
-_PLACE = ("image_id", "source_uri", "path", "width_px", "height_px")
+_PLACE = ("image_id", "source_uri", "path", "width_px", "height_px", "size_bytes")
 _CHUNK_ROWS = 10_000
 
 
@@ -45,6 +45,8 @@ class ImageRef:
     """Sensitivity level now, read when the shard starts."""
     findings: tuple[Finding, ...] = ()
     """Evidence for it, where the image could leave in a changed form."""
+    size_bytes: int = 0
+    """Size of the file."""
 
     @property
     def standing(self) -> Standing:
@@ -101,10 +103,11 @@ def image_refs(store: Store, plan: Plan, policy: NamedPolicy) -> dict[str, Image
     root = source_root(store, plan.dataset, plan.dataset_version)
     refs: dict[str, ImageRef] = {}
     for chunk in found.to_batches(_CHUNK_ROWS):
-        for text, place, path, width, height in zip(*(column.to_pylist() for column in chunk.columns), strict=True):
+        for text, place, path, *sizes in zip(*(column.to_pylist() for column in chunk.columns), strict=True):
             key = wanted[text]
             if key not in refs:
                 one = known.get(key, Standing(Level.RESTRICTED))
                 where_it_lies = root or sys.intern(place)
-                refs[key] = ImageRef(key, where_it_lies, path, width, height, one.level.text, one.findings)
+                width, height, size = sizes
+                refs[key] = ImageRef(key, where_it_lies, path, width, height, one.level.text, one.findings, size or 0)
     return refs

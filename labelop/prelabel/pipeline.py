@@ -21,14 +21,19 @@ Loaded = TypeVar("Loaded")
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-AHEAD_BYTES = 256 * 1024 * 1024
-"""Most bytes of pixels that lie ready or are being decoded ahead of the engine."""
+AHEAD_BYTES = 96 * 1024 * 1024
+"""Most bytes that lie ready or are being read and decoded ahead of the engine; a larger image is read when wanted."""
 TOGETHER = 8
 """Images in one load: what a call of a decoder's process costs is divided among them."""
 TOGETHER_BYTES = 64 * 1024 * 1024
 """Most bytes of pixels in one load, which are let go together; a larger image is loaded alone."""
-PASS_BYTES = 128 * 1024 * 1024
-"""Most bytes of pixels in one pass of several images."""
+PASS_BYTES = 48 * 1024 * 1024
+"""Bytes of pixels with which a pass is full."""
+RUNNING_BYTES = 128 * 1024 * 1024
+"""Bytes of pixels in passes with which no other pass is made ready: a frame beyond it goes alone.
+
+Whoever resizes or encodes takes four bytes a pixel more meanwhile, so that 183 MiB of a frame at the limit become 427.
+"""
 
 
 class Reader(Generic[Key, Loaded]):
@@ -76,8 +81,11 @@ class Reader(Generic[Key, Loaded]):
                 loaded = load.result()[at]
             finally:
                 self._drop(key)
-            self._fill(upcoming, most, None)
+            if self._size(key) <= AHEAD_BYTES:
+                self._fill(upcoming, most, None)
             yield loaded
+            # what was given is not held while the next one is made
+            del load, loaded
 
     def close(self) -> None:
         """Stop loading and forget what was loaded."""
@@ -145,46 +153,58 @@ class Pass(Generic[Answer]):
 
 
 def groups(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut items into passes of at most `most` items and `PASS_BYTES`; one item alone may be larger."""
+    """Cut items into passes of at most `most` items, each given as soon as it is full: `PASS_BYTES` or more."""
     group: list[Item] = []
     held = 0
     for item in items:
-        if group and (len(group) >= most or held + size(item) > PASS_BYTES):
-            yield group
-            group, held = [], 0
         group.append(item)
         held += size(item)
+        del item
+        if len(group) >= most or held >= PASS_BYTES:
+            yield group
+            group, held = [], 0
     if group:
         yield group
 
 
 def side_by_side(
-    work: Callable[[Item], Answer], passes: Iterable[Item], lanes: int, done: Callable[[Pass[Answer]], Any]
+    work: Callable[[Item], Answer],
+    passes: Iterable[Item],
+    lanes: int,
+    done: Callable[[Pass[Answer]], Any],
+    size: Callable[[Item], int],
 ) -> None:
     """Run passes in several threads and hand each one's answer over, in the order of the passes.
 
-    At most one pass more than there are lanes is waiting. After an error no pass is begun; those that were already
+    At most one pass more than there are lanes is waiting, and together they have at most `RUNNING_BYTES`; beside one
+    that has more by itself none runs, and none is made ready. After an error no pass is begun; those that were already
     running are ended and handed over, for they were paid for. The error of the earliest pass is raised.
     """
 
-    def timed(one: Item) -> Pass[Answer]:
+    def timed(given: list[Item]) -> Pass[Answer]:
         started = time.perf_counter()
-        answers = work(one)
+        answers = work(given.pop())  # nothing holds its images when its answer is there
         return Pass(answers, started, time.perf_counter())
 
-    running: deque[Future[Pass[Answer]]] = deque()
+    running: deque[tuple[Future[Pass[Answer]], int]] = deque()
+
+    def make_room(more: int) -> None:
+        while running and (len(running) > lanes or more + sum(held for _, held in running) > RUNNING_BYTES):
+            done(running.popleft()[0].result())
+
     with ThreadPoolExecutor(lanes, thread_name_prefix="pass") as pool:
         try:
             for one in passes:
-                running.append(pool.submit(timed, one))
-                if len(running) > lanes:
-                    done(running.popleft().result())
+                make_room(size(one))
+                running.append((pool.submit(timed, [one]), size(one)))
+                del one
+                make_room(0)
             while running:
-                done(running.popleft().result())
+                done(running.popleft()[0].result())
         except BaseException:
-            for future in running:
+            for future, _ in running:
                 future.cancel()
-            for future in running:
+            for future, _ in running:
                 if not future.cancelled() and future.exception() is None:
                     done(future.result())
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +17,13 @@ from labelop.prelabel.pipeline import Pass, Reader, busy_seconds, groups, side_b
 def nothing(_: object) -> int:
     """Give no size."""
     return 0
+
+
+class Image:
+    """Something with a size that tells when nobody holds it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
 
 
 def test_a_reader_gives_values_in_order_and_keeps_its_bound() -> None:
@@ -119,7 +127,7 @@ def test_passes_run_together_and_end_in_order() -> None:
         meeting.wait()
         return number
 
-    side_by_side(work, range(4), 2, done.append)
+    side_by_side(work, range(4), 2, done.append, nothing)
     assert [one.answers for one in done] == [0, 1, 2, 3]
     assert all(one.started <= one.ended for one in done)
 
@@ -137,7 +145,7 @@ def test_a_failing_pass_keeps_what_others_did(lanes: int) -> None:
         return number
 
     with pytest.raises(RuntimeError, match="three"):
-        side_by_side(work, range(50), lanes, done.append)
+        side_by_side(work, range(50), lanes, done.append, nothing)
     answers = [one.answers for one in done]
     assert answers[:3] == [0, 1, 2]
     assert answers == sorted(set(begun) - {3})
@@ -145,11 +153,39 @@ def test_a_failing_pass_keeps_what_others_did(lanes: int) -> None:
 
 
 def test_groups_keep_both_bounds() -> None:
-    """Items are cut by number and by bytes, in order, none lost; one large item stands alone."""
+    """Items are cut by number and by bytes, in order, none lost."""
     big = pipeline.PASS_BYTES
     sizes = [1, 1, 1, big, big + 1, 1]
-    assert list(groups(sizes, 2, int)) == [[1, 1], [1], [big], [big + 1], [1]]
+    assert list(groups(sizes, 2, int)) == [[1, 1], [1, big], [big + 1], [1]]
     assert list(groups([], 2, int)) == []
+
+
+def test_nothing_is_made_ready_beside_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten frames at the limit took seven times the bytes of one: each is gone before the next one is loaded.
+
+    Fails where anything on the way still holds what it gave, and where a pass that is full waits for the next image.
+    """
+    monkeypatch.setattr(pipeline, "PASS_BYTES", 10)
+    monkeypatch.setattr(pipeline, "RUNNING_BYTES", 20)
+    monkeypatch.setattr(pipeline, "AHEAD_BYTES", 10)
+    made: list[weakref.ref[Image]] = []
+    held: list[int] = []
+
+    def load(keys: Sequence[int]) -> list[Image]:
+        held.append(sum(image.size for image in (one() for one in made) if image is not None))
+        images = [Image(key) for key in keys]
+        made.extend(map(weakref.ref, images))
+        return images
+
+    def size(images: Sequence[Image]) -> int:
+        return sum(image.size for image in images)
+
+    done: list[Pass[int]] = []
+    with Reader(load, int, threads=1, together=1) as reader:
+        passes = groups(reader.take([21, 22, 23, 24, 25], 8), 4, lambda image: image.size)
+        side_by_side(size, passes, 2, done.append, size)
+    assert [one.answers for one in done] == [21, 22, 23, 24, 25]
+    assert held == [0, 0, 0, 0, 0]
 
 
 def test_lanes_fill_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
