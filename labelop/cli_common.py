@@ -41,6 +41,17 @@ def _several_tables(output: OutputFormat) -> OutputFormat:
     return output
 
 
+def from_zero_to(most: float) -> Callable[[float | None], float | None]:
+    """Make the check of an option that is a span of time: the range of the library lets NaN pass."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not 0 <= value <= most:
+            raise typer.BadParameter(f"{value} is no number from 0 to {most:g}")
+        return value
+
+    return check
+
+
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the dataset.", callback=_dataset_name)]
 OneDatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset.", callback=_dataset_name)]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="How results are written.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from labelop.cli_common import DatasetOption, FormatOption, SeveralFormatOption, StoreOption, running
+from labelop.cli_common import DatasetOption, FormatOption, SeveralFormatOption, StoreOption, from_zero_to, running
 from labelop.cli_output import OutputFormat, show_rows, show_sections, warn
 from labelop.cli_review_backend import backend
 from labelop.cli_review_calibrate import calibrate
@@ -18,6 +18,7 @@ from labelop.review.task_forms import LOCAL_FILES_PREFIX
 Tool: TypeAlias = Literal["label-studio", "coco", "voc", "cvat", "yolo"]
 """What `labelop.review.exchange` reads."""
 
+_DECADE_HOURS = 87_660
 review_app = typer.Typer(no_args_is_help=True, help="Exchange drafts and corrections with labelling tools.")
 add_states(review_app)
 review_app.command()(backend)
@@ -165,7 +166,12 @@ def review_push(
 def review_pull(
     dataset: DatasetOption,
     changed_within: Annotated[
-        float | None, typer.Option("--changed-within", min=0, help="Hours; look at tasks changed so lately only.")
+        float | None,
+        typer.Option(
+            "--changed-within",
+            callback=from_zero_to(_DECADE_HOURS),
+            help="Hours; look at tasks changed so lately only.",
+        ),
     ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,

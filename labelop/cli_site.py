@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelop.cli_common import Embedded, FormatOption, StoreOption, running
+from labelop.cli_common import Embedded, FormatOption, StoreOption, from_zero_to, running
 from labelop.cli_output import OutputFormat, failing_in_one_line, show_rows, warn
 from labelop.landing.filters import equal
 from labelop.landing.store import open_store, read_rows
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from labelop.site.outbox import Item
     from labelop.site.place import Site
 
+_DAY_SECONDS = 86_400
 site_app = typer.Typer(no_args_is_help=True)
 outbox_app = typer.Typer(no_args_is_help=True, help="See what waits at a site for the network.")
 site_app.add_typer(outbox_app, name="outbox")
@@ -88,7 +89,12 @@ def add_sync(app: typer.Typer, embedded: Embedded) -> None:
     @app.command()
     def sync(
         wait: Annotated[
-            float, typer.Option("--wait", min=0, help="Seconds to wait for head office when nobody answers.")
+            float,
+            typer.Option(
+                "--wait",
+                callback=from_zero_to(_DAY_SECONDS),
+                help="Seconds to wait for head office when nobody answers; at most a day.",
+            ),
         ] = 0.0,
         store: StoreOption = None,
         output: FormatOption = OutputFormat.TABLE,

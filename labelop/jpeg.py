@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 START, END, SCAN = b"\xff\xd8", 0xD9, 0xDA
 """What a file begins with; the markers of its end and of pixels."""
+HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
+"""Frames in Huffman codes: baseline, extended and progressive."""
 PLAIN = frozenset({*range(0xC0, 0xD0), SCAN, 0xDB, 0xDC, 0xDD} - {0xC8})
 """Frames, tables, scans, number of lines and restart interval (table B.1)."""
 JFIF, JFIF_PLAIN = 0xE0, re.compile(rb"JFIF\0.{7}\0\0", re.DOTALL)
@@ -27,20 +29,43 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     Args:
         data: A file that begins with `START`.
     """
+    end = len(START)
+    for marker, start, stop, end in _places(data):  # noqa: B007 - the last one's end
+        yield marker, data[start:stop]
+    if data.startswith(b"\xff\xd9", end):
+        yield END, data[end + 2 :]
+
+
+def with_longer_scans(data: bytes, more: bytes) -> bytes | None:
+    """Put bytes behind each scan of a whole file in Huffman codes, where a decoder that has every pixel reads nothing.
+
+    Returns:
+        The file, or None where it is coded in another way: arithmetic codes end in what follows them.
+    """
+    places = [*_places(data)]
+    if not HUFFMAN & {marker for marker, *_ in places}:
+        return None
+    pieces, done = list[bytes](), 0
+    for end in (end for marker, _, _, end in places if marker == SCAN):
+        pieces += [data[done:end], more]
+        done = end
+    return b"".join([*pieces, data[done:]])
+
+
+def _places(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Give marker, start and end of the content of each segment but the last, and where the next one begins."""
     at = len(START)
     while at + 4 <= len(data) and data[at] == _FILL and data[at + 1] != END:
         marker = data[at + 1]
         if marker == _FILL:
             at += 1
             continue
-        size = struct.unpack_from(">H", data, at + 2)[0]
-        yield marker, data[at + 4 : at + 2 + size]
-        at += 2 + size
+        start, stop = at + 4, at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        at = stop
         if marker == SCAN:
             found = _AFTER_SCAN.search(data, at)
             at = found.start() if found else len(data)
-    if data.startswith(b"\xff\xd9", at):
-        yield END, data[at + 2 :]
+        yield marker, start, stop, at
 
 
 def is_bare(data: bytes) -> bool:

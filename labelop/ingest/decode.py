@@ -14,14 +14,17 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from labelop.errors import UnreadableImageError
+from labelop.ingest.colours import to_rgb
+from labelop.ingest.endings import breaks_off
 from labelop.ingest.signatures import MAX_HEAD_BYTES, is_opened, is_other_raster
+from labelop.ingest.unusable import refused
 
 ImageArray: TypeAlias = NDArray[np.uint8]
 """uint8 RGB, shape (height, width, 3), upright."""
@@ -42,7 +45,6 @@ _UPRIGHT = {
 _SIDEWAYS = (5, 6, 7, 8)
 _PACKED_BOMB = ("Decompressed data too large", "Too much memory used in text chunks")
 """How the PNG reader complains of notes that would fill the memory."""
-_FULL_16_BITS = 65535.0
 _SCALES = (8, 4, 2)
 """Scales at which the JPEG decoder gives pixels for less work than all of them."""
 
@@ -181,7 +183,7 @@ def load_image(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple
                 _check_head(probe, limits)
                 probe.verify()
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return _loaded(image, limits, frame)
+                return _loaded(image, data, limits, frame)
         except UnreadableImageError:
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
@@ -193,7 +195,7 @@ def load_image(data: bytes, limits: Limits, frame: Frame | None = None) -> tuple
             raise refused("CORRUPT", f"the decoder gave up before the last pixel ({type(error).__name__})") from error
 
 
-def _loaded(image: Image.Image, limits: Limits, frame: Frame | None) -> tuple[ImageFacts, Image.Image]:
+def _loaded(image: Image.Image, data: bytes, limits: Limits, frame: Frame | None) -> tuple[ImageFacts, Image.Image]:
     _check_head(image, limits)
     frames = int(getattr(image, "n_frames", 1))
     if frames > limits.max_frames:
@@ -204,9 +206,11 @@ def _loaded(image: Image.Image, limits: Limits, frame: Frame | None) -> tuple[Im
     if scale > 1:
         image.draft(None, (width // scale, height // scale))
     image.load()
+    if breaks_off(image, data):
+        raise refused("CORRUPT", "the pixels break off before the last one")
     # Pillow turns a TIFF by itself while loading; what is still written after that is ours to apply
     turn = _UPRIGHT.get(_orientation(image))
-    rgb = _to_rgb(image)
+    rgb = to_rgb(image)
     upright = rgb.transpose(turn) if turn is not None else rgb
     # a scale is taken of JPEGs only, which nobody has turned yet
     size = upright.size if scale == 1 else (height, width) if orientation in _SIDEWAYS else (width, height)
@@ -248,30 +252,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # noqa: BLE001 - a broken note about pixels does not make the pixels unusable
         return 1
     return value if isinstance(value, int) and value in _UPRIGHT else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_scaled(np.asarray(image), image.mode)).convert("RGB")
-    if image.mode == "LAB":
-        raise refused("UNSUPPORTED_FORMAT", "LAB colours")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        front = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front).convert("RGB")
-    # a conversion to what it is already would copy every pixel
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _scaled(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
-    """Bring deep grey values to 0..255: 16 bits by their full range, wider ones by their own smallest and largest."""
-    deep = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(deep.min()), float(deep.max())
-    if mode != "F" and low >= 0 and high <= _FULL_16_BITS:
-        low, high = 0.0, _FULL_16_BITS
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return np.rint((deep - low) * scale).astype(np.uint8)
-
-
-def refused(code: str, detail: str) -> UnreadableImageError:
-    """Make the error by which a file is refused as an image."""
-    return UnreadableImageError(f"The image is not usable: {code}, {detail}.", code=code, detail=detail)

@@ -31,8 +31,8 @@ from labelop.ingest.decode import (
     Limits,
     inspect,
     load_image,
-    refused,
 )
+from labelop.ingest.unusable import refused
 
 Decoded: TypeAlias = tuple[ImageArray, ImageFacts]
 """Pixels, and what is known of the whole image."""

@@ -53,7 +53,7 @@ PARTS: dict[str, Part] = {
     "hostile": Part(
         "hostile files among good ones, from the files to the landed rows",
         ("hostile-files",),
-        ("--images", "120", "--bad", "60"),
+        ("--images", "120", "--bad", "60", "--large", "2"),
     ),
     "large_annotations": Part(
         "the memory that the largest annotation file takes",

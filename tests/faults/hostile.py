@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import random
@@ -19,7 +20,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
+from PIL import Image
+
+from labelop.engines.lanes import LocalLane
 from labelop.landing.store import read_rows
 from tests.faults import journey
 from tests.faults import world as worlds
@@ -62,11 +68,28 @@ _RECORDS: tuple[tuple[dict[str, Any], str], ...] = (
 """Records of one annotation, and their codes."""
 
 
-def make_good(root: Path, images: int) -> dict[str, Any]:
-    """Write pictures and give a document with one box for each."""
+def at_the_limit(number: int) -> tuple[str, bytes]:
+    """Give name and content of a frame of just under 64 million pixels, of the kinds that take most to decode."""
+    made = np.tile(np.random.default_rng(number).integers(0, 256, (31, 40), np.uint8), (259, 200))[:7999]
+    grey, exif, out = Image.fromarray(made), Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    kind = ("sideways", "see-through", "deep", "whole")[number % 4]
+    if kind == "see-through":
+        Image.merge("RGBA", [grey] * 4).save(out, "PNG", compress_level=1)
+    elif kind == "deep":
+        Image.fromarray(made.astype(np.uint16) * 257).save(out, "PNG", compress_level=1)
+    else:
+        Image.merge("RGB", [grey] * 3).save(out, "JPEG", **({"exif": exif} if kind == "sideways" else {}))
+    return f"large-{kind}-{number}", out.getvalue()
+
+
+def make_good(root: Path, images: int, large: int) -> dict[str, Any]:
+    """Write pictures, some of them as large as is allowed, and give a document with one box for each."""
     (root / "images").mkdir(parents=True)
     (root / "annotations").mkdir()
     fill(root / "images", images)
+    for name, data in map(at_the_limit, range(large)):
+        (root / "images" / name).write_bytes(data)
     names = sorted(path.name for path in (root / "images").iterdir())
     return {
         "categories": [{"id": 7, "name": "rbc"}],
@@ -123,11 +146,11 @@ _NAMES = {
 """Names that hurt somebody once, as bytes and as the tables spell them."""
 
 
-def run(folder: Path, images: int, bad: int) -> dict[str, Count]:
+def run(folder: Path, images: int, bad: int, large: int) -> dict[str, Count]:
     """Go the whole way twice; gives what was counted, asserts what must hold."""
     clean, mixed = folder / "clean", folder / "mixed"
-    _say(clean, make_good(clean, images))
-    document = make_good(mixed, images)
+    _say(clean, make_good(clean, images, large))
+    document = make_good(mixed, images, large)
     wanted = add_hostile(mixed, document, bad)
     _say(mixed, document)
     before = _hashes(mixed)
@@ -152,6 +175,7 @@ def run(folder: Path, images: int, bad: int) -> dict[str, Count]:
     assert max(peaks.values()) < _GIB, peaks
     return {
         "good_images_count": images,
+        "of_64_megapixels_count": large,
         "hostile_files_count": len(files),
         "hostile_records_count": len(wanted) - len(files),
         "codes_count": len(set(found.values())),
@@ -188,7 +212,13 @@ def _gone(folder: Path, source: Path) -> tuple[World, dict[int, int]]:
     environment = worlds.quiet({"store": folder / "store", "data_docs": folder / "docs"})
     told = folder / "plan"
     folder.mkdir()
-    pid = forked(lambda: told.write_text(journey.go(environment, source, BATCH_IMAGES, "coco").plan_id))
+
+    def whole_way() -> None:
+        # an arm of one model is given stretched pixels; one of several takes whole frames, which is what has to fit
+        with patch.object(LocalLane, "takes_stretched", False):
+            told.write_text(journey.go(environment, source, BATCH_IMAGES, "coco").plan_id)
+
+    pid = forked(whole_way)
     peaks: dict[int, int] = {}
     while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
         for one in (pid, *descendants(pid)):
@@ -216,10 +246,11 @@ def main() -> None:
     given = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     given.add_argument("--images", type=int, default=5_000)
     given.add_argument("--bad", type=int, default=240)
+    given.add_argument("--large", type=int, default=8, help="more good ones, at the limit of pixels")
     size = given.parse_args()
     done = "Hostile files and records among good ones went the whole way from the files to landed predictions"
     with tempfile.TemporaryDirectory(prefix="labelop-hostile-") as folder, kept("hostile-files", done) as counts:
-        counts.update(run(Path(folder), size.images, size.bad))
+        counts.update(run(Path(folder), size.images, size.bad, size.large))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,25 @@ def many_scans(side_px: int, count: int) -> bytes:
     return data[:last] + data[last:-2] * count + data[-2:]
 
 
+def cut(data: bytes) -> bytes:
+    """Break a JPEG off and end it as if it were whole."""
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+def lying(width: int, height: int) -> bytes:
+    """Make a JPEG of some hundred bytes that claims to be large."""
+    data = encoded("JPEG", size=(16, 16))
+    size = data.index(b"\xff\xc0") + 5
+    return data[:size] + struct.pack(">HH", height, width) + data[size + 4 :]
+
+
+def no_numbers() -> bytes:
+    """Make a TIFF whose pixels are none."""
+    out = io.BytesIO()
+    Image.fromarray(np.full((5, 4), np.nan, np.float32)).save(out, "TIFF")
+    return out.getvalue()
+
+
 FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing.jpg": (lambda: b"", "EMPTY"),
     "words.jpg": (lambda: b"only words", "NOT_RASTER"),
@@ -102,6 +121,10 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "half.png": (lambda: encoded("PNG")[:500], "CORRUPT"),
     "half.webp": (lambda: encoded("WEBP")[:200], "CORRUPT"),
     "checksum.png": (wrong_checksum, "CORRUPT"),
+    "cut.jpg": (lambda: cut(encoded("JPEG", size=(200, 100))), "CORRUPT"),
+    "cut-between.jpg": (lambda: cut(encoded("JPEG", size=(200, 100), restart_marker_blocks=2)), "CORRUPT"),
+    "lying.jpg": (lambda: lying(800, 599), "CORRUPT"),
+    "numbers.tiff": (no_numbers, "CORRUPT"),
     "start.jpg": (lambda: b"\xff\xd8\xff\xe0", "CORRUPT"),
     "nowhere.tiff": (lambda: b"II*\0" + b"\xff" * 40, "CORRUPT"),
     "wide.png": (lambda: png(60_000, 60_000), "TOO_LARGE"),

@@ -78,7 +78,8 @@ def test_a_full_disk_is_an_error_and_no_half_batch(tmp_path: Path) -> None:
 
 def test_hostile_files_change_no_good_row_on_the_whole_way(tmp_path: Path) -> None:
     """From files to landed rows each hostile one is quarantined with a right code, and good rows are as without."""
-    found = counted("tests.faults.hostile", tmp_path / "kept.json", "--images", "120", "--bad", "60")["hostile-files"]
+    size = ("--images", "120", "--bad", "60", "--large", "2")
+    found = counted("tests.faults.hostile", tmp_path / "kept.json", *size)["hostile-files"]
     assert found["hostile_files_count"] >= 50
     assert found["good_rows_that_differ_count"] == found["wrong_codes_count"] == 0
     assert found["peak_mib_of_any_process"] < 1024

@@ -185,3 +185,12 @@ def test_a_published_set_comes_with_the_sync(run: Run, tmp_path: Path, monkeypat
     assert refused.exit_code == 1
     assert "1 problem" in refused.stderr
     assert require_site(load_settings()).outbox.items() == []
+
+
+@pytest.mark.parametrize("command", [("sync", "--wait"), ("review", "pull", "--dataset", "d", "--changed-within")])
+@pytest.mark.parametrize("value", ["inf", "1e400", "nan", "-1", "90000000"])
+def test_a_span_of_time_without_end_is_refused(run: Run, command: tuple[str, ...], value: str) -> None:
+    """Head office was waited for without end, and a decade before years began was an error of the interpreter."""
+    done = run(*command, value)
+    assert done.exit_code == 2
+    assert f"{float(value)} is no number from 0 to" in " ".join(done.output.replace("│", " ").split())

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from labelop.errors import UnreadableImageError
+from labelop.ingest import colours
 from labelop.ingest.decode import DEFAULT_LIMITS, Limits, decode, inspect
 from labelop.ingest.signatures import looks_like_image
 
@@ -170,3 +171,58 @@ def test_signature_tells_images_from_text(picture: Encoder) -> None:
     assert not looks_like_image(b"BMI;age;weight;id")
     assert not looks_like_image(b"file_name,level\n")
     assert DEFAULT_LIMITS.max_pixels == 64_000_000
+
+
+def photo(**options: object) -> bytes:
+    """Write noise that ends in grey as a JPEG."""
+    pixels = np.random.default_rng(3).integers(0, 256, (70, 90, 3), np.uint8)
+    pixels[40:] = 128
+    return save(Image.fromarray(pixels), "JPEG", **options)
+
+
+END = b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        photo(),
+        photo(progressive=True),
+        photo(restart_marker_blocks=3),
+        photo() + b"more",
+        photo() + END,
+        photo()[:-2] + bytes(64) + END,
+        photo()[:-2] + b"\xff" * 8 + END,
+        photo().replace(b"\xff\xda", b"\0\0\0\xff\xda", 1),
+        save(Image.new("CMYK", (90, 70), (127, 127, 127, 127)), "JPEG"),
+        save(Image.new("L", (91, 71), 128), "JPEG"),
+        save(Image.new("RGB", (9, 7), (128, 128, 128)), "MPO", save_all=True, append_images=[Image.new("RGB", (9, 7))]),
+    ],
+)
+def test_an_odd_but_whole_jpeg_is_taken(data: bytes) -> None:
+    """Bytes behind the end or between parts are what cameras write, and an image may end in grey."""
+    assert inspect(data).width_px > 1
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 9}, {"quality": 100, "subsampling": 0}])
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.9])
+def test_a_jpeg_that_breaks_off_before_its_end_is_corrupt(options: dict[str, int], share: float) -> None:
+    """Pixels that are not there were grey ones that models were asked about, since the file ended like a whole one."""
+    pixels = np.random.default_rng(4).integers(0, 256, (70, 90, 3), np.uint8)
+    data = save(Image.fromarray(pixels), "JPEG", **options)
+    with pytest.raises(UnreadableImageError, match="CORRUPT"):
+        inspect(data[: int(share * len(data))] + END)
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "I;16", "RGBA", "LA", "P"])
+def test_bands_change_no_pixel(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames at the limit took 1.8 GiB at once to convert; in bands they take a third and are the same."""
+    noise = np.random.default_rng(5).integers(0, 256, (47, 61, 4), np.uint8)
+    if mode in ("F", "I", "I;16"):
+        data = save(Image.fromarray(noise[..., 0].astype({"F": "f4", "I": "i4", "I;16": "u2"}[mode]) * 99), "TIFF")
+    else:
+        more = {"transparency": 7} if mode == "P" else {}
+        data = save(Image.fromarray(noise).convert(mode), "PNG", **more)
+    whole = decode(data)
+    monkeypatch.setattr(colours, "_BAND_PIXELS", 100)
+    assert np.array_equal(decode(data), whole)
