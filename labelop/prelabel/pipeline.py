@@ -26,7 +26,7 @@ AHEAD_BYTES = 96 * 1024 * 1024
 TOGETHER = 8
 """Images in one load: what a call of a decoder's process costs is divided among them."""
 TOGETHER_BYTES = 64 * 1024 * 1024
-"""Most bytes of pixels in one load, which are let go together; a larger image is loaded alone."""
+"""Most bytes of files and pixels in one load, which are let go together; a larger image is loaded alone."""
 PASS_BYTES = 48 * 1024 * 1024
 """Bytes of pixels with which a pass is full."""
 RUNNING_BYTES = 128 * 1024 * 1024
