@@ -17,7 +17,7 @@ bias_app = typer.Typer(no_args_is_help=True, help="Measure whether reviewers wav
 def plan(
     dataset: DatasetOption,
     blind: Annotated[float, typer.Option("--blind", help="Share of images also labelled without a draft.")] = 0.05,
-    double: Annotated[float, typer.Option("--double", help="Share labelled without a draft by two people.")] = 0.02,
+    double: Annotated[float, typer.Option("--double", help="Share that two people do; at most --blind.")] = 0.02,
     seeded: Annotated[float, typer.Option("--seeded", help="Share that goes out with one wrong draft first.")] = 0.05,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
     store: StoreOption = None,

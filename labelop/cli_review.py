@@ -86,7 +86,7 @@ def review_export(
 def review_import(
     file: Annotated[
         Path,
-        typer.Argument(help="Label Studio JSON, COCO JSON, CVAT XML, or a folder of VOC XML or YOLO labels."),
+        typer.Argument(help="Label Studio JSON, COCO JSON, CVAT XML; a folder of VOC XML or YOLO, or of an export."),
     ],
     dataset: DatasetOption,
     tool: Annotated[Tool, typer.Option("--tool", help="Where the file is from.")] = "label-studio",

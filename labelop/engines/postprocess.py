@@ -125,12 +125,14 @@ def suppress(boxes: BoxArray, class_index: NDArray[np.int64], iou: float) -> NDA
     Args:
         boxes: Shape (n, 4), best first.
         class_index: Shape (n,).
-        iou: A box is dropped when a kept one of its class overlaps it more than this.
+        iou: A box is dropped when a kept one of its class overlaps it more than this, or equals it.
 
     Returns:
         Indices of the kept boxes, ascending.
     """
-    clash = (iou_matrix(boxes, boxes) > iou) & (class_index[:, None] == class_index[None, :])
+    overlap = iou_matrix(boxes, boxes)
+    # where a card lets all overlap, one object found twice is one all the same
+    clash = ((overlap > iou) | (overlap >= 1)) & (class_index[:, None] == class_index[None, :])
     alive = np.ones(len(boxes), dtype=bool)
     # a box clashes with itself; only rows with another one can drop anything
     for i in np.flatnonzero(clash.sum(axis=1) > 1).tolist():

@@ -144,7 +144,7 @@ class Gathering:
             whole: Classes of the whole image.
         """
         image_id = self.known[path].image_id
-        told = list(labels)
+        told = self._once(notes, pointer, image_id, labels)
         kept = [label for label in told if label is not None]
         if self.ontology is not None:
             for name in whole:
@@ -160,6 +160,24 @@ class Gathering:
         if len(whole) > 1:
             kept += [AcceptedLabel("", name) for name in whole]
         self.truths[path] = ImageTruth(image_id, with_ids(image_id, kept), whole[0] if whole else None, digest)
+
+    @staticmethod
+    def _once(
+        notes: FaultList, pointer: str, image_id: str, labels: Iterable[AcceptedLabel | None]
+    ) -> list[AcceptedLabel | None]:
+        """Refuse what equals another object of its image to the last digit: it is one object that stands twice."""
+        told: dict[AcceptedLabel, None] = {}
+        refused: list[None] = []
+        for label in labels:
+            if label is None:
+                refused.append(None)
+            elif label in told:
+                place = list(label.box.xyxy) if label.box else "no place"
+                notes.add(pointer, "DUPLICATE", f"{label.label!r:.80} at {place} stands twice.", image_id)
+                refused.append(None)
+            else:
+                told[label] = None
+        return [*told, *refused]
 
     def put_split(self, notes: FaultList, pointer: str, path: str, name: Any) -> None:
         """Put an image into a part; what is not `train` or `val` is no part."""

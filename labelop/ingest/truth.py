@@ -6,9 +6,8 @@ Shared by the readers of all annotation formats. Knows boxes and labels; must no
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -223,15 +222,12 @@ def checked_size(declared: tuple[Any, Any], image: KnownImage) -> None:
 
 
 def with_ids(image_id: str, labels: Sequence[AcceptedLabel]) -> tuple[AcceptedLabel, ...]:
-    """Give labels ids by their content; equal labels of one image are told apart by their count."""
-    seen: Counter[tuple[Any, ...]] = Counter()
-    named = []
-    for label in labels:
-        content = (label.label, label.box.xyxy if label.box else None, label.mask_rle)
-        label_id = ids.row_id("l", image_id, *content, seen[content])
-        seen[content] += 1
-        named.append(AcceptedLabel(label_id, label.label, label.box, label.mask_rle))
-    return tuple(named)
+    """Give labels, of which no two are equal, ids by their content."""
+    return tuple(
+        # the number counted equal ones once: without it labels that have landed would have other ids
+        replace(label, label_id=ids.row_id("l", image_id, label.label, label.box and label.box.xyxy, label.mask_rle, 0))
+        for label in labels
+    )
 
 
 def split_name(text: Any) -> str | None:

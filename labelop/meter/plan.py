@@ -38,7 +38,7 @@ class Shares:
     """Images that somebody labels without a draft too: with the drafted review they are a double review across arms,
     which is what the 5 % of double review are for."""
     double: float = 0.02
-    """Images that two people label without a draft."""
+    """Images that two people label without a draft; among the blind ones, so at most as many."""
     seeded: float = 0.05
     """Images that go out with one wrong draft before they go out as they are."""
 
@@ -78,8 +78,8 @@ def plan_bias(
 
     Raises:
         RunFailedError: The dataset has never been ingested.
-        ReviewError: A share is not within 0..1, there is no draft that nobody reviewed, or seeds are wanted and no
-            correction of the dataset says how its drafts are wrong.
+        ReviewError: A share is not within 0..1, double is above blind, there is no draft that nobody reviewed, or seeds
+            are wanted and no correction of the dataset says how its drafts are wrong.
     """
     _check(shares)
     version = dataset_version or current_version(store, dataset)
@@ -166,6 +166,12 @@ def _check(shares: Shares) -> None:
     for name in Shares.__dataclass_fields__:
         if not 0 <= getattr(shares, name) <= 1:
             raise ReviewError(f"The share {name} is {getattr(shares, name)}, expected 0..1.")
+    if shares.double > shares.blind:
+        raise ReviewError(
+            f"The share double is {shares.double} and the share blind {shares.blind}: images would "
+            "have a second reader without a draft and no first one to agree with.",
+            hint="Give --double at most what --blind has, or --double 0.",
+        )
 
 
 def _open_tasks(store: Store, dataset: str, version: str, planned: set[str]) -> list[ReviewTask]:

@@ -7,24 +7,21 @@ model, and a review counts as submitted when it is imported: of two files the on
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow.dataset as ds
 
 from labelop.effort.parameters import DEFAULTS
-from labelop.errors import AnnotationError, ReviewError, ReviewFormatError, ReviewRecordError, UnreadableImageError
+from labelop.errors import AnnotationError, ReviewError, ReviewFormatError, ReviewRecordError
 from labelop.geometry import Box
 from labelop.ids import row_id
-from labelop.ingest import names
 from labelop.ingest.coco import read_coco
 from labelop.ingest.cvat import read_cvat
 from labelop.ingest.masks import extent
-from labelop.ingest.places import Entry
 from labelop.ingest.sources import FoundFile, Source
 from labelop.ingest.truth import ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc
@@ -34,14 +31,12 @@ from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.review.events import read_events
 from labelop.review.intake import ImportResult, Reading, encoded_name
+from labelop.review.label_files import AcceptedFormat, label_files
 from labelop.review.rows import label_values, review_row
 from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
 from labelop.schemas import utc_now
-
-AcceptedFormat = Literal["coco", "voc", "cvat", "yolo"]
-"""Formats of finished labels."""
 
 _READERS = {"coco": read_coco, "voc": read_voc, "cvat": read_cvat, "yolo": read_yolo}
 _MASKS_ALONE = frozenset({"cvat"})  # formats that can hold a mask without its box; it is read with the one around it
@@ -64,8 +59,7 @@ def import_accepted(
 
     Args:
         store: Where.
-        path: A COCO JSON file; a CVAT XML file; a VOC XML file or a folder of them; a folder with the `labels/` and
-            `data.yaml` of YOLO.
+        path: What `label_files` takes.
         dataset: Dataset whose images the labels belong to.
         run_id: Run that lands them.
         source_format: `coco`, `voc`, `cvat` or `yolo`.
@@ -97,7 +91,7 @@ def import_accepted(
     version = dataset_version or current_version(store, dataset)
     drafted = None if arm == IMPORT_ARM else _drafted(store, dataset, version, arm, reviewer)
     known = _known_images(store, dataset, version)
-    place = _place(path, source_format)
+    place = label_files(path, source_format)
     images = tuple(FoundFile(image_path, 0) for image_path in known)
     source = Source(place, source_format, tuple(place.walk()), images)
     try:
@@ -238,49 +232,3 @@ def _with_boxes_of_drafts(labels: Sequence[AcceptedLabel], task: ReviewTask, too
 def _is_alone(label: AcceptedLabel, task: ReviewTask) -> bool:
     """Say whether a label has a mask and no other box than the one around it."""
     return label.mask_rle is not None and label.box == Box(*extent(label.mask_rle, task.height_px))
-
-
-@dataclass(frozen=True, slots=True)
-class _ReviewPlace:
-    """The label files, under the paths where the readers look for them; holds no image."""
-
-    root_uri: str
-    files: dict[str, Path]
-
-    def walk(self) -> Iterator[Entry]:
-        for path in self.files:
-            yield Entry(path, 0, regular=True)
-
-    def read(self, path: str, max_bytes: int) -> bytes:
-        file = self.files[path]
-        try:
-            if file.stat().st_size > max_bytes:
-                raise UnreadableImageError(f"The file has more than {max_bytes} bytes.", code="TOO_LARGE")
-            return file.read_bytes()
-        except OSError as error:
-            raise UnreadableImageError(f"The file cannot be read: {error.strerror}.", code="UNREADABLE") from error
-
-    def head(self, path: str, count: int) -> bytes:
-        del path, count  # label files are no images
-        return b""
-
-
-def _place(path: Path, source_format: AcceptedFormat) -> _ReviewPlace:
-    """Find the label files at a path; links are left out, since they may lead anywhere."""
-    if source_format == "yolo":
-        inside = [file for file in path.rglob("*") if file.suffix.lower() in (".yaml", ".txt")]
-        named = {names.encode(os.fsencode(file.relative_to(path).as_posix())): file for file in inside}
-    elif source_format == "voc" and path.is_dir():
-        named = {f"annotations/{encoded_name(file)}": file for file in path.iterdir() if file.suffix.lower() == ".xml"}
-    else:
-        name = {"coco": "annotations.json", "cvat": "annotations.xml"}.get(source_format)
-        named = {name or f"annotations/{encoded_name(path)}": path}
-    files = {
-        name: file for name, file in sorted(named.items()) if file.is_file() and (file == path or not file.is_symlink())
-    }
-    if not files:
-        raise ReviewFormatError(
-            f"There are no {source_format} labels at {path.name!r}.",
-            hint="Give a COCO JSON file, a CVAT XML file, or a file or folder of VOC XML, or a folder of YOLO labels.",
-        )
-    return _ReviewPlace(path.name, files)

@@ -16,7 +16,7 @@ from labelop.ingest.voc import voc_files
 from labelop.ingest.yolo import yolo_files
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
-from labelop.review.accepted import AcceptedFormat
+from labelop.review.label_files import AcceptedFormat
 from labelop.review.label_set import accepted_labels, chosen_reviews
 from labelop.review.rows import label_of
 from labelop.review.tasks import load_ontology

@@ -114,6 +114,7 @@ def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_
     drafts = {draft.prediction_id: draft for draft in task.drafts}
     labels: list[AcceptedLabel] = []
     seen: set[str] = set()
+    drawn: set[tuple[str, Box | str | None]] = set()
     for index, value in enumerate(result):
         try:
             form = forms.region(value)
@@ -128,6 +129,9 @@ def _labels(task: ReviewTask, result: Sequence[Any], ontology: Ontology, review_
                 new = [_box_label(task, form, ontology, label_id, draft)]
             else:
                 new = [_mask_label(task, form, ontology, label_id, draft)]
+            for label in new:
+                # a box may have the mask of its draft, and its double none
+                _draw_once(label.label, label.mask_rle if isinstance(form, forms.BrushRegion) else label.box, drawn)
         except ReviewRecordError as error:
             raise error.below(f"/result/{index}") from error
         for label in new:
@@ -142,6 +146,13 @@ def _note_once(region_id: str, seen: set[str]) -> None:
     if region_id and region_id in seen:
         raise ReviewRecordError(f"region {region_id!r} stands twice", code="DUPLICATE", pointer="/id")
     seen.add(region_id)
+
+
+def _draw_once(label: str, place: Box | str | None, drawn: set[tuple[str, Box | str | None]]) -> None:
+    """Refuse what equals another object of its annotation to the last digit: it is one that was drawn twice."""
+    if (label, place) in drawn:
+        raise ReviewRecordError(f"{label!r} stands twice at one place", code="DUPLICATE", pointer="/value")
+    drawn.add((label, place))
 
 
 def _box_label(

@@ -7,10 +7,11 @@ from typing import get_args
 
 from labelop.errors import ReviewError
 from labelop.landing.store import Store
-from labelop.review.accepted import AcceptedFormat, import_accepted
+from labelop.review.accepted import import_accepted
 from labelop.review.annotation_import import import_reviews
 from labelop.review.annotation_review import pseudonym_of_typed
 from labelop.review.intake import ImportResult
+from labelop.review.label_files import AcceptedFormat
 from labelop.review.truth import IMPORT_ARM
 
 LABEL_STUDIO = "label-studio"

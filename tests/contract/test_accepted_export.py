@@ -13,15 +13,16 @@ from typer.testing import CliRunner
 
 from labelop.cli import app
 from labelop.effort.ledger import land_edits
-from labelop.errors import ReviewError
+from labelop.errors import ReviewError, ReviewFormatError
 from labelop.geometry import Box
 from labelop.ingest.cvat import cvat_files
 from labelop.ingest.labelled import LabelledImage
 from labelop.ingest.masks import encode_mask
 from labelop.labels import AcceptedLabel, Ontology
 from labelop.landing.store import land, read_rows
-from labelop.review.accepted import AcceptedFormat, import_accepted
+from labelop.review.accepted import import_accepted
 from labelop.review.accepted_export import export_accepted
+from labelop.review.label_files import AcceptedFormat
 from labelop.review.rows import box_of, labels_of
 from labelop.review.task_forms import labelling_config
 from tests.unit.review import test_label_set
@@ -36,14 +37,16 @@ FORMS: list[AcceptedFormat] = ["coco", "cvat", "voc", "yolo"]
 def test_only_accepted_labels_go_out_and_come_back(
     form: AcceptedFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of an accepted, an empty, a simulated and a seeded review two are written; boxes come back within a pixel."""
+    """Of an accepted, an empty, a simulated and a seeded review two are written; boxes come back within a pixel.
+
+    Fails when the folder that was written is not what is read: only YOLO's was, of the others what lies in it.
+    """
     folder = tmp_path / "out"
     # a drawn mask of nothing has no extent to come back
     monkeypatch.setattr(test_label_set, "LABELS", [replace(label, mask_rle=None) for label in test_label_set.LABELS])
     assert export_accepted(store_with(tmp_path, images=6), "cells", folder, form, roles=ROLES) == 2
     other = filled_store(tmp_path / "other", images=6)
-    place = {"coco": "annotations.json", "cvat": "annotations.xml", "voc": "annotations", "yolo": "."}[form]
-    import_accepted(other, folder / place, "cells", "run", source_format=form, dataset_version=VERSION)
+    import_accepted(other, folder, "cells", "run", source_format=form, dataset_version=VERSION)
     back = {row["image_id"]: row["labels"] for row in read_rows(other, "reviews") if row["labels"]}
     assert set(back) == {image_id(0)}
     boxes = {v["label"]: (v["x0_px"], v["y0_px"], v["x1_px"], v["y1_px"]) for v in back[image_id(0)] if v["x0_px"]}
@@ -88,6 +91,17 @@ def test_untouched_drafts_with_masks_come_back_from_cvat_untouched(tmp_path: Pat
     assert back["RBC"].mask_rle == (None if removed == "mask" else counts)
     again = import_accepted(store, path, "cells", "run", source_format="cvat", arm="local", reviewer="r-1")
     assert (again.landed, again.skipped) == (0, 1)
+
+
+@pytest.mark.parametrize(("form", "inside"), [("coco", "annotations.json"), ("voc", "annotations")])
+def test_a_folder_is_not_left_by_a_link(form: AcceptedFormat, inside: str, tmp_path: Path) -> None:
+    """What stands in the place of the labels and leads elsewhere is not read."""
+    folder = tmp_path / "out"
+    export_accepted(store_with(tmp_path, images=6), "cells", folder, form, roles=ROLES)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / inside).symlink_to(folder / inside)
+    with pytest.raises(ReviewFormatError, match="There are no"):
+        import_accepted(filled_store(tmp_path / "other"), tmp_path / "link", "cells", "run", source_format=form)
 
 
 def test_nothing_goes_out_that_needs_a_lead_or_over_other_files(tmp_path: Path) -> None:

@@ -148,6 +148,15 @@ def test_seeds_need_corrections(tmp_path: Path) -> None:
         plan_bias(store, "cells", "run", shares=Shares(blind=2))
 
 
+def test_a_second_reading_needs_a_first(tmp_path: Path) -> None:
+    """More second blind tasks than first ones are refused; they were planned, to agree with nobody."""
+    store = filled_store(tmp_path / "store", images=10)
+    with pytest.raises(ReviewError, match=r"double is 0\.5 and the share blind 0\.1"):
+        plan_bias(store, "cells", "run", shares=Shares(0.1, 0.5, 0.0))
+    made = plan_bias(store, "cells", "run", shares=Shares(0.5, 0.5, 0.0))
+    assert (made.blind_count, made.double_count) == (5, 5)
+
+
 def test_a_forgotten_seed_opens_no_door(tmp_path: Path) -> None:
     """With the rows of `bias_seeds` gone a review of a seeded task is still refused as such."""
     store = planned(tmp_path)

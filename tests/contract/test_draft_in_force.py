@@ -12,7 +12,8 @@ import pytest
 from labelop.effort.ledger import land_edits
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
-from labelop.review.accepted import AcceptedFormat, import_accepted
+from labelop.review.accepted import import_accepted
+from labelop.review.label_files import AcceptedFormat
 from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.runs import PLANNED, RunEvent, record
 from labelop.schemas import table, utc_now

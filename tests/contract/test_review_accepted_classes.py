@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,19 @@ def test_an_unknown_class_costs_its_review_only(tmp_path: Path, tool: str, place
     assert told["detail"] == "Label 'Typo', expected one of RBC, WBC."
     land_edits(store, "run")
     assert {row["image_id"] for row in read_rows(store, "edits")} == {image_id(1)}
+
+
+@pytest.mark.parametrize("tool", list(WRITERS))
+def test_an_object_that_stands_twice_costs_its_review(tmp_path: Path, tool: str) -> None:
+    """Equal objects under two ids were two labels, of which the second counted as one that the reviewer added."""
+    doubled = labelled(0, "RBC", "WBC")
+    doubled = replace(doubled, labels=(*doubled.labels, doubled.labels[0]))
+    store = filled_store(tmp_path / "store", images=2)
+    result = imported(store, tmp_path / "done", tool, [doubled, labelled(1, "RBC", "WBC")])
+    assert (result.landed, [row["image_id"] for row in read_rows(store, "reviews")]) == (1, [image_id(1)])
+    assert {(row["reason"], row["image_id"]) for row in read_rows(store, "quarantine")} == {
+        ("DUPLICATE", image_id(0)), ("LABELS_LOST", image_id(0)),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("tool", ["coco", "cvat"])

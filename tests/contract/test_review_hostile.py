@@ -53,6 +53,15 @@ def _region_twice(record: Record) -> Record:
     return record
 
 
+def _drawn_twice(**changes: Any) -> Callable[[Record], Any]:
+    def change(record: Record) -> Record:
+        result = record["annotations"][0]["result"]
+        result.insert(1, result[0] | changes)
+        return record
+
+    return change
+
+
 HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "no object": (lambda _: 5, "BAD_RECORD", ""),
     "null": (lambda _: None, "BAD_RECORD", ""),
@@ -99,6 +108,9 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "overflow": (_value(x=1e308, width=1e308), "BAD_BOX", "/annotations/0/result/0/value"),
     "thinner than a pixel's dust": (_value(width=1e-9), "BAD_BOX", "/annotations/0/result/0/value"),
     "region twice": (_region_twice, "DUPLICATE", "/annotations/0/result/1/id"),
+    # one object was two of the same place to the last digit
+    "drawn twice": (_drawn_twice(id="Zz1", origin="manual"), "DUPLICATE", "/annotations/0/result/1/value"),
+    "drawn twice without an id": (_drawn_twice(id="", origin="manual"), "DUPLICATE", "/annotations/0/result/1/value"),
     "rotated": (_value(rotation=30), "ROTATED_BOX", "/annotations/0/result/0/value/rotation"),
     "not upright": (
         _region(original_width=256, original_height=320), "WRONG_FRAME", "/annotations/0/result/0/original_width",

@@ -79,11 +79,15 @@ def labelled(draw: st.DrawFn) -> LabelledImage:
     """Draw an image of any size with boxes of any place, masks, a class of the whole image and a split."""
     width, height = draw(st.integers(1, 4000)), draw(st.integers(1, 40))
     labels = []
+    taken = set()
     for number in range(draw(st.integers(0, 4))):
         x0, x1 = sorted(draw(st.lists(st.integers(0, 100 * width), min_size=2, max_size=2, unique=True)))
         y0, y1 = sorted(draw(st.lists(st.integers(0, 100 * height), min_size=2, max_size=2, unique=True)))
         label = AcceptedLabel(f"l{number}", draw(st.sampled_from(CLASSES)), Box(x0 / 100, y0 / 100, x1 / 100, y1 / 100))
-        labels.append(label)
+        place = (label.label, whole_pixels(x0 / 100, x1 / 100, width), whole_pixels(y0 / 100, y1 / 100, height))
+        if place not in taken:  # two that are equal in a file of whole pixels are one object
+            labels.append(label)
+        taken.add(place)
     if draw(st.booleans()):
         labels.append(AcceptedLabel("whole", draw(st.sampled_from(["farm", "wetland"]))))
     name = draw(st.sampled_from(NAMES))
@@ -260,7 +264,10 @@ WIDE = (0.5, 0.5, 6.0, 5.0)
         (BOX.replace("7", "0") + MASK.replace("7", "0"), [(WIDE, False), (AROUND, True)]),
         (BOX + MASK.replace("7", "8"), [(WIDE, False), (AROUND, True)]),
         (BOX.replace('"a"', '"b"') + MASK, [(WIDE, False), (AROUND, True)]),
-        (BOX + BOX + MASK, [(WIDE, False), (WIDE, False), (AROUND, True)]),
+        (
+            BOX + BOX.replace('"5"', '"6"') + MASK,
+            [(WIDE, False), ((*WIDE[:3], 6.0), False), (AROUND, True)],
+        ),
         (BOX.replace('"6"', '"1.5"') + MASK, [((0.5, 0.5, 1.5, 5.0), False), (AROUND, True)]),
     ],
 )  # fmt: skip

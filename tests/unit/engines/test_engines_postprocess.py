@@ -63,6 +63,14 @@ def test_suppression_is_per_class(tmp_path: Path) -> None:
     assert list(zip(found.scores, found.class_index, strict=True)) == [(0.9, 0), (0.7, 1)]
 
 
+def test_one_object_is_never_found_twice(tmp_path: Path) -> None:
+    """Where a card lets boxes overlap as they like equal ones of a class were two drafts of one object."""
+    twin = ([0.8, 0.01, 0.01], [0.5, 0.5, 0.4, 0.4])
+    near = ([0.9, 0.01, 0.01], [0.5, 0.5, 0.41, 0.4])
+    found = read_detections(card(tmp_path, nms_iou=1.0), raw(twin, twin, near), 0, 100, 100)
+    assert found.scores.tolist() == [0.9, 0.8]
+
+
 def test_boxes_are_cut_and_flat_ones_dropped(tmp_path: Path) -> None:
     """What reaches outside is cut to the image; what has no area after rounding is gone."""
     answer = raw(

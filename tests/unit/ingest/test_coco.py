@@ -75,9 +75,23 @@ def test_a_bad_record_is_quarantined_and_its_siblings_kept(
     assert len(manifest.truths[0].labels) == 1
 
 
+def test_equal_objects_are_one(coco_source: Write) -> None:
+    """The same class and box again under another id, whatever stands between, was a second object at one place."""
+    other = annotation(id=3, bbox=[1, 1, 3, 3])
+
+    manifest = build(coco_source(annotations=[annotation(id=1), other, annotation()]))
+
+    assert [label.box for label in manifest.truths[0].labels] == [Box(1, 1, 4, 3), Box(1, 1, 4, 4)]
+    assert refusals(manifest) == [("annotations.json", "/images/0", "DUPLICATE")]
+
+
 def test_keypoints_are_left_out_and_told(coco_source: Write) -> None:
     """The box of an object with keypoints is taken, the points are a row of the quarantine, points not set are none."""
-    manifest = build(coco_source(annotations=[annotation(id=1, keypoints=[2, 2, 2]), annotation(keypoints=[0, 0, 0])]))
+    manifest = build(
+        coco_source(
+            annotations=[annotation(id=1, keypoints=[2, 2, 2]), annotation(bbox=[1, 1, 3, 3], keypoints=[0, 0, 0])]
+        )
+    )
 
     assert [(row["pointer"], row["reason"]) for row in manifest.quarantine] == [
         ("/annotations/0/keypoints", "KEYPOINTS")
@@ -210,13 +224,14 @@ def test_public_layout_keeps_images_beside_the_folder_of_annotations(
 def test_polygons_and_raw_counts_become_compressed_masks(coco_source: Write) -> None:
     """A polygon and raw run lengths of the same rectangle are the same mask."""
     pytest.importorskip("pycocotools")
-    raw = [6 + 1, 2, 4, 2, 4, 2, 6 * 4 + 3]
+    raw, two = [6 + 1, 2, 4, 2, 4, 2, 6 * 4 + 3], [{"id": 7, "name": "cell"}, {"id": 8, "name": "clump"}]
     manifest = build(
         coco_source(
+            categories=two,
             annotations=[
                 annotation(id=1, segmentation=[[1, 1, 4, 1, 4, 3, 1, 3]]),
-                annotation(id=2, segmentation={"size": [6, 8], "counts": raw}),
-            ]
+                annotation(id=2, category_id=8, segmentation={"size": [6, 8], "counts": raw}),
+            ],
         )
     )
 
