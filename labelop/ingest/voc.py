@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, SubElement
 
 from labelop.errors import AnnotationError
+from labelop.geometry import Box
 from labelop.ids import sha256_hex
 from labelop.ingest import names
 from labelop.ingest.gathering import Gathering
@@ -105,6 +106,12 @@ def voc_files(images: Sequence[LabelledImage], classes: Sequence[str]) -> Files:
     return files
 
 
+def rounded(box: Box, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+    """Give the edges that stand for a box in a file: x0, y0, x1, y1 in whole pixels of an image of that size."""
+    (x0, x1), (y0, y1) = whole_pixels(box.x0, box.x1, width_px), whole_pixels(box.y0, box.y1, height_px)
+    return x0, y0, x1, y1
+
+
 def _document(image: LabelledImage) -> Element:
     root = Element("annotation")
     _text(root, "filename", PurePosixPath(file_name(image.path)).name)
@@ -117,10 +124,8 @@ def _document(image: LabelledImage) -> Element:
         node = SubElement(root, "object")
         for name, text in (("name", label.label), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
             _text(node, name, text)
-        x0, x1 = whole_pixels(label.box.x0, label.box.x1, image.width_px)
-        y0, y1 = whole_pixels(label.box.y0, label.box.y1, image.height_px)
         box = SubElement(node, "bndbox")
-        for name, value in zip(_EDGES, (x0, y0, x1, y1), strict=True):
+        for name, value in zip(_EDGES, rounded(label.box, image.width_px, image.height_px), strict=True):
             _text(box, name, value)
     return root
 

@@ -7,9 +7,11 @@ model, and a review counts as submitted when it is imported: of two files the on
 
 from __future__ import annotations
 
+import datetime as dt
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from labelop.ingest.cvat import read_cvat
 from labelop.ingest.masks import extent
 from labelop.ingest.sources import FoundFile, Source
 from labelop.ingest.truth import ImageTruth, KnownImage
-from labelop.ingest.voc import read_voc
+from labelop.ingest.voc import read_voc, rounded
 from labelop.ingest.yolo import read_yolo
 from labelop.labels import AcceptedLabel
 from labelop.landing.filters import equal
@@ -101,7 +103,10 @@ def import_accepted(
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
     reading = Reading(dataset, version, encoded_name(path), run_id, encoded_name(events) if events else None)
-    worked = read_events(events, reviewer, known, source.resolver().find, reading) if events and reviewer else {}
+    worked = {}
+    if events and reviewer:
+        since = drafted.since if drafted else {}
+        worked = read_events(events, reviewer, known, source.resolver().find, reading, since=since)
     now = utc_now()
     for fault in annotations.faults:
         error = ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
@@ -158,6 +163,8 @@ class _Drafted:
     """Draft by image; where plans made several, the one in force."""
     said: Mapping[str, _Said]
     """What this reviewer's files said last, by image."""
+    since: Mapping[str, dt.datetime]
+    """When its first draft was there, by image."""
 
 
 def _drafted(store: Store, dataset: str, version: str, arm: str, reviewer: str | None) -> _Drafted:
@@ -181,7 +188,8 @@ def _drafted(store: Store, dataset: str, version: str, arm: str, reviewer: str |
         for row in sorted(rows, key=itemgetter("submitted_at"))
         if (row["image_id"], row["batch_id"]) in of_batch
     }
-    return _Drafted(tasks, said)
+    latest_first = sorted((t for t in drafts if t.arm == arm), key=attrgetter("made_at"), reverse=True)
+    return _Drafted(tasks, said, {t.image_id: t.made_at for t in latest_first})
 
 
 def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownImage]:
@@ -219,7 +227,12 @@ def _corrected(
 
 
 def _with_boxes_of_drafts(labels: Sequence[AcceptedLabel], task: ReviewTask, tool: str) -> Sequence[AcceptedLabel]:
-    """Give masks that came without a box that of the draft they are of: it stands while its mask does."""
+    """Give labels the box of the draft they are of where the format cannot hold it.
+
+    Of a mask without a box it stands while its mask does.
+    """
+    if tool == "voc":
+        return _with_fractions_of_drafts(labels, task)
     if tool not in _MASKS_ALONE:
         return labels
     boxes = {draft.mask_rle: draft.box for draft in task.drafts}
@@ -227,6 +240,21 @@ def _with_boxes_of_drafts(labels: Sequence[AcceptedLabel], task: ReviewTask, too
         replace(label, box=boxes[label.mask_rle]) if label.mask_rle in boxes and _is_alone(label, task) else label
         for label in labels
     ]
+
+
+def _with_fractions_of_drafts(labels: Sequence[AcceptedLabel], task: ReviewTask) -> Sequence[AcceptedLabel]:
+    """Give boxes of whole pixels the fractions of the draft that is the same box in whole pixels: nobody moved it."""
+    drafts: defaultdict[tuple[float, ...], dict[str, Box]] = defaultdict(dict)
+    for draft in task.drafts:
+        if draft.box is not None:
+            drafts[rounded(draft.box, task.width_px, task.height_px)].setdefault(draft.label, draft.box)
+    told = []
+    for label in labels:
+        boxes = drafts.get(label.box.xyxy, {}) if label.box else {}
+        # of drafts that are one box in whole pixels that of its class; without one it was relabelled
+        box = boxes.get(label.label) or next(iter(boxes.values()), label.box)
+        told.append(replace(label, box=box))
+    return told
 
 
 def _is_alone(label: AcceptedLabel, task: ReviewTask) -> bool:

@@ -93,7 +93,7 @@ def take_record(
         place = f"{pointer}/annotations/{index}"
         try:
             row = review_of(task, value, known.ontology, pseudonyms=pseudonyms, common=common)
-            reading.take(row)
+            reading.take(row, pointer=place)
         except ReviewRecordError as error:
             reading.refuse(error.below(place), task.image_id)
             continue

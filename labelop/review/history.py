@@ -14,6 +14,7 @@ from typing import Any
 from labelop.errors import ReviewRecordError
 from labelop.ids import row_id
 
+_LOOK = ("batch_id", "image_id", "reviewer", "decision", "submitted_at", "lead_seconds")
 _SECOND_DIGITS = 6
 """What sums of shares add behind these is dust."""
 
@@ -68,6 +69,30 @@ def _rest(lead_seconds: float, chain: Sequence[Mapping[str, Any]]) -> float:
     rest = round(lead_seconds - sum(one["lead_seconds"] or 0.0 for one in chain), _SECOND_DIGITS)
     # less than before: this tool did not add up
     return lead_seconds if rest < 0 else rest
+
+
+def look_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Say who looked at what when and for how long: equal for two copies of one annotation, whatever their ids are."""
+    return tuple(row[name] for name in _LOOK)
+
+
+def check_alone(row: Mapping[str, Any], alike: Iterable[Mapping[str, Any]], pointer: str) -> None:
+    """Refuse a review that another one of the same look equals in all but its id: it would be paid twice.
+
+    Raises:
+        ReviewRecordError: There is such a one; code DUPLICATE.
+    """
+    said = _said(row)
+    for one in alike:
+        if _said(one) == said:
+            raise ReviewRecordError(
+                f"it equals review {one['review_id']} in all but its id", code="DUPLICATE", pointer=pointer
+            )
+
+
+def _said(row: Mapping[str, Any]) -> set[tuple[Any, ...]]:
+    # ids of labels follow from that of their review
+    return {tuple(value for name, value in label.items() if name != "label_id") for label in row["labels"]}
 
 
 def set_positions(rows: Iterable[dict[str, Any]], landed: Iterable[Mapping[str, Any]]) -> None:

@@ -5,6 +5,7 @@ Knows the tables `reviews` and `quarantine`; must not know a file format.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from labelop.labels import Ontology
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, land, land_after, read_rows
 from labelop.review.annotation_forms import shown
-from labelop.review.history import set_positions, successor
+from labelop.review.history import check_alone, look_of, set_positions, successor
 from labelop.review.rows import landed_values
 from labelop.review.tasks import ReviewTask, load_ontology, load_tasks
 from labelop.review.transitions import submit
@@ -100,11 +101,18 @@ class Reading:
     """What user events tell of the time of reviews, by review id."""
     reviews: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Rows of `reviews` by review id."""
+    pointers: dict[str, str] = field(default_factory=dict)
+    """Places of their records by review id."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """Rows of `quarantine`."""
 
-    def take(self, row: dict[str, Any], gaps: Sequence[Gap] = ()) -> None:
+    def take(self, row: dict[str, Any], gaps: Sequence[Gap] = (), pointer: str = "#") -> None:
         """Keep one review, with what its reviewer's events tell of its time.
+
+        Args:
+            row: Row of `reviews`.
+            gaps: What the events tell.
+            pointer: Place of its record.
 
         Raises:
             ReviewRecordError: The file holds this review already.
@@ -112,6 +120,7 @@ class Reading:
         if row["review_id"] in self.reviews:
             raise ReviewRecordError(f"review {row['review_id']} is in this file already", code="DUPLICATE")
         self.reviews[row["review_id"]] = row
+        self.pointers[row["review_id"]] = pointer
         if gaps:
             self.gaps[row["review_id"]] = gaps
 
@@ -178,13 +187,20 @@ class Reading:
         known = {row["review_id"]: row for row in before}
         fresh: list[dict[str, Any]] = []
         landed: list[dict[str, Any]] = []
+        looks = defaultdict(list)
+        for row in before:
+            looks[look_of(row)].append(row)
         for review_id, row in self.reviews.items():
+            alike = looks[look_of(row)]
             try:
                 found, is_new = successor(row, known)
+                if is_new:
+                    check_alone(row, alike, self.pointers[review_id])
             except ReviewRecordError as error:
                 self.refuse(error, row["image_id"])
                 continue
             (fresh if is_new else landed).append(found)
+            alike.append(row)
             if is_new and review_id in self.gaps:
                 try:
                     measure(found, self.gaps[review_id], claims)

@@ -16,8 +16,9 @@ from labelop.effort.ledger import land_edits
 from labelop.errors import ReviewError, ReviewFormatError
 from labelop.geometry import Box
 from labelop.ingest.cvat import cvat_files
-from labelop.ingest.labelled import LabelledImage
+from labelop.ingest.labelled import LabelledImage, write_files
 from labelop.ingest.masks import encode_mask
+from labelop.ingest.voc import voc_files
 from labelop.labels import AcceptedLabel, Ontology
 from labelop.landing.store import land, read_rows
 from labelop.review.accepted import import_accepted
@@ -91,6 +92,42 @@ def test_untouched_drafts_with_masks_come_back_from_cvat_untouched(tmp_path: Pat
     assert back["RBC"].mask_rle == (None if removed == "mask" else counts)
     again = import_accepted(store, path, "cells", "run", source_format="cvat", arm="local", reviewer="r-1")
     assert (again.landed, again.skipped) == (0, 1)
+
+
+def test_whole_pixels_are_no_corrections(tmp_path: Path) -> None:
+    """Drafts that come back from VOC untouched are accepted with their fractions; what was moved or renamed is not.
+
+    Fails when the rounding of the format is judged as a person's: 119 of 120 untouched labels were corrections.
+    """
+    edges = [
+        (10.33, 20.17, 50.91, 60.03),
+        (100.49, 100.5, 130.25, 140.75),
+        (200.4, 30.4, 240.6, 70.6),
+        (5.3, 5.3, 9, 9),
+    ]
+    store = filled_store(tmp_path / "store", images=0)
+    land(store, "images", [image_row(0)], key="one")
+    drafts = [prediction(f"p-{n}", "RBC", (*box,)) for n, box in enumerate(edges)]
+    drafts[0]["mask_rle"] = encode_mask(np.ones((256, 320), dtype=np.bool_))
+    land(store, "prelabels", [prelabel_row(0, predictions=drafts)], key="one")
+    labels = [AcceptedLabel("", "RBC", Box(*box)) for box in edges]
+    labels[2] = replace(labels[2], box=Box(202, 30, 241, 71))
+    labels[3] = replace(labels[3], label="WBC")
+    files = voc_files([LabelledImage("images/a%200.jpg", 320, 256, tuple(labels))], ["RBC", "WBC"])
+    write_files(files, tmp_path / "out")
+
+    for landed in (1, 0):
+        done = import_accepted(store, tmp_path / "out", "cells", "run", source_format="voc", arm="local", reviewer="7")
+        assert (done.landed, done.quarantined) == (landed, 0)
+
+    land_edits(store, "run")
+    assert {edit["prediction_id"]: edit["op"] for edit in read_rows(store, "edits")} == {
+        "p-0": "accept", "p-1": "accept", "p-2": "adjust", "p-3": "relabel",
+    }  # fmt: skip
+    [row] = imported(store)
+    assert {label.box.xyxy for label in labels_of(row) if label.box} == {
+        *(edges[n] for n in (0, 1, 3)), (202.0, 30.0, 241.0, 71.0),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("form", "inside"), [("coco", "annotations.json"), ("voc", "annotations")])

@@ -73,12 +73,16 @@ def test_events_measure_the_images_they_are_of(tmp_path: Path) -> None:
 
 
 def test_an_event_that_cannot_be_used_is_told_with_its_line(tmp_path: Path) -> None:
-    """Foreign images and people, times without a zone, of the future, or none cost their line and nothing else."""
+    """Foreign images and people, times without a zone, of the future, from before the draft, or none cost their line.
+
+    Fails when events of the year 1 are seconds of a draft of today.
+    """
     soon = (utc_now() + dt.timedelta(days=1)).isoformat()
     bad = [
         "../../etc/passwd,7,2026-11-20T10:00:01Z", "images/a 0.jpg,8,2026-11-20T10:00:02Z",
         "images/a 0.jpg,7,2026-11-20T10:00:03", f"images/a 0.jpg,7,{soon}", "images/a 0.jpg,7,1795168800",
         "images/a 0.jpg,7", "images/a 0.jpg,7,2026-11-20T10:00:06Z,more", "images/a 0.jpg,7,9999-12-31T23:59:59-10:00",
+        "images/a 0.jpg,7,0001-01-01T00:00:00Z", "images/a 0.jpg,7,0001-01-01T00:00:50Z",
     ]  # fmt: skip
     store = filled_store(tmp_path / "store", images=1)
     [row] = imports(store, coco(1), "\n".join([EVENTS.replace("a 1", "a 0").rstrip(), *bad, ""]), tmp_path)
@@ -86,6 +90,7 @@ def test_an_event_that_cannot_be_used_is_told_with_its_line(tmp_path: Path) -> N
     found = {one["pointer"]: (one["reason"], one["path"]) for one in read_rows(store, "quarantine")}
     reasons = [
         "UNKNOWN_IMAGE", "OTHER_REVIEWER", "NO_ZONE", "FUTURE_TIME", "BAD_TIME", "BAD_RECORD", "BAD_RECORD", "BAD_TIME",
+        "PAST_TIME", "PAST_TIME",
     ]  # fmt: skip
     assert found == {f"line {7 + n}": (reason, "events.csv") for n, reason in enumerate(reasons)}
 

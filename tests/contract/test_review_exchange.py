@@ -191,10 +191,11 @@ def test_masks_by_click_say_what_they_took(tmp_path: Path) -> None:
     mask[100:120, 200:240] = True
     common = {"to_name": "image", "original_width": 320, "original_height": 256, "origin": "manual"}
     value = {"format": "rle", "rle": brush.encode(mask), "brushlabels": ["RBC"]}
+    drawn = value | {"rle": brush.encode(mask.T.reshape(mask.shape))}
     box = {"x": 10, "y": 10, "width": 20, "height": 20, "rotation": 0, "rectanglelabels": ["RBC"]}
     record["annotations"][0]["result"] = [
         {"id": smart_id(3, "0123456789"), "type": "brushlabels", "from_name": "mask", "value": value, **common},
-        {"id": "byhand", "type": "brushlabels", "from_name": "mask", "value": value, **common},
+        {"id": "byhand", "type": "brushlabels", "from_name": "mask", "value": drawn, **common},
         {"id": "a", "type": "rectanglelabels", "from_name": "prompt", "value": box, **common},
         {"id": "b", "type": "keypointlabels", "from_name": "click", "value": {"x": 1, "y": 1}, **common},
     ]

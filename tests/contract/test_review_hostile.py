@@ -90,6 +90,12 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "submitted in the future": (
         _annotation(updated_at="2999-01-01T00:00:00Z"), "FUTURE_TIME", "/annotations/0/updated_at",
     ),
+    "changed before its draft was made": (
+        _annotation(updated_at="0001-01-01T00:00:00Z"), "PAST_TIME", "/annotations/0/updated_at",
+    ),
+    "begun before its draft was made": (
+        _annotation(created_at="2026-11-19T22:59:00Z"), "PAST_TIME", "/annotations/0/created_at",
+    ),
     "person without a number": (
         _annotation(completed_by={"id": {"a": 1}}), "BAD_RECORD", "/annotations/0/completed_by/int",
     ),
@@ -176,6 +182,27 @@ def test_twins_in_one_file_land_once(tmp_path: Path) -> None:
     result = import_reviews(store, written(tmp_path / "e.json", [record, record]), "cells", "run")
     assert (result.landed, result.quarantined) == (1, 1)
     assert read_rows(store, "quarantine")[0]["reason"] == "DUPLICATE"
+
+
+def test_a_doubled_annotation_is_paid_once(tmp_path: Path) -> None:
+    """A copy under another id is refused, in one file and of a later one; it was a second review of the same seconds.
+
+    A true second look has another time or another lead time.
+    """
+    store = filled_store(tmp_path / "store", images=1)
+    first = annotated(export_tasks(store, "cells")[0])
+    other = first["annotations"][0] | {"unique_id": "copy", "id": 8}
+    longer = other | {"unique_id": "longer", "lead_time": 9.0}
+    later = other | {"unique_id": "later", "updated_at": "2026-11-20T10:05:00Z"}
+    doubled = first | {"annotations": [*first["annotations"], other, longer, later]}
+    done = import_reviews(store, written(tmp_path / "e.json", [doubled]), "cells", "run")
+    assert (done.landed, done.quarantined) == (3, 1)
+    [told] = read_rows(store, "quarantine")
+    assert (told["reason"], told["pointer"]) == ("DUPLICATE", "/0/annotations/1")
+    again = first | {"annotations": [other, *first["annotations"]]}
+    done = import_reviews(store, written(tmp_path / "f.json", [again]), "cells", "run")
+    assert (done.landed, done.quarantined, done.skipped) == (0, 1, 1)
+    assert {row["pointer"] for row in read_rows(store, "quarantine")} == {"/0/annotations/0", "/0/annotations/1"}
 
 
 @pytest.mark.parametrize(
