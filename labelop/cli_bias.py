@@ -17,7 +17,10 @@ bias_app = typer.Typer(no_args_is_help=True, help="Measure whether reviewers wav
 def plan(
     dataset: DatasetOption,
     blind: Annotated[float, typer.Option("--blind", help="Share of images also labelled without a draft.")] = 0.05,
-    double: Annotated[float, typer.Option("--double", help="Share that two people do; at most --blind.")] = 0.02,
+    double: Annotated[
+        float | None,
+        typer.Option("--double", help="Share that two people do, at most --blind; 0.02 where that fits."),
+    ] = None,
     seeded: Annotated[float, typer.Option("--seeded", help="Share that goes out with one wrong draft first.")] = 0.05,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
     store: StoreOption = None,
@@ -28,7 +31,8 @@ def plan(
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (_, tables):
-        made = plan_bias(tables, dataset, new_run_id("bias"), shares=Shares(blind, double, seeded), seed=seed)
+        shares = Shares(blind, min(0.02, blind) if double is None else double, seeded)
+        made = plan_bias(tables, dataset, new_run_id("bias"), shares=shares, seed=seed)
         # counts only: who reviews may have asked
         show_rows([asdict(made)], output, title=f"Tasks that measure reviewers of {dataset}")
 

@@ -7,11 +7,10 @@ model, and a review counts as submitted when it is imported: of two files the on
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +102,7 @@ def import_accepted(
     except AnnotationError as broken:  # without the class names of YOLO no label says anything
         raise ReviewFormatError(broken.message, hint=broken.hint) from broken
     reading = Reading(dataset, version, encoded_name(path), run_id, encoded_name(events) if events else None)
-    worked = {}
-    if events and reviewer:
-        since = drafted.since if drafted else {}
-        worked = read_events(events, reviewer, known, source.resolver().find, reading, since=since)
+    worked = read_events(events, reviewer, known, source.resolver().find, reading) if events and reviewer else {}
     now = utc_now()
     for fault in annotations.faults:
         error = ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
@@ -163,8 +159,6 @@ class _Drafted:
     """Draft by image; where plans made several, the one in force."""
     said: Mapping[str, _Said]
     """What this reviewer's files said last, by image."""
-    since: Mapping[str, dt.datetime]
-    """When its first draft was there, by image."""
 
 
 def _drafted(store: Store, dataset: str, version: str, arm: str, reviewer: str | None) -> _Drafted:
@@ -188,8 +182,7 @@ def _drafted(store: Store, dataset: str, version: str, arm: str, reviewer: str |
         for row in sorted(rows, key=itemgetter("submitted_at"))
         if (row["image_id"], row["batch_id"]) in of_batch
     }
-    latest_first = sorted((t for t in drafts if t.arm == arm), key=attrgetter("made_at"), reverse=True)
-    return _Drafted(tasks, said, {t.image_id: t.made_at for t in latest_first})
+    return _Drafted(tasks, said)
 
 
 def _known_images(store: Store, dataset: str, version: str) -> dict[str, KnownImage]:

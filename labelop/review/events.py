@@ -13,7 +13,7 @@ from pathlib import Path
 from labelop.errors import ReviewFormatError, ReviewRecordError
 from labelop.ingest.truth import FaultList, KnownImage
 from labelop.review.annotation_forms import parse_time, shown
-from labelop.review.annotation_review import CLOCK_OFF, pseudonym_of
+from labelop.review.annotation_review import CLOCK_AHEAD, EARLIEST, pseudonym_of
 from labelop.review.intake import Reading, encoded_name
 from labelop.review.worked import Gap, gaps_by_image
 from labelop.schemas import utc_now
@@ -24,13 +24,7 @@ COLUMNS = ("path", "reviewer", "at")
 
 
 def read_events(
-    file: Path,
-    reviewer: str,
-    known: Mapping[str, KnownImage],
-    find: Callable[[str], str | None],
-    reading: Reading,
-    *,
-    since: Mapping[str, dt.datetime],
+    file: Path, reviewer: str, known: Mapping[str, KnownImage], find: Callable[[str], str | None], reading: Reading
 ) -> dict[str, list[Gap]]:
     """Read the active time of each image from a CSV of user events.
 
@@ -40,7 +34,6 @@ def read_events(
         known: Images by encoded path.
         find: Gives the encoded path that a name means; None where it means none.
         reading: Takes the lines that cannot be used, with their numbers.
-        since: When the first draft of an image was there, by image id; nobody worked on it before.
 
     Returns:
         Gaps that count, by image id; an image without two events close enough to tell has none.
@@ -51,7 +44,7 @@ def read_events(
     events, notes = [], FaultList(encoded_name(file))
     for line, row in _rows(file):
         try:
-            events.append(_event(row, reviewer, known, find, since))
+            events.append(_event(row, reviewer, known, find))
         except ReviewRecordError as error:
             notes.add(f"line {line}", error.code, error.message)
     for fault in notes.told():
@@ -64,7 +57,6 @@ def _event(
     reviewer: str,
     known: Mapping[str, KnownImage],
     find: Callable[[str], str | None],
-    since: Mapping[str, dt.datetime],
 ) -> tuple[dt.datetime, str]:
     """Give time and image id of one event; raises ReviewRecordError where it cannot be used."""
     if None in row or None in row.values():
@@ -81,10 +73,10 @@ def _event(
         raise ReviewRecordError(f"{text!r} is no ISO 8601 time", code="BAD_TIME") from None
     if not has_zone:
         raise ReviewRecordError(f"time {text!r} has no zone, expected one such as Z or +01:00", code="NO_ZONE")
-    if at > utc_now() + CLOCK_OFF:
+    if at > utc_now() + CLOCK_AHEAD:
         raise ReviewRecordError("it happened in the future", code="FUTURE_TIME")
-    if image.image_id in since and at < since[image.image_id] - CLOCK_OFF:
-        raise ReviewRecordError("it happened before there was a draft of the image", code="PAST_TIME")
+    if at < EARLIEST:
+        raise ReviewRecordError(f"it happened before {EARLIEST:%Y}", code="PAST_TIME")
     return at, image.image_id
 
 

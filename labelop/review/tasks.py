@@ -5,7 +5,6 @@ Knows the tables and no tool. The name of a task is content-derived, so an expor
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +53,6 @@ class ReviewTask:
     """Height of the upright image."""
     drafts: tuple[Prediction, ...]
     """Predictions a reviewer is shown, by id."""
-    made_at: dt.datetime
-    """When the draft or, where nothing is drafted, the plan landed, UTC: nobody worked on the task before."""
     source_batch_id: str = ""
     """Batch whose draft of the image goes out after this task, which measures reviewers; empty for drafts."""
 
@@ -95,7 +92,6 @@ def load_tasks(store: Store, dataset: str, dataset_version: str) -> list[ReviewT
                 width_px=row["width_px"],
                 height_px=row["height_px"],
                 drafts=tuple(sorted(drafts, key=lambda p: p.prediction_id)),
-                made_at=row["landed_at"],
             )
         )
     tasks += [*_blind_tasks(store, where, paths), *_bias_tasks(store, where, paths)]
@@ -122,7 +118,6 @@ def _blind_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) -
             width_px=size_of[row["image_id"]]["width_px"],
             height_px=size_of[row["image_id"]]["height_px"],
             drafts=(),
-            made_at=row["landed_at"],
         )
         for row in asked
     ]
@@ -144,7 +139,6 @@ def _bias_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) ->
             width_px=row["width_px"],
             height_px=row["height_px"],
             drafts=tuple(prediction_of(value) for value in row["predictions"]),
-            made_at=row["landed_at"],
             source_batch_id=row["source_batch_id"],
         )
         for row in read_rows(store, "bias_tasks", filters=where)

@@ -20,7 +20,7 @@ from labelop.review.task_forms import task_form
 from labelop.review.tasks import load_tasks
 from tests.contract.test_bias_round import planned
 from tests.unit.review.test_transitions import ROLES
-from tests.unit.review_rows import VERSION, annotated, just_now, written
+from tests.unit.review_rows import VERSION, annotated, written
 
 REVIEWERS = 100
 ERRORS = 60
@@ -42,12 +42,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str,
     for task in tasks:
         shown, right = task_form(task), task_form(plain[task.image_id])["predictions"][0]["result"]
         if task.arm != "seeded":
-            records.append(annotated(shown, unique_id=f"plain-{task.task_uid}", completed_by="p-1", **just_now()))
+            records.append(annotated(shown, unique_id=f"plain-{task.task_uid}", completed_by="p-1"))
             continue
         record: dict[str, Any] = shown | {"annotations": []}
         for who, waves in enumerate(draw.random(REVIEWERS) < shares):
             said = {"result": shown["predictions"][0]["result"] if waves else right, "completed_by": f"p-{who}"}
-            said |= just_now()
             [one] = annotated(shown, unique_id=f"{who}-{task.task_uid}", **said)["annotations"]
             record["annotations"].append(one)
         records.append(record)

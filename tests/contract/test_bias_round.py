@@ -24,16 +24,7 @@ from labelop.review.gate import approvals
 from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.review.simulate import REVIEWERS, simulate_reviews
 from labelop.review.tasks import load_tasks
-from tests.unit.review_rows import (
-    VERSION,
-    annotated,
-    filled_store,
-    image_id,
-    just_now,
-    prelabel_row,
-    truth_row,
-    written,
-)
+from tests.unit.review_rows import VERSION, annotated, filled_store, image_id, prelabel_row, truth_row, written
 
 SHARES = Shares(blind=0.5, double=0.25, seeded=0.5)
 FIRST = 10
@@ -103,7 +94,7 @@ def test_careless_reviewers_are_found_out(tmp_path: Path) -> None:
     store = planned(tmp_path, images=50, shares=Shares(0.5, 0.0, 0.5))
     for number in range(3):
         tasks = export_tasks(store, "cells")
-        records = [annotated(task, completed_by=number, **just_now()) for task in tasks]
+        records = [annotated(task, completed_by=number) for task in tasks]
         import_reviews(store, written(tmp_path / f"{number}.json", records), "cells", "run")
     figures = land_figures(store, "cells", "run")
     catch = figure(figures, "catch_rate")

@@ -90,11 +90,11 @@ HOSTILE: dict[str, tuple[Callable[[Record], Any], str, str]] = {
     "submitted in the future": (
         _annotation(updated_at="2999-01-01T00:00:00Z"), "FUTURE_TIME", "/annotations/0/updated_at",
     ),
-    "changed before its draft was made": (
+    "changed before there was a tool": (
         _annotation(updated_at="0001-01-01T00:00:00Z"), "PAST_TIME", "/annotations/0/updated_at",
     ),
-    "begun before its draft was made": (
-        _annotation(created_at="2026-11-19T22:59:00Z"), "PAST_TIME", "/annotations/0/created_at",
+    "begun before there was a tool": (
+        _annotation(created_at="1999-12-31T23:59:00Z"), "PAST_TIME", "/annotations/0/created_at",
     ),
     "person without a number": (
         _annotation(completed_by={"id": {"a": 1}}), "BAD_RECORD", "/annotations/0/completed_by/int",

@@ -18,7 +18,6 @@ from labelop.review.queue import in_queue_order, queue_order
 from labelop.review.tasks import ReviewTask
 from labelop.settings import Settings
 from tests.unit.effort.test_effort_saved import saved_set
-from tests.unit.review_rows import NOW
 
 START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 
@@ -26,7 +25,7 @@ START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 def task(n: int, scores: tuple[float, ...] = (0.5,)) -> ReviewTask:
     """Make a task with one draft box per score."""
     drafts = tuple(Prediction(f"p-{n}-{k}", "a", s, draft=True, box=Box(0, 0, 9, 9)) for k, s in enumerate(scores))
-    return ReviewTask(f"t-{n}", "d", "v", f"i-{n}", "a.jpg", "b", "local", "m", "d" * 64, 99, 99, drafts, NOW)
+    return ReviewTask(f"t-{n}", "d", "v", f"i-{n}", "a.jpg", "b", "local", "m", "d" * 64, 99, 99, drafts)
 
 
 many = st.lists(st.lists(st.floats(0, 1), max_size=4).map(tuple), max_size=60)

@@ -15,7 +15,6 @@ from labelop.labels import AcceptedLabel
 from labelop.landing.store import Store, land, read_rows
 from labelop.review import brush
 from labelop.review.rows import review_row
-from labelop.schemas import utc_now
 
 NOW = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 VERSION = "v-0123456789abcdef"
@@ -117,11 +116,6 @@ def annotated(task: Record, **changes: Any) -> Record:
         "parent_prediction": 11, "result": json.loads(json.dumps(task["predictions"][0]["result"])), **changes,
     }  # fmt: skip
     return task | {"id": 1, "annotations": [annotation]}
-
-
-def just_now() -> Record:
-    """Give the times of an annotation that is made now, of a task that was planned by the test itself."""
-    return dict.fromkeys(("created_at", "updated_at"), utc_now().isoformat())
 
 
 def written(path: Path, records: Any) -> Path:

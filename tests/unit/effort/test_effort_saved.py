@@ -13,7 +13,7 @@ from labelop.errors import ConfigurationError
 from labelop.meter.plan import Shares, plan_bias
 from labelop.review.label_studio import export_tasks, import_reviews
 from labelop.settings import Settings
-from tests.unit.review_rows import annotated, filled_store, imported, just_now, written
+from tests.unit.review_rows import annotated, filled_store, imported, written
 
 LEARNT = EffortParameters(origin="calibrated", accept_box_seconds=1.0 / 3, delete_seconds=1e-5)
 
@@ -92,7 +92,7 @@ def test_only_what_has_edits_is_called_calibrated(tmp_path: Path) -> None:
     save(Settings(store=store.root), saved_set())
     plan_bias(store, "cells", "run", shares=Shares(blind=0.2, double=0.0, seeded=0.0))
     tasks = sorted(export_tasks(store, "cells"), key=lambda task: len(task["predictions"][0]["result"]))
-    records = [annotated(task, lead_time=None, was_cancelled=n == 1, **just_now()) for n, task in enumerate(tasks)]
+    records = [annotated(task, lead_time=None, was_cancelled=n == 1) for n, task in enumerate(tasks)]
     import_reviews(store, written(tmp_path / "e.json", records), "cells", "run")
     found = sorted((row["arm"], row["decision"], row["effort_source"]) for row in imported(store))
     assert found == [

@@ -15,7 +15,6 @@ from labelop.meter.figures import Figure, caught_figures, excess_figures
 from labelop.meter.pairs import Pass
 from labelop.meter.seeds import ErrorMix, Seed, seed_task, shown_drafts
 from labelop.review.tasks import ReviewTask
-from tests.unit.review_rows import NOW
 
 SEEDS, IMAGES = 100, 120
 LEAST_HELD = 93
@@ -34,9 +33,7 @@ def task(number: int, draw: np.random.Generator) -> ReviewTask:
         for at, name in enumerate(("RBC", "WBC", "RBC"))
         for x, y, wide in [(100 * at + draw.uniform(0, 20), draw.uniform(0, 200), draw.uniform(30, 60))]
     )
-    return ReviewTask(
-        f"t-{number}", "d", "v", f"i-{number}", "a.jpg", "b", "seeded", "m", "digest", 320, 256, drafts, NOW
-    )
+    return ReviewTask(f"t-{number}", "d", "v", f"i-{number}", "a.jpg", "b", "seeded", "m", "digest", 320, 256, drafts)
 
 
 def reviewed(task: ReviewTask, arm: str, who: str, drafts: Sequence[Prediction]) -> Pass:

@@ -13,7 +13,6 @@ from labelop.labels import AcceptedLabel, Prediction
 from labelop.meter.pairs import Pass, agreement_figures, comparable
 from labelop.meter.seeds import SHIFTED_IOU, Kind, Seed, escaped, seed_task, shown_drafts
 from labelop.review.tasks import ReviewTask
-from tests.unit.review_rows import NOW
 
 DRAFTS = (
     Prediction("p-0", "RBC", 0.9, draft=True, box=Box(10, 10, 60, 60), mask_rle="mask"),
@@ -24,7 +23,7 @@ RIGHT = {draft.prediction_id: draft for draft in DRAFTS}
 
 def task(drafts: tuple[Prediction, ...] = DRAFTS, side_px: int = 320) -> ReviewTask:
     """Make a task."""
-    return ReviewTask("t", "d", "v", "i", "a.jpg", "b", "local", "m", "digest", side_px, side_px, drafts, NOW)
+    return ReviewTask("t", "d", "v", "i", "a.jpg", "b", "local", "m", "digest", side_px, side_px, drafts)
 
 
 def seeded(kind: Kind, number: int = 0, of: str = "RBC", shown_as: str = "WBC", **changes: Any) -> Seed | None:

@@ -20,7 +20,6 @@ from labelop.review.tasks import ReviewTask, in_force, load_tasks
 from labelop.schemas import table
 from tests.unit.pilot.pilots import GAPS, world
 from tests.unit.report_rows import World
-from tests.unit.review_rows import NOW
 
 
 def test_what_comes_in_tells_a_pilot_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +71,7 @@ def test_other_tasks_of_a_pilots_images_wait_for_it(tmp_path: Path) -> None:
 def drafted(batch_id: str, image_id: str) -> ReviewTask:
     """Make the task of one draft."""
     uid, path = f"{batch_id}-{image_id}", f"{image_id}.jpg"
-    return ReviewTask(uid, "d", "v1", image_id, path, batch_id, "local", "m", "", 8, 8, (), NOW)
+    return ReviewTask(uid, "d", "v1", image_id, path, batch_id, "local", "m", "", 8, 8, ())
 
 
 def compared(made: World, folder: Path) -> Result:
