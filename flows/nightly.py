@@ -12,6 +12,7 @@ from typing import Any
 from prefect import flow
 
 from labelop.configuration import load_configuration
+from labelop.cost.prices import check_version
 from labelop.errors import LabelopError, RunFailedError
 from labelop.jobs import check_night, check_ontologies, parse_job
 from labelop.landing.probe import require_safe
@@ -19,14 +20,23 @@ from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
 from labelop.pilot.capacity import load_team
 from labelop.pilot.workload import alarm_of, workload
-from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start, stop_if_cancelled, unended
+from labelop.recovery import (
+    Asked,
+    end,
+    is_cancelled,
+    left_of,
+    open_work,
+    start,
+    stop_if_cancelled,
+    unended,
+)
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings
 from labelop.site.answers import night_of
 from labelop.site.damage import losses_of_outbox
 from labelop.site.place import find_site
-from labelop.summary import losses_of
+from labelop.summary import losses_of, unaccounted
 from tasks.artifacts import progress_shown, publish_tables
 from tasks.dispatch import Child, run_children
 from tasks.naming import cancel_its_run, run_name
@@ -88,12 +98,13 @@ def nightly(
     settings = load_settings(store=store)
     tables = open_store(settings)
     asked = left_of(tables, resumes) if resumes else _tonight(night, batch_images, shard_batches)
+    unknown = unaccounted(tables, resumes) if resumes else set()
     # a run of which only the end is left is ended under its own name
-    accounted = unended(tables, resumes) if resumes and not asked else []
-    run = resumes if resumes and accounted else run_id or run_name("night")
+    run = resumes if resumes and not asked and unended(tables, resumes) else run_id or run_name("night")
     files = load_configuration(settings)  # a fault in it is every dataset's, so it is said once and before any work
     check_ontologies([one.job for one in asked if one.job], (arm.ontology for arm in files.routing.arms))
     require_safe(tables, settings)
+    check_version(tables, files.prices)
     if resume_open and not resumes:
         asked += open_work(tables, besides=[one.dataset for one in asked])
     start(tables, run, asked)
@@ -129,7 +140,7 @@ def nightly(
                 if check.severity == "fail" and not check.passed
             ]
         with troubles.noted("accounting"):
-            losses += losses_of(tables, {*accounted, *(one.dataset for one in asked)})
+            losses += losses_of(tables, {*unknown, *(one.dataset for one in asked)})
             losses += losses_of_outbox(find_site(settings))
     end(tables, run, "partial" if troubles.failed or losses else "complete", [*troubles.failed, *losses])
     if failed := troubles.failed:
@@ -139,7 +150,9 @@ def nightly(
             hint=" ".join(
                 [
                     *troubles.hints,
-                    f"What has landed stays landed; after mending, `labelop resume {run}` does only the rest.",
+                    f"What has landed stays landed; after mending, `labelop resume {run}` does only the rest."
+                    if left_of(tables, run)
+                    else "All datasets are done; after mending, `labelop report` writes the page.",
                 ]
             ),
         )

@@ -62,8 +62,9 @@ def run_night(
     show_sections(for_people(said) if output is OutputFormat.TABLE else said, output)
     if output is OutputFormat.TABLE and page.is_file():
         typer.echo(f"Report: {page}")
-    # what failed is told by the error
-    for warning in (told_by(tables, run) if problem is None else []) + warnings_of(tables):
+    # what failed is told by the error, what was lost is not
+    told = [one for one in told_by(tables, run) if problem is None or one not in problem.message]
+    for warning in told + warnings_of(tables):
         warn(warning)
     if problem is not None:
         raise problem

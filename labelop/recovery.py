@@ -123,12 +123,10 @@ def left_of(store: Store, run_id: str) -> list[Asked]:
     return left
 
 
-def unended(store: Store, run_id: str) -> list[str]:
-    """Name the datasets of a run that died over its report or accounting with nothing else left; none of other runs."""
+def unended(store: Store, run_id: str) -> bool:
+    """Say whether a run died over its report or accounting with nothing else left, and no other has taken it up."""
     [row] = run_query(store, "run_states", {"run": run_id}).to_pylist()
-    if row["state"] != "open" or row["left_count"]:
-        return []
-    return sorted(row["dataset"] for row in require_run(store, run_id) if row["event"] == STARTED)
+    return row["state"] == "open" and not row["left_count"] and not row["resumed_by"]
 
 
 def require_run(store: Store, run_id: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from labelop.ingest.truth import BAD_FILE
 from labelop.landing.filters import equal
 from labelop.landing.store import Store, read_rows
 from labelop.queries import open_session, run_checks, run_query
-from labelop.runs import ENDED, PRELABELLED
+from labelop.recovery import require_run
+from labelop.runs import CANCELLED, ENDED, PRELABELLED, STARTED
 
 _QUERIES = {
     "Accounting: found = landed + quarantined + deferred": "run_summary",
@@ -104,12 +106,29 @@ def losses_of(store: Store, datasets: Collection[str]) -> list[str]:
     ]
 
 
+def unaccounted(store: Store, run_id: str) -> set[str]:
+    """Name what a run was asked to do and, where it did another's rest, that one: what died told nobody its losses."""
+    found, at = set(), run_id
+    while at:
+        rows = require_run(store, at)
+        if any(row["event"] == ENDED and row["state"] != CANCELLED for row in rows):
+            break
+        started = [row for row in rows if row["event"] == STARTED]
+        found |= {row["dataset"] for row in started}
+        at = next((earlier for row in started if (earlier := json.loads(row["summary"]).get("resumes"))), "")
+    return found
+
+
 def refused_annotations(store: Store, datasets: Collection[str]) -> list[str]:
-    """Say in one line each which annotation files of these datasets were refused as a whole, and why."""
+    """Say in one line for each dataset how many annotation files were refused as a whole, and why the first was."""
+    refused = defaultdict(list)
+    for row in run_query(store, "quarantine_list").to_pylist():
+        if row["dataset"] in datasets and row["reason"] == BAD_FILE:
+            refused[row["dataset"]].append(row)
     return [
-        f"{row['dataset']}: {row['path']} was refused as a whole, so its labels are missing: {row['detail']}"
-        for row in run_query(store, "quarantine_list").to_pylist()
-        if row["dataset"] in datasets and row["reason"] == BAD_FILE
+        f"{dataset}: {len(rows)} annotation files were refused as a whole, so their labels are missing; "
+        f"the first is {rows[0]['path']}: {rows[0]['detail']}"
+        for dataset, rows in refused.items()
     ]
 
 

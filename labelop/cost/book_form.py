@@ -36,9 +36,10 @@ def _a_day(as_of: str) -> str:
 
 
 def _said(text: str) -> str:
-    """Refuse what cannot be read: a source that says nothing is none."""
-    require_words(text, _MOST_CHARACTERS)
-    return text
+    """Put a text of several lines into one, and refuse what cannot be read: a source that says nothing is none."""
+    line = " ".join(text.split())
+    require_words(line, _MOST_CHARACTERS)
+    return line
 
 
 _MOST_CHARACTERS = 500

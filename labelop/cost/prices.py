@@ -147,10 +147,19 @@ def land_prices(store: Store, book: PriceBook, run_id: str) -> bool:
         True when the book is new to this store.
 
     Raises:
+        PolicyError: See `check_version`.
+    """
+    check_version(store, book)
+    return land(store, "prices", price_rows(book, run_id), f"prices:{book.digest}")
+
+
+def check_version(store: Store, book: PriceBook) -> None:
+    """Ask whether a book may be landed.
+
+    Raises:
         PolicyError: The store has other amounts under this version, so that no figure could say which it is by.
     """
-    rows = price_rows(book, run_id)
-    ours = {_figures(row) for row in rows}
+    ours = {_figures(row) for row in price_rows(book, None)}
     theirs = defaultdict(set)
     for row in read_rows(store, "prices", filters=equal(price_version=book.version)):
         theirs[row["price_book"]].add(_figures(row))
@@ -161,7 +170,6 @@ def land_prices(store: Store, book: PriceBook, run_id: str) -> bool:
                 f"({book.digest[:12]}) has: {', '.join(sorted({f'{key[0]}.{key[1]}' for key in differs}))}.",
                 hint="Raise `version` in prices.yaml.",
             )
-    return land(store, "prices", rows, f"prices:{book.digest}")
 
 
 def _figures(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ from labelop.ingest.coco import read_coco
 from labelop.ingest.cvat import read_cvat
 from labelop.ingest.masks import extent
 from labelop.ingest.sources import FoundFile, Source
-from labelop.ingest.truth import ImageTruth, KnownImage
+from labelop.ingest.truth import BAD_FILE, ImageTruth, KnownImage
 from labelop.ingest.voc import read_voc, rounded
 from labelop.ingest.yolo import read_yolo
 from labelop.labels import AcceptedLabel
@@ -40,6 +40,9 @@ from labelop.runs import current_version
 from labelop.schemas import utc_now
 
 _READERS = {"coco": read_coco, "voc": read_voc, "cvat": read_cvat, "yolo": read_yolo}
+BAD_REVIEWS = "BAD_REVIEWS"
+"""Code of a file of finished labels that was refused as a whole."""
+
 _MASKS_ALONE = frozenset({"cvat"})  # formats that can hold a mask without its box; it is read with the one around it
 
 
@@ -105,7 +108,9 @@ def import_accepted(
     worked = read_events(events, reviewer, known, source.resolver().find, reading) if events and reviewer else {}
     now = utc_now()
     for fault in annotations.faults:
-        error = ReviewRecordError(fault.detail, code=fault.reason, pointer=fault.pointer)
+        # no loss of the dataset, as its own annotation file would be: the next export may be whole
+        code = BAD_REVIEWS if fault.reason == BAD_FILE else fault.reason
+        error = ReviewRecordError(fault.detail, code=code, pointer=fault.pointer)
         reading.refuse(error, fault.image_id, encoded_name(place.files[fault.path]))
     for image_path, truth in annotations.truths.items():
         try:

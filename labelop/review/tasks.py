@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from labelop.ids import row_id
@@ -163,19 +164,22 @@ def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[R
         batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))
         wanted = set(batches["batch_id"].to_pylist())
         found = [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
-    waiting = _piloted_images(store, where, assigned) if assigned else set()
+    waiting = _piloted_images(store, where) if assigned else set()
     return [task for task in found if task.image_id not in waiting]
 
 
-def _piloted_images(store: Store, where: ds.Expression, assigned: set[tuple[str, str]]) -> set[str]:
-    """List the images of which a pilot that goes on still asks for a review, among what was assigned."""
-    asked = assigned - _pairs(store, "reviews", where)
-    if ended := {row["pilot_id"] for row in read_rows(store, "pilot_ends", columns=["pilot_id"], filters=where)}:
-        asked -= _pairs(store, "pilot_assignments", where & ds.field("pilot_id").isin(sorted(ended)))
+def _piloted_images(store: Store, where: ds.Expression) -> set[str]:
+    """List the images of which a pilot that was declared and goes on still asks for a review."""
+    declared, ended = (
+        {row["pilot_id"] for row in read_rows(store, name, columns=["pilot_id"], filters=where)}
+        for name in ("pilots", "pilot_ends")
+    )
+    running = where & ds.field("pilot_id").isin(pa.array(sorted(declared - ended), pa.string()))
+    asked = _pairs(store, "pilot_assignments", running) - _pairs(store, "reviews", where)
     # an assigned draft that failed is nobody's task: nothing waits for it
     made = equal(role="pilot") & ds.field("outcome").isin(sorted(_REVIEWED_OUTCOMES))
     drafted = _pairs(store, "prelabels", where & made)
-    blind = _pairs(store, "pilot_assignments", where & equal(arm=_BLIND))
+    blind = _pairs(store, "pilot_assignments", running & equal(arm=_BLIND))
     return {image_id for _, image_id in asked & (drafted | blind)}
 
 

@@ -5,6 +5,7 @@ Knows what is on record of an arm and what is expected of it; must not know why 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -23,6 +24,8 @@ class ArmCost:
     """Money for machines, which goes with the images."""
     review: Decimal = Decimal(0)
     """Money for people's time, as far as they came."""
+    reviewed: int = 0
+    """Images that people reviewed."""
 
     @property
     def total(self) -> Decimal:
@@ -34,7 +37,7 @@ def costs_by_arm(session: Session) -> dict[tuple[str, str, str], ArmCost]:
     """Read what each arm cost of each dataset version: what does not grow with images, what does, and review."""
     found = session.sql("""
         SELECT
-            dataset, dataset_version, arm, any_value(images_count),
+            dataset, dataset_version, arm, any_value(images_count), any_value(reviewed_count),
             coalesce(sum(amount) FILTER (once), 0),
             coalesce(sum(amount) FILTER (NOT once AND category <> 'review'), 0),
             coalesce(sum(amount) FILTER (category = 'review'), 0)
@@ -47,9 +50,16 @@ def costs_by_arm(session: Session) -> dict[tuple[str, str, str], ArmCost]:
         GROUP BY dataset, dataset_version, arm
     """).fetchall()
     return {
-        (dataset, version, arm): ArmCost(float(images or 0), fixed, growing, review)
-        for dataset, version, arm, images, fixed, growing, review in found
+        (dataset, version, arm): ArmCost(float(images or 0), fixed, growing, review, reviewed or 0)
+        for dataset, version, arm, images, reviewed, fixed, growing, review in found
     }
+
+
+def reviewed_share(arms: Iterable[ArmCost]) -> float:
+    """Say how far people came with the images on record, 0..1; all of them where there is none."""
+    found = list(arms)
+    images = sum(arm.images for arm in found)
+    return min(1.0, sum(arm.reviewed for arm in found) / images) if images else 1.0
 
 
 def with_images(
@@ -62,7 +72,7 @@ def with_images(
         moved: By how many images it gets more, or fewer where negative.
         other: What is on record of the arm that they come from.
         ratio: Review seconds under this arm / under the other, of images that both had; None where none did.
-        expected: Money of one image, machine and review, for an arm without a record.
+        expected: Money of one image, machine and review as far as people came, for an arm without a record.
 
     Returns:
         Its cost, and what that rests on.
@@ -77,7 +87,7 @@ def with_images(
         review = mine.review + other.review / Decimal(str(other.images)) * Decimal(str((ratio or 1.0) * moved))
         seen = "by images that both had" if ratio is not None else "as hard as under the other arm"
         basis = f"record of this arm, review {seen}"
-    return ArmCost(images, mine.fixed, mine.growing * share, review), basis
+    return ArmCost(images, mine.fixed, mine.growing * share, review, mine.reviewed), basis
 
 
 def anew(mine: ArmCost, moved: float, expected: tuple[Decimal, Decimal], what: str) -> tuple[ArmCost, str]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from labelop import schemas
 from labelop.catalog.cards import ModelCard
-from labelop.cost.prices import PriceBook, price_rows
+from labelop.cost.prices import PriceBook, check_version, price_rows
 from labelop.errors import AnalysisError
 from labelop.ingest.register import ontology_of
 from labelop.landing.filters import equal
@@ -26,7 +26,7 @@ from labelop.landing.rows import rows_to_table
 from labelop.landing.store import Store, dataset_of, read_rows
 from labelop.queries import open_tables, run_query, sql_root
 from labelop.review.approvals import trust_of
-from labelop.routing.arm_cost import ArmCost, anew, costs_by_arm, with_images
+from labelop.routing.arm_cost import ArmCost, anew, costs_by_arm, reviewed_share, with_images
 from labelop.routing.decide import CHOSEN, COMPARE, decide
 from labelop.routing.expect import Evidence, Workload, expect
 from labelop.routing.policy import RoutingPolicy
@@ -79,24 +79,19 @@ def what_if(
         where the images stay as they were.
 
     Raises:
-        AnalysisError: Nothing was decided since that day, or the record is in another currency than the prices to try,
-            or they are others under the version on record.
+        AnalysisError: Nothing was decided since that day, or the record is in another currency than the prices to try.
+        PolicyError: The prices to try are others under a version that has landed.
     """
     decided: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     session, priced = _session(store, settings, None), _session(store, settings, then.prices)
-    [[currency, version, digest]] = session.sql("SELECT currency, price_version, price_book FROM v_price").fetchall()
+    [[currency, version]] = session.sql("SELECT currency, price_version FROM v_price").fetchall()
     if currency not in {None, then.prices.currency}:
         raise AnalysisError(
             f"The record in {store.root} is in {currency} (price book {version}), price book {then.prices.version} "
             f"to try is in {then.prices.currency}: there is no difference between two currencies.",
             hint=f"Write the prices to try in {currency}.",
         )
-    if version == then.prices.version and digest != then.prices.digest:
-        raise AnalysisError(
-            f"Price book {version} on record ({digest[:12]}) and the one to try ({then.prices.digest[:12]}) have one "
-            "version and different content, so that no figure could say which it is by.",
-            hint="Raise `version` in the file to try.",
-        )
+    check_version(store, then.prices)
     in_force = session.sql(
         "SELECT * FROM v_decision ORDER BY dataset, dataset_version, level, release_rule, stratum, arm"
     )
@@ -115,15 +110,16 @@ def what_if(
         planned = _moved(decisions, again, now.routing.compare_share, then.routing.compare_share)
         paired = run_query(priced, "review_ratio", {"dataset": key[0], "dataset_version": key[1]}).to_pylist()
         ratios = {row["arm"]: row["ratio"] for row in paired}
+        came = Decimal(str(reviewed_share(repriced.get((*key, name), ArmCost()) for name in _OTHER)))
         for arm in sorted({option["arm"] for option in again}):
             mine, other = (repriced.get((*key, name), ArmCost()) for name in (arm, _OTHER[arm]))
             after, basis = mine, "as recorded"
             # of the images of both arms a share was drawn: there may be more of them than planned
             moved = min(planned[arm], max(0.0, version.images_count - mine.images))
             if mine.images and version.has_other_models(arm, now.routing):
-                after, basis = anew(mine, moved, version.expected(arm), "its models")
+                after, basis = anew(mine, moved, version.expected(arm, came), "its models")
             elif round(moved, 9):
-                after, basis = with_images(mine, moved, other, ratios.get(arm), version.expected(arm))
+                after, basis = with_images(mine, moved, other, ratios.get(arm), version.expected(arm, came))
             rows.append(version.row(arm, recorded.get((*key, arm), ArmCost()), after, basis, again))
     return rows
 
@@ -187,14 +183,18 @@ class _Version:
         decided = {row["model_id"] for row in self.decisions if row["arm"] == arm}
         return told is not None and (told.detector not in decided or known is None or told.cards != known.cards)
 
-    def expected(self, arm: str) -> tuple[Decimal, Decimal]:
-        """Expect an image of an arm that has no record, or none of its models: machine and review, as routing does."""
+    def expected(self, arm: str, came: Decimal) -> tuple[Decimal, Decimal]:
+        """Expect an image of an arm that has no record, or none of its models: machine and review, as routing does.
+
+        Review is counted as far as people `came` with what is on record, 0..1: else the difference would be of reviews
+        that are still to come.
+        """
         work, ontology = self._workload()
         model = self.then.routing.arms_of(ontology).get(arm)
         if model is None or model.detector not in self.catalog:
             return Decimal(0), Decimal(0)
         found = expect([model], work, catalog=self.catalog, evidence=self.evidence, book=self.then.prices)[arm]
-        return Decimal(str(found.machine_cost)), Decimal(str(found.review_cost))
+        return Decimal(str(found.machine_cost)), Decimal(str(found.review_cost)) * came
 
     def row(
         self, arm: str, before: ArmCost, after: ArmCost, basis: str, again: Sequence[Mapping[str, Any]]

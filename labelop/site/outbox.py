@@ -28,6 +28,7 @@ from labelop.strict_text import read_json
 
 # a sequence is a time before the year 8307: a file that says a later one is none of ours
 _NAME = re.compile(r"(?P<sequence>0[01]\d{14})-(?P<key>(?P<kind>[a-z]+)-[0-9a-f]+)\.(?P<form>item|damaged)")
+_LAST_PLACE = 199_999_999_999_999
 _PLACE = re.compile(rb"\d{1,15}")
 _MS = 1000
 
@@ -116,6 +117,11 @@ class Outbox:
             self._check(waiting, 1, len(data))
             last = max([self._last(), *(item.sequence for item in waiting)])
             sequence = max(last + 1, int(self._clock().timestamp() * _MS))
+            if sequence > _LAST_PLACE:
+                raise SiteError(
+                    f"{self.folder} holds an item or a mark of the place {last}, expected at most {_LAST_PLACE}.",
+                    hint="Look which it is, and remove it where the clock is right: items count from the time of now.",
+                )
             path = self.folder / f"{sequence:016d}-{key}.item"
             if not _NAME.fullmatch(path.name):
                 raise ValueError(f"{key!r} is no key of an item, expected <kind>-<hex digits>")

@@ -19,13 +19,11 @@ reached AS (
     JOIN runs AS r ON r.dataset = a.dataset AND r.event = a.until AND r.state = 'complete' AND r.landed_at >= a.started_at
     GROUP BY a.run_id, a.dataset
 ),
-ended AS (
-    SELECT a.run_id, a.dataset, a.resumes, a.started_at
+last_ended AS (
+    SELECT a.dataset, max(a.started_at) AS started_at
     FROM asked AS a
     SEMI JOIN (SELECT run_id FROM runs WHERE event = 'ended' AND state <> 'cancelled') AS r USING (run_id)
-),
-last_ended AS (
-    SELECT dataset, max(started_at) AS started_at FROM ended GROUP BY dataset
+    GROUP BY a.dataset
 ),
 plans AS (
     SELECT DISTINCT run_id, plan_id FROM runs WHERE event = 'planned'
@@ -68,9 +66,10 @@ SELECT
         WHEN any_value(s.complete) THEN 'complete'
         WHEN any_value(s.cancelled) THEN 'cancelled'
         WHEN any_value(s.ended) THEN 'partial'
-        -- a night knows how it ended when its report and its accounting are done: its own, or a later night's
+        -- a night knows how it ended when its report and its accounting are done: its own, or a later night's; who takes up its rest does these too
         WHEN bool_or(a.until = 'finished' OR a.resumes IS NOT NULL) THEN CASE
-            WHEN bool_and(r.run_id IS NOT NULL AND (e.started_at > a.started_at OR x.run_id IS NOT NULL)) THEN 'superseded'
+            WHEN bool_and(r.run_id IS NOT NULL AND (u.resumed_by IS NOT NULL OR coalesce(e.started_at > a.started_at, false)))
+                THEN 'superseded'
             ELSE 'open'
         END
         WHEN bool_and(coalesce(r.by_itself, false)) THEN 'complete'
@@ -94,7 +93,6 @@ LEFT JOIN landed AS l ON l.run_id = a.run_id
 LEFT JOIN resumed AS u ON u.run_id = a.run_id
 LEFT JOIN used AS g ON g.run_id = a.run_id
 LEFT JOIN last_ended AS e ON e.dataset = a.dataset
-LEFT JOIN (SELECT DISTINCT resumes AS run_id FROM ended) AS x ON x.run_id = a.run_id
 WHERE ($run::VARCHAR IS NULL OR a.run_id = $run::VARCHAR)
 GROUP BY a.run_id
 ORDER BY started_at DESC, a.run_id;

@@ -1,6 +1,7 @@
 -- Reviews that people are asked for, done or not, with the seconds expected of each: drafts of every plan, tasks beside them
 -- that measure reviewers, and tasks of pilots. `in_force`: no later plan has replaced the draft that is reviewed, or that
--- the task is beside; pilots go on while their dataset gets further versions (`piloted`). What nobody did before its pilot ended is not asked for any more.
+-- the task is beside; pilots go on while their dataset gets further versions (`piloted`). What nobody did before its pilot ended is not asked for any more, and
+-- what was assigned before planning broke off, so that no pilot was declared, never was.
 -- An arm of which no decision expects seconds, as one without drafts, is taken for the longest known of its dataset version,
 -- else of all; null where nothing is known.
 -- Params: none
@@ -27,6 +28,7 @@ asked AS (
     SELECT
         a.dataset, a.dataset_version, a.arm, a.image_id, a.batch_id, coalesce(p.landed_at, a.landed_at), true, true
     FROM pilot_assignments AS a
+    SEMI JOIN pilots AS d ON d.pilot_id = a.pilot_id
     LEFT JOIN prelabels AS p USING (dataset_version, image_id, batch_id)
     LEFT JOIN (SELECT DISTINCT pilot_id FROM pilot_ends) AS e ON e.pilot_id = a.pilot_id
     WHERE

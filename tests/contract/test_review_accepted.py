@@ -209,7 +209,7 @@ def test_nothing_to_import_is_told(tmp_path: Path) -> None:
     path = written(tmp_path / "d.json", json.dumps(coco()) + "]")
     result = import_accepted(store, path, "cells", "run", source_format="coco")
     assert (result.landed, result.quarantined) == (0, 1)
-    assert read_rows(store, "quarantine")[0]["reason"] == "BAD_ANNOTATIONS"
+    assert read_rows(store, "quarantine")[0]["reason"] == "BAD_REVIEWS"
 
 
 @pytest.mark.parametrize("tool", ["label-studio", "coco", "voc", "cvat", "yolo"])

@@ -7,8 +7,9 @@ from typing import Any
 
 from labelop import schemas
 from labelop.landing.store import Store, land
+from labelop.recovery import Asked, end, start
 from labelop.runs import INGESTED, PRELABELLED, RunEvent, record
-from labelop.summary import for_people, losses_of, run_tables
+from labelop.summary import for_people, losses_of, run_tables, unaccounted
 
 
 def event(run_id: str, dataset: str, skipped: int) -> RunEvent:
@@ -64,11 +65,29 @@ def test_losses_are_said_with_their_reason(tmp_path: Path) -> None:
 
 
 def test_a_refused_annotation_file_is_a_loss(tmp_path: Path) -> None:
-    """All of its labels were missing and the run said that it was complete; a record that was refused is none."""
+    """All of its labels were missing and the run said that it was complete; a record that was refused is none.
+
+    A format may have a file for each image, so a dataset has one line.
+    """
     store = Store(str(tmp_path / "store"))
     record(store, RunEvent("night-1", "toys", "v-1", INGESTED))
-    refused = {"a.json": "BAD_ANNOTATIONS", "b.json": "BAD_BOX"}
+    refused = {"a.xml": "BAD_ANNOTATIONS", "b.xml": "BAD_BOX", "c.xml": "BAD_ANNOTATIONS"}
     rows = [_row("quarantine", path=path, pointer="#", reason=code, detail="why") for path, code in refused.items()]
     land(store, "quarantine", rows, "q")
-    assert losses_of(store, ["toys"]) == ["toys: a.json was refused as a whole, so its labels are missing: why"]
+    said = "annotation files were refused as a whole, so their labels are missing; the first is a.xml: why"
+    assert losses_of(store, ["toys"]) == [f"toys: 2 {said}"]
     assert losses_of(store, ["cells"]) == []
+
+
+def test_what_died_told_nobody_its_losses(tmp_path: Path) -> None:
+    """Who resumes accounts for all that the dead runs before were asked, back to one that said how it ended."""
+    store = Store(str(tmp_path))
+    start(store, "r1", [Asked("a"), Asked("b")])
+    start(store, "r2", [Asked("b", resumes="r1")])
+    assert unaccounted(store, "r2") == {"a", "b"}
+    end(store, "r1", "cancelled")
+    assert unaccounted(store, "r2") == {"a", "b"}
+    end(store, "r1", "partial")
+    assert unaccounted(store, "r2") == {"b"}
+    end(store, "r2", "complete")
+    assert unaccounted(store, "r2") == set()

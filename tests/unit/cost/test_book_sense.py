@@ -17,13 +17,20 @@ from tests.unit.cost.test_cost import written
 Change: TypeAlias = Callable[[dict[str, Any]], None]
 
 
-@pytest.mark.parametrize("words", ["", "  ", "\u200b\u2060", "a\x1b[31m", " a", "a" * 501])
+@pytest.mark.parametrize("words", ["", "  ", "\u200b\u2060", "a\x1b[31m", "a" * 501])
 def test_what_cannot_be_read_is_no_source_and_no_version(tmp_path: Path, words: str) -> None:
     """Blanks, signs without width and controls were taken for where a figure was read and for what a book is called."""
     with pytest.raises(PolicyError, match=r"version has the value .* allowed are 1 to 500 printable"):
         load_prices(written(tmp_path, lambda c: c.update(version=words)))
     with pytest.raises(PolicyError, match=r"source has the value .* allowed are 1 to 500 printable"):
         load_prices(written(tmp_path, lambda c: c["items"]["cloud"]["gpu"].update(source=words)))
+
+
+def test_a_source_of_several_lines_is_one(tmp_path: Path) -> None:
+    """A folded text ends with a line break, and a price may stand behind a blank that is not to break."""
+    told = "page 3,\n0,35\u00a0EUR/kWh\n"
+    book = load_prices(written(tmp_path, lambda c: c["items"]["cloud"]["gpu"].update(source=told)))
+    assert book.prices["cloud", "gpu"].source == "page 3, 0,35 EUR/kWh"
 
 
 def _ranged(placement: str, item: str, amount: str, low: str, high: str) -> Change:

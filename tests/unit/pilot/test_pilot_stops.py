@@ -54,10 +54,17 @@ def test_a_pilots_tasks_are_nobody_elses(tmp_path: Path) -> None:
 
 
 def test_other_tasks_of_a_pilots_images_wait_for_it(tmp_path: Path) -> None:
-    """A night's export gave a pilot's images to its reviewers as usual work while the pilot still asked about them."""
+    """A night's export gave a pilot's images to its reviewers as usual work while the pilot still asked about them.
+
+    What was assigned before planning broke off, so that no pilot was declared, holds nothing up.
+    """
     here = {"dataset": "d", "dataset_version": "v1", "batch_id": "p", "image_id": "1"}
     store = Store(str(tmp_path))
-    land(store, "pilot_assignments", [dict.fromkeys(table("pilot_assignments").schema.names) | here], "p")
+    for pilot, image in (("declared", "1"), ("broken off", "2")):
+        row = here | {"pilot_id": pilot, "image_id": image, "arm": "blind" if image == "2" else "local"}
+        land(store, "pilot_assignments", [dict.fromkeys(table("pilot_assignments").schema.names) | row], pilot)
+    pilot_row = {"pilot_id": "declared", "dataset": "d", "dataset_version": "v1"}
+    land(store, "pilots", [dict.fromkeys(table("pilots").schema.names) | pilot_row], "pilot")
     usual, asked, other = drafted("usual", "1"), drafted("p", "1"), drafted("usual", "2")
     assert in_force(store, "d", "v1", [usual]) == [usual], "a draft that failed is nobody's task and holds nothing up"
     made = dict.fromkeys(table("prelabels").schema.names) | here | {"role": "pilot", "outcome": "ok"}

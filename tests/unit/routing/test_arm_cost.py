@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from labelop.routing.arm_cost import ArmCost, anew, with_images
+from labelop.routing.arm_cost import ArmCost, anew, reviewed_share, with_images
 
 MINE = ArmCost(10.0, Decimal(5), Decimal(20), Decimal(30))
 EXPECTED = (Decimal(3), Decimal(4))
@@ -42,3 +42,9 @@ def test_without_a_record_it_is_expected() -> None:
 def test_an_arm_without_images_costs_nothing() -> None:
     """Not even its start."""
     assert with_images(MINE, -10.0, ArmCost(), None, EXPECTED) == (ArmCost(), "nothing runs here")
+
+
+def test_people_came_as_far_as_they_did_in_all_arms() -> None:
+    """Without a record nothing is missing, so that an expected cost is a whole one."""
+    assert reviewed_share([ArmCost(10.0, reviewed=4), ArmCost(6.0, reviewed=4)]) == 0.5
+    assert reviewed_share([ArmCost()]) == 1.0

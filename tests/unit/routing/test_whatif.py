@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from labelop.cost.prices import PriceBook, land_prices
-from labelop.errors import AnalysisError
+from labelop.errors import AnalysisError, PolicyError
 from labelop.landing.store import Store, land
 from labelop.routing.recorded import prices_on_record
 from labelop.routing.whatif import Inputs, what_if
@@ -83,7 +83,11 @@ def test_other_prices_under_the_version_on_record_are_refused(tmp_path: Path) ->
     fill(store)
     land_prices(store, prices(), "r1")
     route(store, tmp_path)
-    with pytest.raises(AnalysisError, match=r"one version and different content") as caught:
-        asked(store, tmp_path, replace(prices(), digest="e" * 64))
+    gpu = prices().prices["cloud", "gpu"]
+    dear = {**prices().prices, ("cloud", "gpu"): replace(gpu, amount=gpu.amount + 1)}
+    with pytest.raises(PolicyError, match=r"with other amounts") as caught:
+        asked(store, tmp_path, replace(prices(), digest="e" * 64, prices=dear))
     assert "Raise `version`" in caught.value.hint
-    assert asked(store, tmp_path, replace(prices(), digest="e" * 64, version="next"))
+    assert asked(store, tmp_path, replace(prices(), digest="e" * 64, prices=dear, version="next"))
+    said = {**prices().prices, ("cloud", "gpu"): replace(gpu, source="put right")}
+    assert asked(store, tmp_path, replace(prices(), digest="d" * 64, prices=said))

@@ -192,6 +192,16 @@ def test_a_damaged_mark_is_a_typed_error(tmp_path: Path, mark: str) -> None:
     assert site.outbox.items() == [item]
 
 
+@pytest.mark.parametrize("name", ["sequence", "0199999999999999-work-aa.item"])
+def test_a_place_in_the_far_future_is_a_typed_error(tmp_path: Path, name: str) -> None:
+    """Behind it no item has a name; a night ended in a traceback, without its report."""
+    site = site_of(tmp_path)
+    site.outbox.put("rows-00", {})
+    (site.outbox.folder / name).write_text("200000000000000")
+    with pytest.raises(SiteError, match="expected at most 199999999999999"):
+        site.outbox.put("rows-01", {})
+
+
 def test_work_without_its_dataset_is_a_typed_error(tmp_path: Path) -> None:
     """What waits for the cloud names its dataset version, or its file is named."""
     site = site_of(tmp_path)
