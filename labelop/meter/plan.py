@@ -22,7 +22,7 @@ from labelop.landing.store import Store, land, read_rows
 from labelop.meter.seeds import KIND_OF_OP, ErrorMix, Kind, seed_task, shown_drafts
 from labelop.review.rows import prediction_values
 from labelop.review.states import SEEDED
-from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
+from labelop.review.tasks import ReviewTask, load_ontology, load_tasks, tasks_to_give_out
 from labelop.runs import current_version
 from labelop.schemas import utc_now
 
@@ -180,7 +180,7 @@ def _open_tasks(store: Store, dataset: str, version: str, planned: set[str]) -> 
     reviews = read_rows(store, "reviews", columns=["image_id", "arm"], filters=equal(dataset=dataset))
     seen = {row["image_id"] for row in reviews if row["arm"] != "import"} | planned
     drafted: dict[str, ReviewTask] = {}
-    for task in in_force(store, dataset, version, load_tasks(store, dataset, version)):
+    for task in tasks_to_give_out(store, dataset, version, load_tasks(store, dataset, version)):
         if task.model_id and not task.source_batch_id and task.image_id not in seen:
             # of several arms the first by name, so that the draw does not depend on the order of landing
             before = drafted.get(task.image_id)

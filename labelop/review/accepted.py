@@ -34,7 +34,7 @@ from labelop.review.events import read_events
 from labelop.review.intake import ImportResult, Reading, encoded_name
 from labelop.review.label_files import AcceptedFormat, label_files
 from labelop.review.rows import label_values, review_row
-from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks
+from labelop.review.tasks import ReviewTask, load_ontology, load_tasks, tasks_in_force, without_pilots
 from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
 from labelop.schemas import utc_now
@@ -170,7 +170,9 @@ def _drafted(store: Store, dataset: str, version: str, arm: str, reviewer: str |
     """Read the drafts of an arm, and what the reviewer's files made of them so far."""
     # what measures reviewers is no draft that anybody corrects in another tool
     drafts = [t for t in load_tasks(store, dataset, version) if t.model_id and not t.source_batch_id]
-    tasks = {t.image_id: t for t in [*drafts, *in_force(store, dataset, version, drafts)] if t.arm == arm}
+    # the last one stands; a pilot's draft only where nothing else drafted the image
+    by_word = [*drafts, *without_pilots(store, dataset, drafts), *tasks_in_force(store, dataset, version, drafts)]
+    tasks = {t.image_id: t for t in by_word if t.arm == arm}
     if not tasks:
         known = ", ".join(sorted({t.arm for t in drafts})) or "none"
         raise ReviewError(f"Arm {arm!r} drafted nothing of {dataset} {version}, expected one that did: {known}.")

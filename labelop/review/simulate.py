@@ -30,7 +30,7 @@ from labelop.review.annotation_import import import_reviews
 from labelop.review.intake import ImportResult, load_context
 from labelop.review.rows import label_of
 from labelop.review.task_forms import draft_region, task_form
-from labelop.review.tasks import ReviewTask, in_force
+from labelop.review.tasks import ReviewTask, tasks_to_give_out
 
 REVIEWERS = {"sim-a": 0.85, "sim-b": 1.0, "sim-c": 1.25}
 """Pseudonym and speed factor: the share of the modelled seconds the reviewer needs."""
@@ -103,7 +103,7 @@ def simulate_reviews(
     truth = {row["image_id"]: [label_of(v) for v in row["labels"]] for row in reviews if row["arm"] == "import"}
     by_people = {(row["batch_id"], row["image_id"]) for row in reviews if not row["simulated"]}
     if assigned is None:
-        counting = in_force(store, dataset, dataset_version, context.tasks.values())
+        counting = tasks_to_give_out(store, dataset, dataset_version, context.tasks.values())
         reviewer_of: Mapping[str, str] = _assigned(counting)
     else:
         counting = [task for name, task in context.tasks.items() if name in assigned]

@@ -20,7 +20,7 @@ from labelop.meter.plan import one_at_a_time
 from labelop.review.naming import answer_names
 from labelop.review.queue import in_queue_order
 from labelop.review.task_forms import LOCAL_FILES_PREFIX, labelling_config, task_form
-from labelop.review.tasks import ReviewTask, in_force, load_ontology, load_tasks, still_open
+from labelop.review.tasks import ReviewTask, load_ontology, load_tasks, still_open, tasks_to_give_out
 from labelop.runs import current_version
 from labelop.sensitivity.clearance import NamedPolicy
 
@@ -138,7 +138,7 @@ def select_tasks(
         OSError: The egress log could not be written; no task may go out then.
     """
     is_away = is_elsewhere(prefix)
-    tasks = one_at_a_time(store, in_force(store, dataset, version, load_tasks(store, dataset, version)))
+    tasks = one_at_a_time(store, tasks_to_give_out(store, dataset, version, load_tasks(store, dataset, version)))
     if not again:
         tasks = still_open(store, dataset, version, tasks)
     tasks = in_queue_order(store, dataset, version, tasks)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.dataset as ds
 
 from labelop.ids import row_id
@@ -146,25 +145,37 @@ def _bias_tasks(store: Store, where: ds.Expression, paths: Mapping[str, str]) ->
     ]
 
 
-def in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
-    """Keep the tasks of the plan that counts now: nobody should correct drafts that a later plan replaced.
+def tasks_in_force(store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
+    """Keep the tasks of the plan that counts now: what a review is of when nothing else says which draft was corrected.
 
     Corrections of replaced drafts that come back all the same are still imported: the work was done. Tasks of a pilot
-    are in no plan that counts: each goes to the reviewer it was assigned to (`labelop.pilot.work`). Until all of them
-    have come back, or the pilot has ended, other tasks of these images wait, under later versions of the dataset too:
-    whoever met an image before is no fair judge of its draft.
+    are in no plan that counts. Whether a task may go out is another question: see `tasks_to_give_out`.
     """
-    where = equal(dataset=dataset)  # a pilot goes on while its dataset gets further versions
-    assigned = _pairs(store, "pilot_assignments", where)
     plan_id = plan_in_force(store, dataset, dataset_version)
     if plan_id is None:
-        piloted = {batch_id for batch_id, _ in assigned}
-        found = [task for task in tasks if task.batch_id not in piloted]
-    else:
-        batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))
-        wanted = set(batches["batch_id"].to_pylist())
-        found = [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
-    waiting = _piloted_images(store, where) if assigned else set()
+        return without_pilots(store, dataset, tasks)
+    batches = read(store, "batches", columns=["batch_id"], filters=equal(plan_id=plan_id))
+    wanted = set(batches["batch_id"].to_pylist())
+    return [task for task in tasks if (task.source_batch_id or task.batch_id) in wanted]
+
+
+def without_pilots(store: Store, dataset: str, tasks: Iterable[ReviewTask]) -> list[ReviewTask]:
+    """Leave out the tasks of pilots: each is of the reviewer it was assigned to (`labelop.pilot.work`)."""
+    piloted = {batch_id for batch_id, _ in _pairs(store, "pilot_assignments", equal(dataset=dataset))}
+    return [task for task in tasks if task.batch_id not in piloted]
+
+
+def tasks_to_give_out(
+    store: Store, dataset: str, dataset_version: str, tasks: Iterable[ReviewTask]
+) -> list[ReviewTask]:
+    """Keep the tasks in force that reviewers may be given now: nobody should correct drafts that were replaced.
+
+    Until all tasks of a pilot have come back, or it has ended, other tasks of its images wait, under later versions of
+    the dataset too: whoever met an image before is no fair judge of its draft.
+    """
+    # a pilot goes on while its dataset gets further versions
+    waiting = _piloted_images(store, equal(dataset=dataset))
+    found = tasks_in_force(store, dataset, dataset_version, tasks)
     return [task for task in found if task.image_id not in waiting]
 
 
@@ -174,7 +185,9 @@ def _piloted_images(store: Store, where: ds.Expression) -> set[str]:
         {row["pilot_id"] for row in read_rows(store, name, columns=["pilot_id"], filters=where)}
         for name in ("pilots", "pilot_ends")
     )
-    running = where & ds.field("pilot_id").isin(pa.array(sorted(declared - ended), pa.string()))
+    if not (names := sorted(declared - ended)):
+        return set()
+    running = where & ds.field("pilot_id").isin(names)
     asked = _pairs(store, "pilot_assignments", running) - _pairs(store, "reviews", where)
     # an assigned draft that failed is nobody's task: nothing waits for it
     made = equal(role="pilot") & ds.field("outcome").isin(sorted(_REVIEWED_OUTCOMES))

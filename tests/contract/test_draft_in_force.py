@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from labelop.effort.ledger import land_edits
+from labelop.ids import row_id
 from labelop.landing.store import Store, land, read_rows
 from labelop.queries import run_query
 from labelop.review.accepted import import_accepted
@@ -110,6 +111,39 @@ def test_corrections_are_of_the_newest_plan(store: Store, tmp_path: Path) -> Non
     shown = [task["predictions"][0]["result"][0]["id"] for task in export_tasks(store, "cells")]
     assert shown == ["p-two-local-1"]
     assert {row["batch_id"] for row in run_query(store, "draft_ledger").to_pylist()} == {"b-two-local"}
+
+
+def pilot(store: Store, arm: str) -> str:
+    """Let a pilot draft the first image under an arm and ask for its review; give its batch.
+
+    Its task is behind all others by name, so that it is taken wherever names decide.
+    """
+    batch_id = max((f"b-pilot-{n}" for n in range(50)), key=lambda name: row_id("t", VERSION, image_id(0), name))
+    asked = {"pilot_id": "p", "dataset": "cells", "dataset_version": VERSION, "image_id": image_id(0), "arm": arm}
+    for name, values in (("pilots", {}), ("pilot_assignments", {"batch_id": batch_id})):
+        known = {key: value for key, value in asked.items() if key in table(name).schema.names}
+        land(store, name, [dict.fromkeys(table(name).schema.names) | known | values], key="p")
+    land(store, "prelabels", [prelabel_row(0, arm, "pilot", batch_id=batch_id)], key="p")
+    return batch_id
+
+
+@pytest.mark.parametrize("newest", [("local",), ("cloud",)])
+def test_corrections_are_of_no_pilot_that_goes_on(store: Store, tmp_path: Path, newest: tuple[str, ...]) -> None:
+    """Labels of an image that a pilot asks about are of the draft in force, or else of the one a plan made before.
+
+    Fails where drafts that may not go out count for nothing: names decided, and the pilot's draft was charged.
+    """
+    night(store, "two", newest)
+    pilot(store, "local")
+    assert taken(store, finished(tmp_path)) == (1, 0)
+    assert batches(store) == ["b-two-local" if "local" in newest else "b-one-local"]
+
+
+def test_what_a_pilot_alone_drafted_is_corrected(store: Store, tmp_path: Path) -> None:
+    """Under an arm that no plan drafted the pilot's draft is the one there is."""
+    batch_id = pilot(store, "cloud")
+    assert taken(store, finished(tmp_path), "cloud") == (1, 0)
+    assert batches(store) == [batch_id]
 
 
 def test_a_plan_that_is_gone_back_to_counts_again(store: Store, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from labelop.pilot.plan import load_pilot, newest_pilot, plan_pilot
 from labelop.pilot.protocol import Asked
 from labelop.pilot.results import compare, land_contrasts
 from labelop.queries import run_query
-from labelop.review.tasks import in_force, load_tasks
+from labelop.review.tasks import load_tasks, tasks_to_give_out
 from labelop.roles import NO_FILE, Roles
 from labelop.routing.verdicts import newest_verdicts
 from labelop.schemas import table, utc_now
@@ -50,15 +50,15 @@ def test_nothing_waits_for_a_pilot_that_was_stopped(tmp_path: Path) -> None:
     """Its images waited for ever, and its tasks stayed in the backlog: they are free, and it says by whom and why."""
     store = half_done(tmp_path)
     tasks = load_tasks(store, "d", "v1")
-    assert len(in_force(store, "d", "v1", tasks)) == 30
+    assert len(tasks_to_give_out(store, "d", "v1", tasks)) == 30
     before = run_query(store, "review_backlog").to_pylist()
     assert sum(row["waiting_count"] for row in before) == 60 + 90
     done = command("stop", store, "--reason", "nobody has time", "--format", "json")
     assert done.exit_code == 0, done.output
     assert {row["ended"] for row in json.loads(done.stdout)} == {"stopped"}
     assert "pilot spring was stopped by" in command_status(store).stderr
-    assert {task.batch_id for task in in_force(store, "d", "v1", tasks)} == {"usual"}
-    assert len(in_force(store, "d", "v1", tasks)) == 60
+    assert {task.batch_id for task in tasks_to_give_out(store, "d", "v1", tasks)} == {"usual"}
+    assert len(tasks_to_give_out(store, "d", "v1", tasks)) == 60
     after = run_query(store, "review_backlog").to_pylist()
     assert [(row["arm"], row["waiting_count"]) for row in after] == [("local", 60)]
     unseen = plan_bias(store, "d", "r", shares=Shares(0.1, 0, 0), dataset_version="v1")

@@ -16,7 +16,7 @@ from labelop.landing.store import Store, land, read_rows
 from labelop.pilot import results
 from labelop.pilot.plan import list_pilots
 from labelop.pilot.protocol import Asked
-from labelop.review.tasks import ReviewTask, in_force, load_tasks
+from labelop.review.tasks import ReviewTask, load_tasks, tasks_in_force, tasks_to_give_out
 from labelop.schemas import table
 from tests.unit.pilot.pilots import GAPS, world
 from tests.unit.report_rows import World
@@ -50,7 +50,7 @@ def test_a_pilots_tasks_are_nobody_elses(tmp_path: Path) -> None:
     store = world().land(Store(str(tmp_path)))
     tasks = load_tasks(store, "d", "v1")
     assert len(tasks) == 180
-    assert in_force(store, "d", "v1", tasks) == []
+    assert tasks_to_give_out(store, "d", "v1", tasks) == []
 
 
 def test_other_tasks_of_a_pilots_images_wait_for_it(tmp_path: Path) -> None:
@@ -66,13 +66,14 @@ def test_other_tasks_of_a_pilots_images_wait_for_it(tmp_path: Path) -> None:
     pilot_row = {"pilot_id": "declared", "dataset": "d", "dataset_version": "v1"}
     land(store, "pilots", [dict.fromkeys(table("pilots").schema.names) | pilot_row], "pilot")
     usual, asked, other = drafted("usual", "1"), drafted("p", "1"), drafted("usual", "2")
-    assert in_force(store, "d", "v1", [usual]) == [usual], "a draft that failed is nobody's task and holds nothing up"
+    assert tasks_to_give_out(store, "d", "v1", [usual]) == [usual], "a failed draft is nobody's task: nothing waits"
     made = dict.fromkeys(table("prelabels").schema.names) | here | {"role": "pilot", "outcome": "ok"}
     land(store, "prelabels", [made], "p")
-    assert in_force(store, "d", "v1", [usual, asked, other]) == [other]
-    assert in_force(store, "d", "v2", [usual, other]) == [other], "a night's new version gave them out again"
+    assert tasks_to_give_out(store, "d", "v1", [usual, asked, other]) == [other]
+    assert tasks_in_force(store, "d", "v1", [usual, asked, other]) == [usual, other], "it counts while it waits"
+    assert tasks_to_give_out(store, "d", "v2", [usual, other]) == [other], "a night's new version gave them out again"
     land(store, "reviews", [dict.fromkeys(table("reviews").schema.names) | here], "r")
-    assert in_force(store, "d", "v1", [usual, asked]) == [usual]
+    assert tasks_to_give_out(store, "d", "v1", [usual, asked]) == [usual]
 
 
 def drafted(batch_id: str, image_id: str) -> ReviewTask:
