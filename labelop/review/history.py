@@ -14,7 +14,7 @@ from typing import Any
 from labelop.errors import ReviewRecordError
 from labelop.ids import row_id
 
-_LOOK = ("batch_id", "image_id", "reviewer", "decision", "submitted_at", "lead_seconds")
+_LOOK = ("batch_id", "image_id", "reviewer", "decision", "submitted_at")
 _SECOND_DIGITS = 6
 """What sums of shares add behind these is dust."""
 
@@ -72,8 +72,11 @@ def _rest(lead_seconds: float, chain: Sequence[Mapping[str, Any]]) -> float:
 
 
 def look_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Say who looked at what when and for how long: equal for two copies of one annotation, whatever their ids are."""
-    return tuple(row[name] for name in _LOOK)
+    """Say who looked at what when: equal for two copies of one annotation, whatever their ids are.
+
+    The seconds tell looks apart only where no time does: those of a landed later state are its share, not the whole.
+    """
+    return (*(row[name] for name in _LOOK), row["lead_seconds"] if row["submitted_at"] is None else None)
 
 
 def check_alone(row: Mapping[str, Any], alike: Iterable[Mapping[str, Any]], pointer: str) -> None:

@@ -190,7 +190,8 @@ class Reading:
         looks = defaultdict(list)
         for row in before:
             looks[look_of(row)].append(row)
-        for review_id, row in self.reviews.items():
+        # what is known goes first: of it and a copy, it alone is told from what its earlier states have counted
+        for review_id, row in sorted(self.reviews.items(), key=lambda one: one[0] not in known):
             alike = looks[look_of(row)]
             try:
                 found, is_new = successor(row, known)

@@ -187,22 +187,26 @@ def test_twins_in_one_file_land_once(tmp_path: Path) -> None:
 def test_a_doubled_annotation_is_paid_once(tmp_path: Path) -> None:
     """A copy under another id is refused, in one file and of a later one; it was a second review of the same seconds.
 
-    A true second look has another time or another lead time.
+    A true second look has another time, or where the tool tells none another lead time.
     """
     store = filled_store(tmp_path / "store", images=1)
     first = annotated(export_tasks(store, "cells")[0])
     other = first["annotations"][0] | {"unique_id": "copy", "id": 8}
     longer = other | {"unique_id": "longer", "lead_time": 9.0}
     later = other | {"unique_id": "later", "updated_at": "2026-11-20T10:05:00Z"}
-    doubled = first | {"annotations": [*first["annotations"], other, longer, later]}
+    timeless = [
+        other | {"unique_id": f"timeless-{n}", "updated_at": None, "created_at": None, "lead_time": seconds}
+        for n, seconds in enumerate([9.0, 9.0, 10.0])
+    ]
+    doubled = first | {"annotations": [*first["annotations"], other, longer, later, *timeless]}
     done = import_reviews(store, written(tmp_path / "e.json", [doubled]), "cells", "run")
-    assert (done.landed, done.quarantined) == (3, 1)
-    [told] = read_rows(store, "quarantine")
-    assert (told["reason"], told["pointer"]) == ("DUPLICATE", "/0/annotations/1")
+    assert (done.landed, done.quarantined) == (4, 3)
+    told = {(row["reason"], row["pointer"]) for row in read_rows(store, "quarantine")}
+    assert told == {("DUPLICATE", f"/0/annotations/{n}") for n in (1, 2, 5)}
     again = first | {"annotations": [other, *first["annotations"]]}
     done = import_reviews(store, written(tmp_path / "f.json", [again]), "cells", "run")
     assert (done.landed, done.quarantined, done.skipped) == (0, 1, 1)
-    assert {row["pointer"] for row in read_rows(store, "quarantine")} == {"/0/annotations/0", "/0/annotations/1"}
+    assert "/0/annotations/0" in {row["pointer"] for row in read_rows(store, "quarantine")}
 
 
 @pytest.mark.parametrize(

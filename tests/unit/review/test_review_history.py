@@ -114,6 +114,27 @@ def test_an_image_took_the_time_of_all_looks_at_it(tmp_path: Path) -> None:
     assert sorted(paid) == [0.0, 10.0, 60.0]
 
 
+@pytest.mark.parametrize("is_landed", [True, False])
+def test_a_copy_of_a_later_state_is_paid_once(tmp_path: Path, is_landed: bool) -> None:
+    """A copy of an annotation opened again is refused, whether that state has landed or stands behind it in the file.
+
+    Fails where the lead time tells copies apart (the landed state has its share of 10 s, the copy all 70 s: 140 s in
+    all), or where of a file the first one stays (130 s in all).
+    """
+    again = {"updated_at": _at(9), "lead_time": 70.0, "dropped": 1}
+    store = _states(tmp_path, {"updated_at": _at(0), "lead_time": 60.0}, *[again] * is_landed)
+    record = annotated(task_form(load_tasks(store, "cells", VERSION)[0]), updated_at=_at(9), lead_time=70.0)
+    [state] = record["annotations"]
+    del state["result"][0]
+    record["annotations"] = [state | {"unique_id": "copy", "id": 8}, *[state] * (not is_landed)]
+    done = import_reviews(store, written(tmp_path / "copied.json", [record]), "cells", "run-copied")
+    assert (done.landed, done.quarantined) == (not is_landed, 1)
+    [told] = read_rows(store, "quarantine")
+    assert (told["reason"], told["pointer"]) == ("DUPLICATE", "/0/annotations/0")
+    land_edits(store, "run")
+    assert run_query(store, "image_effort", {"dataset": "cells"})["active_seconds"].to_pylist() == [70.0]
+
+
 def _masked_store(root: Path) -> tuple[Store, str]:
     mask = np.zeros((256, 320), dtype=bool)
     mask[20:70, 10:60] = True
