@@ -6,7 +6,8 @@ Knows no pixels.
 
 An object with box and mask is two shapes of one group, as CVAT groups them: the format has no shape with both. A group
 of one box and one outline of the same class that touch is one object, and what is left where a person removed one of
-the two is one as well; an outline alone has the box around it.
+the two is one as well; an outline alone has the box around it. Of two classes they are two objects of somebody else's
+group, or one object of which a person relabelled one shape: truth is taken as it stands, a review is asked again.
 
 A file written here and read again lacks: ids of labels and of the drafts they came from, vertices of outlines (masks
 are run lengths), keypoints, the second and further classes of a whole image, and more than two decimals of a pixel.
@@ -185,23 +186,34 @@ def _labels(
             labels.append(notes.attempt(at, partial(_label, shape, categories, image), image.image_id))
     doubled: set[int] = set()
     for group, places in groups.items():
-        one = _as_one([labels[place] for place in places]) if group != _NO_GROUP else None
-        if one is not None:
-            labels[places[0]] = one
-            doubled.add(places[1])
+        pair = _pair([labels[place] for place in places]) if group != _NO_GROUP else None
+        if pair is None:
+            continue
+        box, outline = pair
+        first, second = places
+        if box.label == outline.label:
+            labels[first] = replace(outline, box=box.box)
+            doubled.add(second)
+        elif notes.classes is not None:
+            said = (
+                f"Box and outline of group {group!r:.40} are one object and have the classes {box.label!r:.80} and "
+                f"{outline.label!r:.80}: relabel both, or take them out of the group if they are two objects."
+            )
+            notes.add(pointer, "CLASS_CONFLICT", said, image.image_id)
+            labels[first] = None
     return [label for place, label in enumerate(labels) if place not in doubled], list(whole)
 
 
-def _as_one(shapes: Sequence[AcceptedLabel | None]) -> AcceptedLabel | None:
-    """Make one object of a group that is a box and an outline of one class that touch; None for every other group."""
+def _pair(shapes: Sequence[AcceptedLabel | None]) -> tuple[AcceptedLabel, AcceptedLabel] | None:
+    """Give box and outline of a group that is these two and where they touch; None for every other group."""
     boxes = [shape for shape in shapes if shape and not shape.mask_rle]
     outlines = [shape for shape in shapes if shape and shape.mask_rle]
     if len(shapes) != _PAIR or len(boxes) != len(outlines):
         return None
     (box,), (outline,) = boxes, outlines
-    if box.label != outline.label or not box.box or not outline.box or lie_apart(box.box.xyxy, outline.box.xyxy):
+    if not box.box or not outline.box or lie_apart(box.box.xyxy, outline.box.xyxy):
         return None
-    return replace(outline, box=box.box)
+    return box, outline
 
 
 def _label(shape: Element, categories: Mapping[str, None], image: KnownImage) -> AcceptedLabel:

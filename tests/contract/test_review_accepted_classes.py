@@ -79,6 +79,31 @@ def test_an_object_that_stands_twice_costs_its_review(tmp_path: Path, tool: str)
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("relabelled", ["box", "mask"])
+def test_an_object_relabelled_by_half_costs_its_review(tmp_path: Path, relabelled: str) -> None:
+    """CVAT has box and mask of an object as two shapes: of two classes they became two accepted labels without a word.
+
+    As truth, where a group may be anything, both are taken as they stand.
+    """
+    store = filled_store(tmp_path / "store", images=2)
+    drafted = read_rows(store, "prelabels")[0]["predictions"][0]
+    object_ = AcceptedLabel("", "RBC", FIRST, drafted["mask_rle"])
+    images = [replace(labelled(n), labels=(object_,)) for n in range(2)]
+    text = cvat_files(images, ["RBC", "WBC"])["annotations.xml"].decode()
+    file = tmp_path / "annotations.xml"
+    file.write_text(text.replace(f'<{relabelled} label="RBC"', f'<{relabelled} label="WBC"', 1), encoding="utf-8")
+    result = import_file(store, file, dataset="cells", tool="cvat", run_id="run", arm="local", reviewer="7")
+    assert (result.landed, [row["image_id"] for row in read_rows(store, "reviews")]) == (1, [image_id(1)])
+    refused = {row["reason"]: row for row in read_rows(store, "quarantine")}
+    assert refused.keys() == {"CLASS_CONFLICT", "LABELS_LOST"}
+    told = refused["CLASS_CONFLICT"]
+    assert (told["pointer"], told["image_id"]) == ("/annotations/image[1]", image_id(0))
+    assert "relabel both" in told["detail"]
+    assert import_file(store, file, dataset="cells", tool="cvat", run_id="run", arm="import").landed == 2
+    truths = [row for row in read_rows(store, "reviews") if row["arm"] == "import"]
+    assert {row["image_id"]: len(row["labels"]) for row in truths} == {image_id(0): 2, image_id(1): 1}
+
+
 @pytest.mark.parametrize("tool", ["coco", "cvat"])
 def test_an_unknown_class_of_the_image_is_no_other(tmp_path: Path, tool: str) -> None:
     """Whole images have classes of their own: neither an invented one nor one of objects is taken for them."""
