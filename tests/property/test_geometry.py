@@ -70,12 +70,12 @@ def test_overlap_is_that_of_the_plain_formula(a: list[Box], b: list[Box]) -> Non
     st.sampled_from([0.2, 0.5, 0.6, 1.0]),
 )
 def test_suppression_is_the_greedy_rule(crowd: list[tuple[int, int, int, int]], iou: float) -> None:
-    """Going down the list, a box stays unless one that stayed has its class and overlaps it more than allowed."""
+    """Going down the list, a box stays unless one that stayed has its class and overlaps it too much, or is equal."""
     boxes = np.array([(x, y, x + side, y + side) for x, y, side, _ in crowd], dtype=np.float64).reshape(-1, 4)
     classes = np.array([label for *_, label in crowd], dtype=np.int64)
     overlap = geometry.iou_matrix(boxes, boxes)
     kept: list[int] = []
     for i in range(len(crowd)):
-        if not any(classes[i] == classes[k] and overlap[k, i] > iou for k in kept):
+        if not any(classes[i] == classes[k] and (overlap[k, i] > iou or crowd[i] == crowd[k]) for k in kept):
             kept.append(i)
     assert suppress(boxes, classes, iou).tolist() == kept
