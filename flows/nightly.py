@@ -20,16 +20,7 @@ from labelop.landing.store import Store, open_store
 from labelop.lineage import telling
 from labelop.pilot.capacity import load_team
 from labelop.pilot.workload import alarm_of, workload
-from labelop.recovery import (
-    Asked,
-    end,
-    is_cancelled,
-    left_of,
-    open_work,
-    start,
-    stop_if_cancelled,
-    unended,
-)
+from labelop.recovery import Asked, end, is_cancelled, left_of, open_work, start, stop_if_cancelled, unended
 from labelop.runs import FINISHED, INGESTED, RunEvent, dataset_version_of, record
 from labelop.sensitivity.policy import load_policy
 from labelop.settings import Settings, load_settings

@@ -31,7 +31,7 @@ def plan(
     from labelop.runs import new_run_id  # noqa: PLC0415
 
     with running(store) as (_, tables):
-        shares = Shares(blind, min(0.02, blind) if double is None else double, seeded)
+        shares = Shares(blind, min(Shares().double, blind) if double is None else double, seeded)
         made = plan_bias(tables, dataset, new_run_id("bias"), shares=shares, seed=seed)
         # counts only: who reviews may have asked
         show_rows([asdict(made)], output, title=f"Tasks that measure reviewers of {dataset}")

@@ -126,13 +126,18 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def is_line(text: str) -> bool:
+    """Say whether a text is one line that every table and terminal can show, without blanks around it."""
+    return bool(text) and text == text.strip() and text.isprintable()
+
+
 def require_words(text: str, most_characters: int) -> None:
-    """Hold a person's words to one line that every table and terminal can show.
+    """Hold a person's words to one line; see `is_line`.
 
     Raises:
         ValueError: They are empty, too long, have blanks around, or hold what cannot be printed; says what is allowed.
     """
-    if not 0 < len(text) <= most_characters or text != text.strip() or not text.isprintable():
+    if len(text) > most_characters or not is_line(text):
         raise ValueError(f"allowed are 1 to {most_characters} printable characters without blanks around them")
 
 

@@ -39,10 +39,10 @@ from labelop.review.truth import IMPORT_ARM, truth_labels, truth_review_id
 from labelop.runs import current_version
 from labelop.schemas import utc_now
 
-_READERS = {"coco": read_coco, "voc": read_voc, "cvat": read_cvat, "yolo": read_yolo}
 BAD_REVIEWS = "BAD_REVIEWS"
 """Code of a file of finished labels that was refused as a whole."""
 
+_READERS = {"coco": read_coco, "voc": read_voc, "cvat": read_cvat, "yolo": read_yolo}
 _MASKS_ALONE = frozenset({"cvat"})  # formats that can hold a mask without its box; it is read with the one around it
 
 

@@ -22,6 +22,7 @@ from labelop.review import brush
 from labelop.review.rows import review_row
 from labelop.review.tasks import ReviewTask
 from labelop.schemas import utc_now
+from labelop.strict_text import is_line
 
 MOST_LEAD_SECONDS = 86_400.0
 """Lead time above which it measures nothing: a day; an editor was left open, or the number is none."""
@@ -111,7 +112,7 @@ def pseudonym_of_typed(user: str) -> str:
     Raises:
         ReviewError: It is empty, has blanks around, or holds what cannot be printed.
     """
-    if not user or user != user.strip() or not user.isprintable():
+    if not is_line(user):
         raise ReviewError(
             f"The reviewer is '{forms.shown(user)}'; expected a user id of printable characters without blanks around.",
             hint="Give the user id as the review tool shows it.",

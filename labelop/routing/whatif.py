@@ -105,7 +105,9 @@ def what_if(
     recorded, repriced = costs_by_arm(session), costs_by_arm(priced)
     rows = []
     for key, decisions in decided.items():
-        version = _Version(store, key, decisions, then, catalog, _evidence(store, settings, key, decisions))
+        ontology, evidence = ontology_of(store, *key), _evidence(store, settings, key, decisions)
+        work = _workload(store, key, decisions, then.routing.labels_per_image.get(ontology, 1.0))
+        version = _Version(store, key, decisions, then, catalog, evidence, work, ontology)
         again = version.decided_again(policy)
         planned = _moved(decisions, again, now.routing.compare_share, then.routing.compare_share)
         paired = run_query(priced, "review_ratio", {"dataset": key[0], "dataset_version": key[1]}).to_pylist()
@@ -115,7 +117,7 @@ def what_if(
             mine, other = (repriced.get((*key, name), ArmCost()) for name in (arm, _OTHER[arm]))
             after, basis = mine, "as recorded"
             # of the images of both arms a share was drawn: there may be more of them than planned
-            moved = min(planned[arm], max(0.0, version.images_count - mine.images))
+            moved = min(planned[arm], max(0.0, work.images_count - mine.images))
             if mine.images and version.has_other_models(arm, now.routing):
                 after, basis = anew(mine, moved, version.expected(arm, came), "its models")
             elif round(moved, 9):
@@ -148,24 +150,20 @@ class _Version:
     then: Inputs
     catalog: Mapping[str, ModelCard]
     evidence: Mapping[tuple[str, str], Evidence]
-
-    @property
-    def images_count(self) -> int:
-        """Images of the record, all groups together."""
-        return sum(self._groups().values())
+    work: Workload
+    ontology: str
 
     def decided_again(self, policy: LevelPolicy) -> list[dict[str, Any]]:
         """Weigh every arm of each group of images again, with the evidence that was known when it was decided."""
-        work, ontology = self._workload()
         routing, catalog, decided_at = self.then.routing, self.catalog, _decided_at(self.decisions)
-        pilots = verdicts_about(self.store, self.key[0], ontology, routing, catalog, before=decided_at)
+        pilots = verdicts_about(self.store, self.key[0], self.ontology, routing, catalog, before=decided_at)
         return [
             {**option, "level": level, "release_rule": rule, "stratum": stratum, "images_count": count}
-            for (level, rule, stratum), count in self._groups().items()
+            for (level, rule, stratum), count in _groups(self.decisions).items()
             for option in decide(
                 Level.from_text(level),
-                work,
-                ontology,
+                self.work,
+                self.ontology,
                 routing=routing,
                 policy=policy,
                 catalog=catalog,
@@ -178,8 +176,7 @@ class _Version:
 
     def has_other_models(self, arm: str, now: RoutingPolicy) -> bool:
         """Say whether an arm gets models that its record is not of: decisions name the detector, `now` the others."""
-        ontology = ontology_of(self.store, *self.key)
-        told, known = (policy.arms_of(ontology).get(arm) for policy in (self.then.routing, now))
+        told, known = (policy.arms_of(self.ontology).get(arm) for policy in (self.then.routing, now))
         decided = {row["model_id"] for row in self.decisions if row["arm"] == arm}
         return told is not None and (told.detector not in decided or known is None or told.cards != known.cards)
 
@@ -189,11 +186,10 @@ class _Version:
         Review is counted as far as people `came` with what is on record, 0..1: else the difference would be of reviews
         that are still to come.
         """
-        work, ontology = self._workload()
-        model = self.then.routing.arms_of(ontology).get(arm)
+        model = self.then.routing.arms_of(self.ontology).get(arm)
         if model is None or model.detector not in self.catalog:
             return Decimal(0), Decimal(0)
-        found = expect([model], work, catalog=self.catalog, evidence=self.evidence, book=self.then.prices)[arm]
+        found = expect([model], self.work, catalog=self.catalog, evidence=self.evidence, book=self.then.prices)[arm]
         return Decimal(str(found.machine_cost)), Decimal(str(found.review_cost)) * came
 
     def row(
@@ -218,18 +214,19 @@ class _Version:
             "reason": str(max(mine, key=lambda option: option["role"] == CHOSEN)["reason"]),
         }
 
-    def _groups(self) -> dict[tuple[str, str | None, str | None], int]:
-        """Count the images of each group of the record, which other models or prices leave as they are."""
-        return {(row["level"], row["release_rule"], row["stratum"]): row["images_count"] for row in self.decisions}
 
-    def _workload(self) -> tuple[Workload, str]:
-        ontology = ontology_of(self.store, *self.key)
-        where = equal(dataset=self.key[0], dataset_version=self.key[1], outcome="ok")
-        rows = read_rows(self.store, "images", columns=["image_id", "size_bytes"], filters=where)
-        size_bytes = sum({row["image_id"]: row["size_bytes"] or 0 for row in rows}.values())
-        return Workload(
-            self.key[0], self.images_count, size_bytes, self.then.routing.labels_per_image.get(ontology, 1.0)
-        ), ontology
+def _groups(decisions: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str | None, str | None], int]:
+    """Count the images of each group of the record, which other models or prices leave as they are."""
+    return {(row["level"], row["release_rule"], row["stratum"]): row["images_count"] for row in decisions}
+
+
+def _workload(
+    store: Store, key: tuple[str, str], decisions: Sequence[Mapping[str, Any]], labels_per_image: float
+) -> Workload:
+    where = equal(dataset=key[0], dataset_version=key[1], outcome="ok")
+    rows = read_rows(store, "images", columns=["image_id", "size_bytes"], filters=where)
+    size_bytes = sum({row["image_id"]: row["size_bytes"] or 0 for row in rows}.values())
+    return Workload(key[0], sum(_groups(decisions).values()), size_bytes, labels_per_image)
 
 
 def _decided_at(decisions: Sequence[Mapping[str, Any]]) -> dt.datetime:
