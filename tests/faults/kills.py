@@ -33,8 +33,11 @@ Way: TypeAlias = Callable[[Path, int, int, int], dict[str, int | float]]
 
 POLL_SECONDS = 0.05
 BATCH_IMAGES = 32
+_SMALL_BATCH_IMAGES = 8
+"""Of a run that begins with the files: most of a life goes before its first batch, and then all of them come fast."""
 _FIRST_LIFE_SECONDS = 1.0
-_LOOK_EVERY = 5
+_AIM = 0.7
+"""Share of the batches at the last kill: a lucky life before it must not end the run while kills are left."""
 
 
 def run(world: World, kills: int, seed: int, *, life: Callable[[], object] | None = None) -> dict[str, int | float]:
@@ -96,9 +99,9 @@ def from_files(folder: Path, images: int, kills: int, seed: int) -> dict[str, in
 
     draw_originals(folder, images)
     source = folder / "source"
-    quiet = answered(lambda: journey.go(settings("quiet"), source, BATCH_IMAGES))
+    quiet = answered(lambda: journey.go(settings("quiet"), source, _SMALL_BATCH_IMAGES))
     world = replace(quiet, environment=settings("store"))
-    return run(world, kills, seed, life=lambda: journey.go(world.environment, source, BATCH_IMAGES))
+    return run(world, kills, seed, life=lambda: journey.go(world.environment, source, _SMALL_BATCH_IMAGES))
 
 
 def _lives(world: World, kills: int, draw: random.Random, life: Callable[[], object]) -> dict[str, int]:
@@ -107,11 +110,9 @@ def _lives(world: World, kills: int, draw: random.Random, life: Callable[[], obj
     while hits < kills:
         pid = forked(life)
         time.sleep(draw.uniform(0, longest))
-        hit = kill(pid)
-        hits += hit
-        if not hit or hits % _LOOK_EVERY == 0:
-            landed = len(answered(lambda: worlds.rows_by_batch(world)[0]))
-        longest *= 1.1 if landed / len(world.batches) < hits / kills else 0.9
+        hits += kill(pid)
+        landed = len(answered(lambda: worlds.rows_by_batch(world)[0]))
+        longest *= 1.1 if landed / len(world.batches) < _AIM * hits / kills else 0.9
         if landed == len(world.batches):
             break  # a kill of a worker with nothing to do proves nothing
     pid = forked(life)
