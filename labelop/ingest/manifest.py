@@ -6,7 +6,9 @@ lands first and `images` last, so that a manifest that can be read is complete. 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +38,9 @@ _READERS: dict[str, Callable[[Source, Mapping[str, KnownImage]], Annotations]] =
     "cvat": read_cvat,
 }
 _MOST_THREADS = 8
+_LARGE_BYTES = 32 << 20
+"""A file above it goes alone: as many of the largest allowed size as there are threads would take gigabytes."""
+_large_goes_alone = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,11 @@ def _read_all(
 def _read_one(source: Source, file: FoundFile, limits: Limits) -> _Read:
     if file.problem is not None:
         return _Read(file, None, file.size_bytes, None, file.problem, "not a regular file")
+    with _large_goes_alone if file.size_bytes > _LARGE_BYTES else contextlib.nullcontext():
+        return _read_regular(source, file, limits)
+
+
+def _read_regular(source: Source, file: FoundFile, limits: Limits) -> _Read:
     try:
         data = source.place.read(file.path, limits.max_bytes)
     except UnreadableImageError as error:

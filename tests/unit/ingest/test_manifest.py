@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from labelop.errors import ManifestError
+from labelop.ingest import manifest
 from labelop.ingest.decode import decode
 from labelop.ingest.manifest import Manifest, build_manifest, land_manifest
+from labelop.ingest.places import LocalPlace
 from labelop.ingest.sources import read_original
 from labelop.landing.store import open_store, read_rows, rows_to_table
 from labelop.settings import Settings
@@ -52,6 +55,33 @@ def test_every_file_is_accounted_for(tmp_path: Path, picture: Encoder) -> None:
         ("text.jpg", "", "NOT_RASTER"),
     ]
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_large_files_are_read_one_at_a_time(tmp_path: Path, picture: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files above the limit are never in memory together, and small ones do not wait for them."""
+    (tmp_path / "source").mkdir()
+    for number in range(6):
+        (tmp_path / "source" / f"{number}.png").write_bytes(picture() + bytes([number]) * 1000 * (number % 2))
+    held, most, lock = set(), set(), threading.Lock()
+    read = LocalPlace.read
+
+    def slow(place: LocalPlace, path: str, max_bytes: int) -> bytes:
+        with lock:
+            held.add(path)
+            most.update({(one, path) for one in held if one != path})
+        threading.Event().wait(0.05)
+        try:
+            return read(place, path, max_bytes)
+        finally:
+            with lock:
+                held.remove(path)
+
+    monkeypatch.setattr(LocalPlace, "read", slow)
+    monkeypatch.setattr(manifest, "_LARGE_BYTES", 1000)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    build(tmp_path / "source")
+    assert most, "nothing was read at once at all"
+    assert not [pair for pair in most if all(int(path[0]) % 2 for path in pair)]
 
 
 def test_the_hostile_sample_ends_as_its_list_says() -> None:
