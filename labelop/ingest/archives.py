@@ -28,6 +28,8 @@ _MEMORY_BYTES = 2 << 30
 _WALL_SECONDS = 24 * 3600.0
 _PREFIX, _LOCK, _FILES = ".unpacking-", "lock", "files"
 _NO_NAME = frozenset({errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ})
+_MOST_FOLDERS = 200
+"""One in the other; folders are made by a function that calls itself."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -203,7 +205,7 @@ class _Work:
         if self._members < 0:
             raise _Stopped("TOO_LARGE")
         path = names.encode(member.name.removeprefix(b"./"))
-        if not names.is_safe(path):
+        if not names.is_safe(path) or path.count("/") > _MOST_FOLDERS:
             raise _Refused("BAD_PATH")
         if member.code is not None:
             raise _Refused(member.code)

@@ -7,6 +7,7 @@ links, so that nothing below the root can point out of it, not even when it is s
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # a FIFO would block for ever without O_NONBLOCK
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_TRIES = 2
+_CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
+"""What one name below a root may answer without a fault of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +94,47 @@ class LocalPlace:
     def walk(self) -> Iterator[Entry]:
         """Give everything below the root; linked folders are entries, never entered."""
         try:
-            yield from self._walk(b"")
-        except PermissionError as error:
-            raise ManifestError(f"Source {self.root_uri} may not be listed.", hint="Check its permissions.") from error
-
-    def _walk(self, below: bytes) -> Iterator[Entry]:
-        with os.scandir(os.path.join(self.root, below)) as listing:  # noqa: PTH118 - raw bytes
-            entries = sorted(listing, key=lambda entry: entry.name)
-        for entry in entries:
-            path = below + b"/" + entry.name if below else entry.name
+            waiting = self._listed(b"")
+        except OSError as error:
+            raise self._unlisted(error) from error
+        while waiting:
+            path, facts = waiting.pop()
+            if facts is None or not stat.S_ISDIR(facts.st_mode):
+                regular = facts is not None and stat.S_ISREG(facts.st_mode)
+                yield Entry(names.encode(path), facts.st_size if facts and regular else 0, regular)
+                continue
             try:
-                facts = entry.stat(follow_symlinks=False)
+                waiting += self._listed(path)
             except FileNotFoundError:
-                continue  # deleted since the listing: it was never found
-            if stat.S_ISDIR(facts.st_mode):
-                yield from self._enter(path)
-            else:
-                regular = stat.S_ISREG(facts.st_mode)
-                yield Entry(names.encode(path), facts.st_size if regular else 0, regular)
+                continue  # deleted since it was listed: it was never found
+            except OSError as error:
+                if error.errno not in _CLOSED:
+                    raise self._unlisted(error) from error
+                # a closed folder is one thing found and not taken; it must not end the run nor vanish
+                yield Entry(names.encode(path), 0, regular=False)
 
-    def _enter(self, folder: bytes) -> Iterator[Entry]:
-        try:
-            yield from self._walk(folder)
-        except PermissionError:
-            # a closed folder is one thing found and not taken; it must not end the run nor vanish
-            yield Entry(names.encode(folder), 0, regular=False)
+    def _listed(self, below: bytes) -> list[tuple[bytes, os.stat_result | None]]:
+        """Give raw paths of what lies in a folder, the last name first; no facts where a path is too long for them."""
+        found: list[tuple[bytes, os.stat_result | None]] = []
+        with os.scandir(os.path.join(self.root, below)) as listing:  # noqa: PTH118 - raw bytes
+            for entry in sorted(listing, key=lambda entry: entry.name, reverse=True):
+                path = below + b"/" + entry.name if below else entry.name
+                try:
+                    found.append((path, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue  # deleted since the listing: it was never found
+                except OSError as error:
+                    if error.errno not in _CLOSED:
+                        raise
+                    found.append((path, None))
+        return found
+
+    def _unlisted(self, error: OSError) -> ManifestError:
+        if isinstance(error, PermissionError):
+            return ManifestError(f"Source {self.root_uri} may not be listed.", hint="Check its permissions.")
+        return ManifestError(
+            f"Source {self.root_uri} cannot be listed: {error.strerror}.", hint="Check the disk and run again."
+        )
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """Read a whole regular file whose size and time stay the same meanwhile; one retry when they do not."""

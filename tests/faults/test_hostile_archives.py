@@ -19,7 +19,8 @@ from labelop.ingest.archives import ArchiveLimits, unpack
 from tests.faults.full_disk import small_disk
 
 LONG = "x" * 300
-CLIMBING = ["../out.txt", "/out.txt", "a/../../out.txt", LONG, "good.txt/below.txt"]
+DEEP = "d/" * 1500 + "out.txt"
+CLIMBING = ["../out.txt", "/out.txt", "a/../../out.txt", LONG, DEEP, "good.txt/below.txt"]
 
 
 def zipped(path: Path, members: list[tuple[str | zipfile.ZipInfo, bytes]]) -> Path:
@@ -52,7 +53,7 @@ def below(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("make", [zipped, tarred])
 def test_names_that_climb_are_left_out(tmp_path: Path, make: Any) -> None:
-    """Traversal, absolute and too long names, and a name below a file, cost themselves; the good ones are whole."""
+    """Traversal, absolute, too long and too deep names, and one below a file, cost themselves; good ones are whole."""
     members = [("good.txt", b"good"), *((name, b"bad") for name in CLIMBING), ("a/b/also.txt", b"also")]
     archive = make(tmp_path / "archive", members)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,31 @@ def test_links_and_pipes_are_found_and_refused(tmp_path: Path, settings: Setting
     os.mkfifo(root / "pipe.png")
 
     assert found(root, settings) == dict.fromkeys(("folder", "link.png", "loop", "pipe.png"), "NOT_REGULAR")
+
+
+def test_folders_may_lie_in_each_other_without_end(tmp_path: Path, settings: Settings, picture: Encoder) -> None:
+    """What lies deeper than calls may be nested is found, and deeper than a path may be long is one thing not taken."""
+    (tmp_path / "good.png").write_bytes(picture())
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(tmp_path)
+    try:
+        for depth in range(3000):
+            if depth == 1100:
+                Path("deep.png").write_bytes(picture())
+            Path("a").mkdir()
+            os.chdir("a")
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+    listed = found(tmp_path, settings)
+
+    assert len(listed) == 3
+    assert listed["good.png"] is None
+    assert listed["a/" * 1100 + "deep.png"] is None
+    assert sorted(filter(None, listed.values())) == ["NOT_REGULAR"]
+    assert read_original(str(tmp_path), "a/" * 1100 + "deep.png", settings)
+    subprocess.run(["rm", "-rf", str(tmp_path / "a")], check=True)  # Python's own way calls itself
 
 
 @pytest.mark.parametrize("path", ["link.png", "folder/secret.png", "pipe.png"])
