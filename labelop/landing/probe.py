@@ -29,7 +29,8 @@ from labelop.settings import Settings
 WRITERS, ROUNDS = CONNECTIONS, 20
 _GOOD_FOR = timedelta(days=30)
 _ANSWER = "store-probe.json"
-_FOLDER = "store-probe"
+_FOLDER = "store-probe-"
+"""Each probe races in a folder of its own: two may ask the same store at once."""
 _LONGEST_SECONDS = 10.0
 _REFUSED = frozenset({"409", "412", "ConditionalRequestConflict", "PreconditionFailed"})
 
@@ -122,7 +123,7 @@ def ask(store: Store, settings: Settings) -> Answer:
     Raises:
         LandingError: The store cannot be asked.
     """
-    place, folder = _place(store, settings), f"{_FOLDER}/{uuid.uuid4().hex}"
+    place, folder = _place(store, settings), f"{_FOLDER}{uuid.uuid4().hex}"
     started = time.monotonic()
     rounds = winners = overwrites = 0
     try:
@@ -137,7 +138,7 @@ def ask(store: Store, settings: Settings) -> Answer:
                 rounds += 1
     finally:
         with suppress(Exception):
-            place.clear(_FOLDER)
+            place.clear(folder)
     found = Answer(rounds, winners, overwrites, round(time.monotonic() - started, 2), datetime.now(UTC))
     if found.safe:
         kept = {

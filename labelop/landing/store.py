@@ -6,6 +6,7 @@ transaction; the log refuses a second commit of the same key, also from another 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -45,6 +46,7 @@ __all__ = [
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
 _ATTEMPTS, _LOOKS = 5, 20
 _ZSTD_LEVEL = 1
+_MARK_BITS = 62
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """Rows of one table: Arrow, or one mapping per row with every column."""
@@ -241,14 +243,15 @@ def require_tables(store: Store) -> None:
 
 def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
     """Land the groups together; after a lost race go on one by one. Returns the keys landed here."""
+    tried: set[int] = set()
     try:
-        return _attempt(store, name, waiting)
+        return _attempt(store, name, waiting, tried)
     except CommitFailedError:
         landed: set[str] = set()
     for key, rows in waiting.items():
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                landed |= _attempt(store, name, {key: rows})
+                landed |= _attempt(store, name, {key: rows}, tried)
                 break
             except CommitFailedError as error:
                 # mostly the winner landed this very key, which the next look shows
@@ -260,29 +263,30 @@ def _commit(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
     return landed
 
 
-def _attempt(store: Store, name: str, waiting: dict[str, pa.Table]) -> set[str]:
+def _attempt(store: Store, name: str, waiting: dict[str, pa.Table], tried: set[int]) -> set[str]:
     """Write what is not landed yet; a try that broke off after its commit counts as landed here."""
-    written: set[str] = set()
 
     def write() -> set[str]:
         table = open_table(store, name) or create_table(store, name)
         # look and write share one version of the log, so a key that somebody lands in between makes the commit fail
-        landed = {key for key in waiting if table.transaction_version(key) is not None}
-        keys = [key for key in waiting if key not in landed]
+        landed = {key: table.transaction_version(key) for key in waiting}
+        keys = [key for key, mark in landed.items() if mark is None]
+        here = {key for key, mark in landed.items() if mark in tried}
         if not keys:
-            return landed & written
-        written.update(keys)
+            return here
+        # a number of its own tells the commit of this try from one that somebody else made under the same key
+        tried.add(mark := secrets.randbits(_MARK_BITS))
         write_deltalake(
             table,
             pa.concat_tables([waiting[key] for key in keys]),
             mode="append",
             writer_properties=_writer_properties(name),
             commit_properties=CommitProperties(
-                app_transactions=[Transaction(app_id=key, version=1) for key in keys],
+                app_transactions=[Transaction(app_id=key, version=mark) for key in keys],
                 max_commit_retries=_COMMIT_RETRIES,
             ),
         )
-        return (landed & written) | set(keys)
+        return here | set(keys)
 
     first, *more = waiting or [""]
     with taking_turns(store):

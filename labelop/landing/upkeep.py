@@ -14,11 +14,12 @@ from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError
 
 from labelop import schemas
-from labelop.errors import SchemaMismatchError
+from labelop.errors import LandingError, SchemaMismatchError
 from labelop.landing.address import Store
 from labelop.landing.tables import VERSION_PROPERTY, open_stored, open_table, steadily, taking_turns, version_of
 
 _FEWEST_FILES = 2
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +105,41 @@ def upgrade(store: Store) -> list[Upgrade]:
         SchemaMismatchError: A table cannot become this release's by added columns alone; then nothing was changed.
         LandingError: The store does not do it.
     """
-    behind: list[tuple[str, DeltaTable, list[Field]]] = []
+    behind: list[tuple[str, int, list[Field]]] = []
     for name, declared in schemas.TABLES.items():
         table = open_stored(store, name)
         if table is not None and version_of(table) != declared.version:
-            behind.append((name, table, _missing(store, name, table)))
-    done = []
-    for name, table, missing in behind:
-        declared, before = schemas.table(name), version_of(table) or 0
-        what = f"Table {name!r} in {store.root} cannot be upgraded"
-        with taking_turns(store):
-            if missing:
-                steadily(store, what, partial(table.alter.add_columns, missing))
-            mark = {VERSION_PROPERTY: str(declared.version)}
-            steadily(store, what, partial(table.alter.set_table_properties, mark, raise_if_not_exists=False))
-        done.append(Upgrade(name, before, declared.version, tuple(field.name for field in missing)))
-    return done
+            behind.append((name, version_of(table) or 0, _missing(store, name, table)))
+    with taking_turns(store):
+        for name, _, _ in behind:
+            _upgrade(store, name)
+    return [
+        Upgrade(name, before, schemas.table(name).version, tuple(field.name for field in missing))
+        for name, before, missing in behind
+    ]
+
+
+def _upgrade(store: Store, name: str) -> None:
+    """Do what an upgrade of a table lacks; where somebody else does it at the same time, what he has left."""
+    declared, what = schemas.table(name), f"Table {name!r} in {store.root} cannot be upgraded"
+
+    def step() -> None:
+        table = open_stored(store, name)
+        if table is None or version_of(table) == declared.version:
+            return
+        if missing := _missing(store, name, table):
+            table.alter.add_columns(missing)
+        table.alter.set_table_properties({VERSION_PROPERTY: str(declared.version)}, raise_if_not_exists=False)
+
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            steadily(store, what, step)
+            break
+        except CommitFailedError as error:
+            if attempt == _ATTEMPTS:
+                raise LandingError(
+                    f"{what}: others changed it {_ATTEMPTS} times meanwhile.", hint="Stop the workers and run it again."
+                ) from error
 
 
 def _missing(store: Store, name: str, table: DeltaTable) -> list[Field]:

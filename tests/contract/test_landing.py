@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import duckdb
 import pyarrow.compute as pc
 import pytest
@@ -18,12 +19,14 @@ from deltalake import DeltaTable
 
 from labelop import schemas
 from labelop.errors import LandingError, SchemaMismatchError, UnknownTableError
+from labelop.landing import store as landing
 from labelop.landing.compare import differences
 from labelop.landing.store import (
     Store,
     dataset_of,
     is_landed,
     land,
+    land_after,
     land_many,
     landed_keys,
     open_store,
@@ -249,3 +252,32 @@ def test_answers_that_break_off_lose_and_double_nothing(endpoint: str) -> None:
         assert not land(store, "prelabels", [row("9")], "0")
         assert images_of(store) == ["0", "1", "2", "3"]
     assert behaviour.counts["truncated"] > 0
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_write_that_broke_off_is_told_from_somebody_elses(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    """Rows that follow from what landed are not taken for landed because another process landed others meanwhile."""
+    options = {"s3_endpoint": endpoint, "s3_key": "key", "s3_secret": "secret"}
+    s3 = open_store(load_settings(store=f"s3://tables/broken-{reached}", **options))
+    write, looks, breaks = deltalake.write_deltalake, [], [True]
+
+    def breaking(*given: Any, **more: Any) -> None:
+        if not (breaks and breaks.pop()):
+            return write(*given, **more)
+        if reached:
+            write(*given, **more)
+        else:
+            assert land(s3, "prelabels", [row("other")], "after:nothing")
+        raise OSError("the answer broke off")
+
+    def look() -> tuple[str, list[dict[str, Any]]]:
+        looks.append(images_of(s3))
+        return ("something" if looks[-1] else "nothing"), [] if "mine" in looks[-1] else [row("mine")]
+
+    assert land(s3, "prelabels", [], "first")
+    monkeypatch.setattr(landing, "write_deltalake", breaking)
+    land_after(s3, "prelabels", look)
+    assert images_of(s3) == (["mine"] if reached else ["mine", "other"])
+    assert looks == ([[]] if reached else [[], ["other"]])

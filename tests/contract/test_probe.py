@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,24 @@ def test_a_folder_is_asked_for_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     assert probe.remembered(store, settings)
     (tmp_path / "store-probe.json").write_text("{torn")
     assert probe.remembered(store, settings) is None
+    assert [one.name for one in tmp_path.iterdir()] == ["store-probe.json"]
+
+
+def test_two_starts_at_once_find_a_good_store_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe that begins and ends while another is at its races takes nothing away from it."""
+    settings = load_settings(store=str(tmp_path))
+    store = open_store(settings)
+    monkeypatch.setattr(probe, "ROUNDS", 2)
+    race, others = probe._race, iter([True])
+
+    def late(*given: Any) -> Any:
+        won = race(*given)
+        if next(others, False):
+            assert probe.ask(store, settings).safe
+        return won
+
+    monkeypatch.setattr(probe, "_race", late)
+    assert probe.ask(store, settings).safe
     assert [one.name for one in tmp_path.iterdir()] == ["store-probe.json"]
 
 

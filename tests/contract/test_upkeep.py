@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 
 from labelop import schemas
 from labelop.errors import SchemaMismatchError
+from labelop.landing import upkeep
 from labelop.landing.compare import content_digest
 from labelop.landing.store import Store, dataset_of, land, landed_keys, open_store, read, read_rows
 from labelop.landing.upkeep import maintain, upgrade
@@ -103,6 +104,25 @@ def test_an_upgrade_cut_off_between_its_commits_is_done_again(tmp_path: Path, mo
     (done,) = upgrade(store)
     assert done.added == ()
     assert not land(store, "prices", [], "k")
+
+
+def test_two_upgrades_at_once_end_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another upgrade changes between a look at a table and its change is no error: both have done it."""
+    now = old_table(monkeypatch, "usage", ("cold_start_seconds",))
+    land(store, "usage", [], "k")
+    monkeypatch.setitem(schemas.TABLES, "usage", now)
+    look, others = upkeep._missing, iter([False, True])
+
+    def late(*given: Any) -> Any:
+        missing = look(*given)
+        if next(others, False):
+            assert upgrade(store)
+        return missing
+
+    monkeypatch.setattr(upkeep, "_missing", late)
+    assert [done.table for done in upgrade(store)] == ["usage"]
+    assert next(others, None) is None
+    assert read(store, "usage").schema == now.schema
 
 
 def test_what_is_no_mere_addition_is_refused_before_anything_changes(
