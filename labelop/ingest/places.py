@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,8 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # a FIFO would block for ever without O_NONBLOCK
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_TRIES = 2
+_MOST_FOLDERS = 1000
+"""One in the other: each is entered from the root on, so that what is deeper would take for ever."""
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What one name below a root may answer without a fault of the disk."""
 
@@ -98,10 +100,10 @@ class LocalPlace:
         except OSError as error:
             raise self._unlisted(error) from error
         while waiting:
-            path, facts = waiting.pop()
-            if facts is None or not stat.S_ISDIR(facts.st_mode):
-                regular = facts is not None and stat.S_ISREG(facts.st_mode)
-                yield Entry(names.encode(path), facts.st_size if facts and regular else 0, regular)
+            path, mode, size_bytes = waiting.pop()
+            if not stat.S_ISDIR(mode):
+                regular = stat.S_ISREG(mode)
+                yield Entry(names.encode(path), size_bytes if regular else 0, regular)
                 continue
             try:
                 waiting += self._listed(path)
@@ -113,20 +115,17 @@ class LocalPlace:
                 # a closed folder is one thing found and not taken; it must not end the run nor vanish
                 yield Entry(names.encode(path), 0, regular=False)
 
-    def _listed(self, below: bytes) -> list[tuple[bytes, os.stat_result | None]]:
-        """Give raw paths of what lies in a folder, the last name first; no facts where a path is too long for them."""
-        found: list[tuple[bytes, os.stat_result | None]] = []
-        with os.scandir(os.path.join(self.root, below)) as listing:  # noqa: PTH118 - raw bytes
-            for entry in sorted(listing, key=lambda entry: entry.name, reverse=True):
-                path = below + b"/" + entry.name if below else entry.name
-                try:
-                    found.append((path, entry.stat(follow_symlinks=False)))
-                except FileNotFoundError:
-                    continue  # deleted since the listing: it was never found
-                except OSError as error:
-                    if error.errno not in _CLOSED:
-                        raise
-                    found.append((path, None))
+    def _listed(self, below: bytes) -> list[tuple[bytes, int, int]]:
+        """Give raw path, mode and size of what lies in a folder, the last name first."""
+        folders = below.split(b"/") if below else []
+        if len(folders) > _MOST_FOLDERS:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        found = []
+        with self._entered(folders) as at, os.scandir(at) as listing:
+            for name in sorted((os.fsencode(entry.name) for entry in listing), reverse=True):
+                with contextlib.suppress(FileNotFoundError):  # deleted since the listing: it was never found
+                    facts = os.stat(name, dir_fd=at, follow_symlinks=False)
+                    found.append((b"/".join((*folders, name)), facts.st_mode, facts.st_size))
         return found
 
     def _unlisted(self, error: OSError) -> ManifestError:
@@ -158,15 +157,23 @@ class LocalPlace:
             return b""
 
     @contextlib.contextmanager
+    def _entered(self, folders: Sequence[bytes]) -> Iterator[int]:
+        """Open a folder name by name: one that was swapped for a link since it was listed is not followed."""
+        at = os.open(self.root, _FOLDER_FLAGS)
+        try:
+            for folder in folders:
+                outer, at = at, os.open(folder, _FOLDER_FLAGS, dir_fd=at)
+                os.close(outer)
+            yield at
+        finally:
+            os.close(at)
+
+    @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[int]:
         *folders, name = names.components(path)
         with contextlib.ExitStack() as stack:
             try:
-                at = os.open(self.root, _FOLDER_FLAGS)
-                stack.callback(os.close, at)
-                for folder in folders:
-                    at = os.open(folder, _FOLDER_FLAGS, dir_fd=at)
-                    stack.callback(os.close, at)
+                at = stack.enter_context(self._entered(folders))
                 descriptor = os.open(name, _FILE_FLAGS, dir_fd=at)
                 stack.callback(os.close, descriptor)
             except OSError as error:

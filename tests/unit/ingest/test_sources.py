@@ -57,28 +57,43 @@ def test_links_and_pipes_are_found_and_refused(tmp_path: Path, settings: Setting
 
 
 def test_folders_may_lie_in_each_other_without_end(tmp_path: Path, settings: Settings, picture: Encoder) -> None:
-    """What lies deeper than calls may be nested is found, and deeper than a path may be long is one thing not taken."""
+    """What lies deeper than calls may be nested, or than a path may be long, is found, or is one thing not taken."""
     (tmp_path / "good.png").write_bytes(picture())
     here = os.open(".", os.O_RDONLY)
     os.chdir(tmp_path)
     try:
-        for depth in range(3000):
-            if depth == 1100:
+        for depth in range(1200):
+            if depth == 900:
                 Path("deep.png").write_bytes(picture())
-            Path("a").mkdir()
-            os.chdir("a")
+            Path("folder").mkdir()
+            os.chdir("folder")
     finally:
         os.fchdir(here)
         os.close(here)
 
     listed = found(tmp_path, settings)
 
-    assert len(listed) == 3
-    assert listed["good.png"] is None
-    assert listed["a/" * 1100 + "deep.png"] is None
-    assert sorted(filter(None, listed.values())) == ["NOT_REGULAR"]
-    assert read_original(str(tmp_path), "a/" * 1100 + "deep.png", settings)
-    subprocess.run(["rm", "-rf", str(tmp_path / "a")], check=True)  # Python's own way calls itself
+    deep = "folder/" * 900 + "deep.png"
+    assert listed.pop("good.png", "lost") is None
+    assert listed.pop(deep, "lost") is None
+    assert list(listed.values()) == ["NOT_REGULAR"]
+    assert read_original(str(tmp_path), deep, settings) == picture()
+    subprocess.run(["rm", "-rf", str(tmp_path / "folder")], check=True)  # Python's own way calls itself
+
+
+def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path, picture: Encoder) -> None:
+    """Names outside the root stay unknown where a listed folder is swapped for a link before it is entered."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root / "a", root / "b", outside):
+        folder.mkdir(parents=True)
+        (folder / "of somebody.png").write_bytes(picture())
+    walk = places.open_place(str(root), Settings()).walk()
+
+    first = next(walk)
+    (root / "b").rename(tmp_path / "gone")
+    (root / "b").symlink_to(outside)
+
+    assert [(one.path, one.regular) for one in (first, *walk)] == [("a/of%20somebody.png", True), ("b", False)]
 
 
 @pytest.mark.parametrize("path", ["link.png", "folder/secret.png", "pipe.png"])
