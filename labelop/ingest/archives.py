@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from labelop.children import Child
-from labelop.errors import ChildError, ManifestError
+from labelop.errors import ChildError, ChildFaultError, ManifestError
 from labelop.ingest import names
 from labelop.ingest.archive_readers import BROKEN, Member, is_of_the_disk, members
 
@@ -141,8 +141,9 @@ def _called(archive: Path, folder: Path, limits: ArchiveLimits) -> dict[str, Any
                 caller=os.getpid(),
             )
     except ChildError as error:
+        why = f"{error.context['kind']}." if isinstance(error, ChildFaultError) else error.message
         raise ManifestError(
-            f"Archive {archive.name} cannot be unpacked: {error.message}", hint="Give a zip or tar file that is whole."
+            f"Archive {archive.name} cannot be unpacked: {why}", hint="Give a zip or tar file that is whole."
         ) from error
     if number := found.get("errno"):
         raise OSError(number, os.strerror(number))

@@ -29,6 +29,8 @@ _MOST_FOLDERS = 1000
 """One in the other: each is entered from the root on, so that what is deeper would take for ever."""
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP})
 """What one name below a root may answer without a fault of the disk."""
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What opening answers where this machine is at its end: no fact about the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,11 @@ class LocalPlace:
                 descriptor = os.open(name, _FILE_FLAGS, dir_fd=at)
                 stack.callback(os.close, descriptor)
             except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    raise ManifestError(
+                        f"File {path} of {self.root_uri} cannot be read now: {error.strerror}.",
+                        hint="This machine is short of it, and the file is not to blame: mend that and run again.",
+                    ) from error
                 # ELOOP and ENOTDIR are what O_NOFOLLOW answers for a link
                 code = "UNREADABLE" if isinstance(error, PermissionError | FileNotFoundError) else "NOT_REGULAR"
                 raise _unreadable(path, code, os.strerror(error.errno or 0)) from error

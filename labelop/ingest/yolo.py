@@ -195,7 +195,13 @@ def _description(gathering: Gathering) -> tuple[dict[int, str], int]:
         shape = found.get("kpt_shape", [0])
         if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < _MOST_KEYPOINTS for size in shape):
             raise AnnotationError(f"File {path} of {source.root_uri}, key kpt_shape: expected a list of two numbers.")
-        return _checked(found.get("names"), path, gathering), math.prod(shape)
+        names = found.get("names")
+        if isinstance(names, list | dict) and found.get("nc", len(names)) != len(names):
+            raise AnnotationError(
+                f"File {path} of {source.root_uri}: key nc is {found['nc']!r:.80} and there are {len(names)} names.",
+                hint="Put right what is wrong of the two.",
+            )
+        return _checked(names, path, gathering), math.prod(shape)
     for path in (*source.side_files("classes.txt"), *source.side_files("labels/classes.txt")):
         lines = source.read(path, MAX_YAML_BYTES).removeprefix(codecs.BOM_UTF8).splitlines()
         # the number of a class is that of its line, so that an empty one counts

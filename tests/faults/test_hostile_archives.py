@@ -129,7 +129,7 @@ def test_a_doubled_a_locked_and_a_damaged_member_cost_themselves(tmp_path: Path)
 def test_what_is_no_archive_is_one_error(tmp_path: Path) -> None:
     """Other bytes and a folder that is there are refused by name; an archive that breaks off keeps what was whole."""
     (tmp_path / "words").write_bytes(b"only words")
-    with pytest.raises(ManifestError, match="words cannot be unpacked"):
+    with pytest.raises(ManifestError, match=r"words cannot be unpacked: \w+\."):
         unpack(tmp_path / "words", tmp_path / "a")
     with pytest.raises(ManifestError, match="there already"):
         unpack(tmp_path / "words", tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -79,6 +80,22 @@ def test_folders_may_lie_in_each_other_without_end(tmp_path: Path, settings: Set
     assert list(listed.values()) == ["NOT_REGULAR"]
     assert read_original(str(tmp_path), deep, settings) == picture()
     subprocess.run(["rm", "-rf", str(tmp_path / "folder")], check=True)  # Python's own way calls itself
+
+
+def test_a_machine_out_of_descriptors_blames_no_file(
+    tmp_path: Path, settings: Settings, picture: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole file was quarantined as "no regular file" where only too many were open."""
+    (tmp_path / "good.png").write_bytes(picture())
+    source = open_source(str(tmp_path), "folder", settings)
+
+    def none_left(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", none_left)
+    with pytest.raises(ManifestError, match=r"good\.png.*cannot be read now: Too many open files") as error:
+        source.place.read("good.png", 1000)
+    assert not isinstance(error.value, UnreadableImageError)
 
 
 def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path, picture: Encoder) -> None:

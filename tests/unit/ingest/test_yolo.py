@@ -196,3 +196,13 @@ def test_empty_and_missing_label_files_differ(yolo: Callable[[str], Path], pictu
 
     assert [truth.labels for truth in manifest.truths] == [()]
     assert [row["reason"] for row in manifest.quarantine] == ["MISSING_IMAGE"]
+
+
+def test_names_are_as_many_as_the_file_says(yolo: Callable[[str], Path]) -> None:
+    """A number of classes that is not that of the names says that some are missing."""
+    root = yolo("0 0.5 0.5 0.5 0.5\n")
+    (root / "data.yaml").write_text("nc: 2\nnames: [tree, house]\n")
+    assert build(root).categories == ("tree", "house")
+    (root / "data.yaml").write_text("nc: 5\nnames: [tree, house]\n")
+    with pytest.raises(AnnotationError, match="nc is 5 and there are 2 names"):
+        build(root)
