@@ -34,12 +34,12 @@ def kept(fault: str, done: str) -> Iterator[dict[str, Count]]:
         Counts by name, to be filled.
     """
     counts: dict[str, Count] = {}
-    started = time.monotonic()
+    started, commit = time.monotonic(), _commit()
     yield counts
     seconds = round(time.monotonic() - started, 1)
     command = f"python -m {_module()} {' '.join(sys.argv[1:])}".strip()
     found = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    when = {"day": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "load": round(os.getloadavg()[0], 1)}
+    when = {"day": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit, "load": round(os.getloadavg()[0], 1)}
     found[fault] = {"done": done, "counts": counts, "seconds": seconds, "command": command, **when}
     RESULT.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
 
@@ -57,12 +57,14 @@ def table(found: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def _commit() -> str:
-    """Name the commit that was at work, with a plus where files differ from it."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
+    """Name the commit that is at work, with a plus where other files than results differ from it."""
+    name = _git("rev-parse", "--short", "HEAD").stdout.strip()
+    changed = name and _git("diff", "--quiet", "HEAD", "--", ":/", ":(top,exclude)bench/results").returncode
+    return f"{name}{'+' if changed else ''}" or "unknown"
+
+
+def _git(*given: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *given], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
 
 
 def _module() -> str:
