@@ -91,10 +91,11 @@ def prelabel_dataset(
         beside = under_way(tables, dataset, version, run)
         if beside:
             _log.warning(
-                "%s has planned %s %s and not ended: if it still runs, both do the same work; what lands is right",
-                " and ".join(beside),
+                "%s %s was planned by %s too and not ended there: "
+                "what still runs there does the same work; what lands is right",
                 dataset,
                 version,
+                " and ".join(beside),
             )
         waiting = pending(tables, plan.batches)
         todo, kept = keep_for_sync(

@@ -9,6 +9,7 @@ import typer
 
 from labelop.cli_common import FormatOption, StoreOption, running
 from labelop.cli_output import OutputFormat, show_rows
+from labelop.settings import MOST_RETENTION_HOURS
 
 upkeep_app = typer.Typer()
 store_app = typer.Typer(no_args_is_help=True, help="Look after the tables.")
@@ -19,7 +20,12 @@ upkeep_app.add_typer(store_app, name="store")
 def maintain(
     retention_hours: Annotated[
         int | None,
-        typer.Option("--retention-hours", min=1, help="How long files of old versions are kept; the setting if empty."),
+        typer.Option(
+            "--retention-hours",
+            min=1,
+            max=MOST_RETENTION_HOURS,
+            help="How long files of old versions are kept; the setting if empty.",
+        ),
     ] = None,
     store: StoreOption = None,
     output: FormatOption = OutputFormat.TABLE,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, RootModel, Validati
 from pydantic.fields import FieldInfo
 
 from labelop.errors import ConfigurationError, PolicyError
-from labelop.strict_text import MAX_YAML_BYTES, read_yaml
+from labelop.strict_text import MAX_YAML_BYTES, read_regular, read_yaml
 
 CONFIG_HINT = "LABELOP_CONFIG names the folder of this file; data/sample/config holds an example."
 """What to do about a file of the configuration folder."""
@@ -65,15 +65,11 @@ def read_form(
         max_bytes: Largest file.
 
     Raises:
-        ConfigurationError: As `error`: the file is missing, too large, not plain YAML, or breaks the form; names file,
-            and key, value found and what is allowed for each fault.
+        ConfigurationError: As `error`: the file is missing, a pipe, too large, not plain YAML, or breaks the form;
+            names file, and key, value found and what is allowed for each fault.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            raise error(f"{path} has more than {max_bytes} bytes, which is the most allowed.", hint=hint)
-        content = read_yaml(data, max_bytes)
+        content = read_yaml(read_regular(path, max_bytes), max_bytes)
     except OSError as reason:
         raise error(f"{path} cannot be read: {reason.strerror}.", hint=hint) from reason
     except ValueError as reason:

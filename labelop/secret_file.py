@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from labelop.errors import SettingsError
+from labelop.strict_text import read_regular
 
 KEY_BYTES = 32
 """Length of a key."""
@@ -34,7 +35,10 @@ def read_key(path: Path, *, harm: str) -> str:
             f"{path} has the mode {mode:04o}, expected 0600: others could {harm}.",
             hint="Take it from others with chmod 600, and replace it where they may have read it.",
         )
-    text = path.read_text(encoding="ascii", errors="replace").strip()
+    try:
+        text = read_regular(path).decode("ascii", errors="replace").strip()
+    except ValueError as error:
+        raise SettingsError(f"{path} {error}.", hint="Put the file itself there.") from error
     if len(text) != 2 * KEY_BYTES or set(text) - set("0123456789abcdef"):
         raise SettingsError(f"{path} holds no key of {KEY_BYTES} bytes in hex.", hint="Remove it; a new one is made.")
     return text

@@ -20,6 +20,9 @@ from labelop.egress.address import read_address, shown
 from labelop.egress.environment import QUIET
 from labelop.errors import SettingsError
 
+MOST_RETENTION_HOURS = 10 * 366 * 24
+"""Ten years: no reader is slower, and the table library ends the process on what its clock cannot count."""
+
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -142,7 +145,10 @@ class Settings(BaseSettings):
         description="Use a store that cannot refuse the second of two writers; then write from one machine only.",
     )
     store_retention_hours: int = Field(
-        default=168, ge=1, description="How long files of old table versions are kept: longer than the longest reader."
+        default=168,
+        ge=1,
+        le=MOST_RETENTION_HOURS,
+        description="How long files of old table versions are kept: longer than the longest reader.",
     )
 
     @field_validator("label_studio_url")

@@ -7,7 +7,10 @@ what the values mean is checked by whoever asked for them. Raises ValueError, wh
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
+from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError
 
@@ -20,6 +23,23 @@ MAX_BYTES = 8 * 1024 * 1024
 
 MAX_YAML_BYTES = 1024 * 1024
 """Largest configuration file."""
+
+
+def read_regular(path: Path, max_bytes: int = MAX_YAML_BYTES) -> bytes:
+    """Read a small file whole; links are followed, and nothing is waited for.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is a pipe or a device, which may never answer or end, or it is too large.
+    """
+    # to open a pipe waits for whoever writes to it, unless this is said
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("is no regular file, which is all that is read")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"has more than {max_bytes} bytes, which is the most allowed")
+    return data
 
 
 def read_json(data: bytes, max_bytes: int = MAX_BYTES) -> Any:

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from labelop.errors import KeysError
 from labelop.forms import FirstSchema, StrictForm
 from labelop.ids import canonical_json, sha256_hex
+from labelop.strict_text import read_regular
 
 SUFFIX = ".pub.json"
 """How files of public keys end."""
@@ -149,8 +150,7 @@ def refuse_writable(path: Path) -> None:
 def _read_key(path: Path) -> PublicKey:
     refuse_writable(path)
     try:
-        with path.open("rb") as file:
-            form = _KeyForm.model_validate(json.loads(file.read(_MAX_FILE_BYTES)))
+        form = _KeyForm.model_validate(json.loads(read_regular(path, _MAX_FILE_BYTES)))
     except (OSError, ValueError, RecursionError) as error:
         what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else type(error).__name__
         raise KeysError(

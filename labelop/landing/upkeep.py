@@ -17,6 +17,7 @@ from labelop import schemas
 from labelop.errors import LandingError, SchemaMismatchError
 from labelop.landing.address import Store
 from labelop.landing.tables import VERSION_PROPERTY, open_stored, open_table, steadily, taking_turns, version_of
+from labelop.settings import MOST_RETENTION_HOURS
 
 _FEWEST_FILES = 2
 _ATTEMPTS = 5
@@ -66,8 +67,8 @@ def maintain(store: Store, retention_hours: int) -> list[Upkeep]:
         SchemaMismatchError: A table has another schema version.
         LandingError: The store does not do it.
     """
-    if retention_hours < 0:
-        raise ValueError(f"retention_hours is {retention_hours}, expected 0 or more")
+    if not 0 <= retention_hours <= MOST_RETENTION_HOURS:
+        raise ValueError(f"retention_hours is {retention_hours}, expected 0 to {MOST_RETENTION_HOURS}")
     tables = ((name, open_table(store, name)) for name in schemas.TABLES)
     return [_keep(store, name, table, retention_hours) for name, table in tables if table is not None]
 

@@ -5,7 +5,6 @@ Every picture is taken as declared public, so that only the signals can keep it 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from labelop.sensitivity.levels import Level
 from labelop.sensitivity.policy import SensitivityPolicy
 from labelop.sensitivity.signals.base import FAULTS, Finding
 from labelop.sensitivity.signals.looking import Looker
+from labelop.strict_text import MAX_BYTES, read_json, read_regular
 
 _PRESENT = {"declared_level", "owner_level"}
 """Categories that say nothing about the picture."""
@@ -160,8 +160,8 @@ def _level_of(category: str, policy: SensitivityPolicy, findings: Sequence[Findi
 def _labels(folder: Path) -> list[_Row]:
     path = folder / "labels.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(read_regular(path, MAX_BYTES))
+    except (OSError, ValueError) as error:
         raise ManifestError(
             f"{path} cannot be read: {type(error).__name__}.", hint="See data/sample/sensitivity."
         ) from error

@@ -12,6 +12,8 @@ from flows.maintain_store import maintain_store
 from labelop import schemas
 from labelop.cli import app
 from labelop.landing.store import Store, land, read
+from labelop.landing.upkeep import maintain
+from labelop.settings import MOST_RETENTION_HOURS
 
 
 def test_maintain_says_what_became_of_each_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +49,17 @@ def test_a_store_that_is_not_there_is_refused(tmp_path: Path, command: list[str]
     done = CliRunner().invoke(app, [*command, "--store", str(tmp_path / "strore")])
     assert done.exit_code == 1
     assert f"There is no table in {tmp_path / 'strore'}. Hint: Check --store and LABELOP_STORE" in done.stderr
+
+
+@pytest.mark.parametrize("hours", [str(MOST_RETENTION_HOURS + 1), "2562047788016", "1" + "0" * 23])
+def test_a_retention_beyond_all_readers_is_refused(tmp_path: Path, hours: str) -> None:
+    """The table library's clock cannot count them, and it ended the command with its own stack trace."""
+    land(store := Store(str(tmp_path)), "prices", [], "k")
+    runner, command = CliRunner(), ["maintain", "--store", str(tmp_path)]
+    assert runner.invoke(app, [*command, "--retention-hours", hours]).exit_code == 2
+    said = runner.invoke(app, command, env={"LABELOP_STORE_RETENTION_HOURS": hours})
+    assert said.exit_code == 1
+    assert "store_retention_hours" in said.stderr.lower()
+    with pytest.raises(ValueError, match=str(MOST_RETENTION_HOURS)):
+        maintain(store, int(hours))
+    assert runner.invoke(app, [*command, "--retention-hours", str(MOST_RETENTION_HOURS)]).exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,3 +74,14 @@ def test_a_file_has_a_largest_size(tmp_path: Path) -> None:
     assert read_form(path, Tree, max_bytes=10).form == 1
     with pytest.raises(PolicyError, match=r"tree\.yaml has more than 9 bytes"):
         read_form(path, Tree, max_bytes=9)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_a_regular_file_is_read(tmp_path: Path, kind: str) -> None:
+    """A pipe among the files kept commands waiting for ever; a link to one is no way around."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "tree.yaml").symlink_to(tmp_path / kind)
+    with pytest.raises(PolicyError, match=r"tree\.yaml is no regular file") as caught:
+        read_form(tmp_path / "tree.yaml", Tree, hint="Prune it.")
+    assert caught.value.hint == "Prune it."
