@@ -15,14 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
-from deltalake import ColumnProperties, CommitProperties, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from labelop import schemas
 from labelop.errors import LandingError
 from labelop.landing.address import Store, open_store
 from labelop.landing.rows import conform, empty_table, rows_to_table
-from labelop.landing.tables import create_table, open_stored, open_table, said, steadily, taking_turns
+from labelop.landing.tables import (
+    create_table,
+    open_stored,
+    open_table,
+    said,
+    steadily,
+    taking_turns,
+    writer_properties,
+)
 from labelop.schemas import utc_now
 
 __all__ = [
@@ -45,7 +53,6 @@ __all__ = [
 
 _COMMIT_RETRIES = 50  # other writers may commit between our read of the log and our write; appends never conflict
 _ATTEMPTS, _LOOKS = 5, 20
-_ZSTD_LEVEL = 1
 _MARK_BITS = 62
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
@@ -280,7 +287,7 @@ def _attempt(store: Store, name: str, waiting: dict[str, pa.Table], tried: set[i
             table,
             pa.concat_tables([waiting[key] for key in keys]),
             mode="append",
-            writer_properties=_writer_properties(name),
+            writer_properties=writer_properties(name),
             commit_properties=CommitProperties(
                 app_transactions=[Transaction(app_id=key, version=mark) for key in keys],
                 max_commit_retries=_COMMIT_RETRIES,
@@ -291,14 +298,3 @@ def _attempt(store: Store, name: str, waiting: dict[str, pa.Table], tried: set[i
     first, *more = waiting or [""]
     with taking_turns(store):
         return steadily(store, f"Table {name!r} in {store.root} did not take {first!r} and {len(more)} more", write)
-
-
-def _writer_properties(name: str) -> WriterProperties:
-    """Dictionaries for strings only: five times the writing speed of dictionaries for everything."""
-    text = [column.name for column in schemas.table(name).schema if pa.types.is_string(column.type)]
-    return WriterProperties(
-        compression="ZSTD",
-        compression_level=_ZSTD_LEVEL,
-        default_column_properties=ColumnProperties(dictionary_enabled=False),
-        column_properties={column: ColumnProperties(dictionary_enabled=True) for column in text},
-    )
