@@ -125,9 +125,8 @@ def _land(site: Site, head: Store, items: Mapping[Item, tuple[str, pa.Table]]) -
         groups[name].append((f"{site.name}:{item.key}", rows))
     with _reaching(head):
         for name, named in groups.items():
-            before = _files(head, name)
             land_many(head, name, named)
-            _make_durable(_files(head, name) - before)
+            _make_durable(head, name)
 
 
 @contextmanager
@@ -142,24 +141,28 @@ def _reaching(head: Store) -> Iterator[None]:
         yield
     except (SchemaMismatchError, UnknownTableError):
         raise
-    except LandingError as error:
+    except (LandingError, OSError) as error:
+        said = error.message if isinstance(error, LandingError) else f"{error}."
         raise HeadOfficeUnavailableError(
-            f"Head office did not take or answer: {error.message}",
+            f"Head office did not take or answer: {said}",
             hint="What waits goes on waiting; `labelop outbox show` says how much.",
         ) from error
 
 
-def _files(head: Store, name: str) -> set[Path]:
+def _make_durable(head: Store, name: str) -> None:
+    """Sync the files of a table and their folders: the table library does not, and the items are removed next.
+
+    All of them, whoever wrote them: what landed may be of an earlier try that died before it came here.
+    """
     if not head.is_local:
-        return set()
+        return
     table = Path(head.uri(name))
-    return {*table.glob("*.parquet"), *table.glob("_delta_log/*")}
-
-
-def _make_durable(files: set[Path]) -> None:
-    """Sync files and their folders: the table library does not, and the item is removed next."""
-    for path in sorted(files | {file.parent for file in files}):
-        handle = os.open(path, os.O_RDONLY)
+    log = table / "_delta_log"
+    for path in (*table.glob("*.parquet"), *log.iterdir(), log, table, table.parent):
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another site's, unfinished, or summed up since the listing
         try:
             os.fsync(handle)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,12 +67,21 @@ def find_site(settings: Settings) -> Site | None:
     head = None
     if settings.head_store:
         head = open_store(settings, "head_store")
-        if head.root == open_store(settings).root:
+        if _are_one(head, open_store(settings)):
             raise SettingsError("LABELOP_HEAD_STORE is the site's own store, expected another one.")
         if not head.is_local:
             head = Store(head.root, head.storage_options | _IMPATIENT)
     outbox = Outbox(settings.site_path / "outbox", most_items=settings.outbox_items, most_bytes=settings.outbox_bytes)
     return Site(settings.site, settings.site_path, outbox, head)
+
+
+def _are_one(head: Store, own: Store) -> bool:
+    """Say whether two stores are one, whatever their names: a sync would land all that waits in the site's own."""
+    if not (head.is_local and own.is_local):
+        return head.root == own.root
+    with suppress(OSError):  # where one of them is not there now, their names are all there is
+        return Path(head.root).samefile(own.root)
+    return os.path.realpath(head.root) == os.path.realpath(own.root)
 
 
 def require_site(settings: Settings) -> Site:

@@ -243,6 +243,19 @@ def test_settings_of_a_site(tmp_path: Path) -> None:
         site_of(tmp_path, head_store=str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_the_own_store_by_another_name_is_refused(tmp_path: Path, made: bool) -> None:
+    """A link, or a way through `..`, to the site's own store is no head office; a sync landed all answers there."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    if made:
+        (tmp_path / "real/store").mkdir()
+    for name in ("link/store", "real/../real/store"):
+        with pytest.raises(SettingsError, match="own store"):
+            site_of(tmp_path, store=str(tmp_path / "real/store"), head_store=str(tmp_path / name))
+    assert site_of(tmp_path, store=str(tmp_path / "real/store"), head_store=str(tmp_path / "link")).head is not None
+
+
 def test_the_outbox_of_a_site_has_the_quota_of_the_settings(tmp_path: Path) -> None:
     """Items and bytes come from the settings."""
     outbox: Outbox = site_of(tmp_path, outbox_items=17, outbox_bytes=1 << 21).outbox
