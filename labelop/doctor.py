@@ -15,6 +15,7 @@ from labelop.egress.set_up import verify_log
 from labelop.errors import KeysError, LabelopError, PolicyError
 from labelop.landing.probe import WRITERS, require_safe
 from labelop.landing.store import open_store, read_rows
+from labelop.landing.whole import faults_of
 from labelop.prelabel.shard import check_arms
 from labelop.queries import list_queries
 from labelop.roles import load_roles
@@ -55,7 +56,7 @@ def examine(store: str | None) -> list[Finding]:
         _checked("roles.yaml", lambda: _roles(settings)),
         _checked("models", lambda: _models(settings)),
         _checked("sql", lambda: f"{len(list_queries())} queries"),
-        _checked("store", lambda: f"{len(read_rows(open_store(settings), 'datasets'))} dataset versions"),
+        *_store(settings),
         _checked("store probe", lambda: _probe(settings)),
         _slots(settings),
         _audit(settings),
@@ -68,6 +69,17 @@ def _checked(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=True, detail=look())
     except LabelopError as error:
         return Finding(subject, ok=False, detail=str(error))
+
+
+def _store(settings: Settings) -> list[Finding]:
+    try:
+        store = open_store(settings)
+        if faults := faults_of(store):
+            tables = [Finding(f"table {name}", ok=False, detail=str(fault)) for name, fault in faults.items()]
+            return [Finding("store", ok=False, detail=f"cannot be used: {', '.join(faults)}"), *tables]
+        return [Finding("store", ok=True, detail=f"{len(read_rows(store, 'datasets'))} dataset versions")]
+    except LabelopError as error:
+        return [Finding("store", ok=False, detail=str(error))]
 
 
 def _roles(settings: Settings) -> str:

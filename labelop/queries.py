@@ -17,8 +17,10 @@ import duckdb
 import pyarrow as pa
 
 from labelop import schemas
-from labelop.errors import AnalysisError, ConfigurationError, UnknownQueryError
+from labelop.errors import AnalysisError, ConfigurationError, LandingError, UnknownQueryError
 from labelop.landing.store import Store, look_at
+from labelop.landing.tables import RESTORE, said
+from labelop.landing.whole import require_whole
 from labelop.query_files import QueryInfo, Value, bind, describe
 from labelop.review.approvals import NO_TRUST, Trust, trust_of
 from labelop.review.gate import LazyApprovals
@@ -110,10 +112,20 @@ def open_session(store: Store, *, root: Path | None = None) -> Session:
 
     Returns:
         An in-memory connection that can read these tables and nothing else: no file, no network, no other setting.
+
+    Raises:
+        SchemaMismatchError: A table is stored in another schema version.
+        LandingError: A table cannot be opened, or a file of it is missing or cut; names it.
+        AnalysisError: A view does not fit the tables.
     """
     looks = {name: look_at(store, name) for name in schemas.TABLES}
     files = {name: paths for name, (_, paths) in looks.items()}
-    return open_tables({name: rows for name, (rows, _) in looks.items()}, trust_of(store), root=root, files=files)
+    try:
+        return open_tables({name: rows for name, (rows, _) in looks.items()}, trust_of(store), root=root, files=files)
+    except duckdb.Error as error:
+        for name in files:
+            require_whole(store, name)  # says what is wrong by size and name, which DuckDB does not
+        raise LandingError(f"Tables in {store.root} cannot be read: {said(error)}.", hint=RESTORE) from error
 
 
 def open_tables(
@@ -184,7 +196,10 @@ def run_file(source: Store | Session, path: Path, params: Mapping[str, Value]) -
         relation = session.sql(text, params=bound)
         return relation.to_arrow_table()
     except duckdb.Error as error:
-        raise AnalysisError(f"Query {path.stem!r} failed: {error}.") from error
+        raise AnalysisError(
+            f"Query {path.stem!r} failed: {said(error)}.",
+            hint="`labelop doctor` looks whether the tables are whole.",
+        ) from error
 
 
 def run_checks(source: Store | Session, *, root: Path | None = None) -> list[CheckResult]:

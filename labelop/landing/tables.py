@@ -28,6 +28,10 @@ Answer = TypeVar("Answer")
 
 STORE_ERRORS = (DeltaError, OSError, pa.ArrowException)
 """What the table library and Arrow raise where a store does not do what it is asked."""
+RESTORE = "Put that file back from a copy of the store; what other files hold is not lost."
+"""What to do about a file of a table that is missing or cut: another try would end the same way."""
+_OPENED = "Check the folder and its rights; what its _delta_log lacks has to be put back from a copy of the store."
+_TAKEN = "Check the folder and its disk, then run again: what is landed stays landed."
 VERSION_PROPERTY = "labelop.schema_version"
 _SUMMED_UP = {"delta.checkpointInterval": "20"}
 """Whoever opens a table reads every entry of the log since it was last summed up: that was most of a late commit."""
@@ -38,7 +42,7 @@ _SAID = 400
 _FRAMES = re.compile(r"\n\s*(?:\d+: |stack backtrace)", re.IGNORECASE)  # frames of foreign code help no operator
 
 
-def steadily(store: Store, what: str, call: Callable[[], Answer]) -> Answer:
+def steadily(store: Store, what: str, call: Callable[[], Answer], *, hint: str = _TAKEN) -> Answer:
     """Call the table library; again after a while where an object store or the way to it failed.
 
     The library itself tries refused requests again, not answers that break off half way. `call` may have had its
@@ -48,6 +52,7 @@ def steadily(store: Store, what: str, call: Callable[[], Answer]) -> Answer:
         store: Where.
         what: What does not happen, as in `Table 'images' in s3://b cannot be read`.
         call: What to do.
+        hint: What to do about a folder that does not do it.
 
     Raises:
         CommitFailedError: Somebody else's commit came first.
@@ -61,11 +66,9 @@ def steadily(store: Store, what: str, call: Callable[[], Answer]) -> Answer:
         except (CommitFailedError, TableNotFoundError):
             raise
         except STORE_ERRORS as error:
-            if store.is_local or isinstance(error, pa.ArrowInvalid):
-                raise LandingError(
-                    f"{what}: {said(error)}.",
-                    hint="Check the folder and its disk, then run again: what is landed stays landed.",
-                ) from error
+            damaged = isinstance(error, FileNotFoundError | pa.ArrowInvalid)
+            if store.is_local or damaged:
+                raise LandingError(f"{what}: {said(error)}.", hint=RESTORE if damaged else hint) from error
             if number == _TRIES:
                 raise StoreUnavailableError(
                     f"{what} in {_TRIES} tries: {said(error)}.",
@@ -89,6 +92,7 @@ def open_stored(store: Store, name: str) -> DeltaTable | None:
             store,
             f"Table {name!r} in {store.root} cannot be opened",
             lambda: DeltaTable(store.uri(name), storage_options=store.storage_options or None),
+            hint=_OPENED,
         )
     except TableNotFoundError:
         return None

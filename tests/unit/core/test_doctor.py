@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
+from labelop import schemas
 from labelop.doctor import Finding, examine
 from labelop.egress.audit import AuditLog
+from labelop.landing.store import Store, land
+from labelop.landing.tables import VERSION_PROPERTY
 
 CONFIG = Path(__file__).resolve().parents[3] / "data/sample/config"
 
@@ -75,6 +79,22 @@ def test_the_egress_log_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     broken = findings(tmp_path, monkeypatch)["egress log"]
     assert not broken.ok
     assert "line 2" in broken.detail
+
+
+def test_a_table_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one table was opened, so stores on which nothing worked were found sound; each bad one says what helps."""
+    store = Store(str(tmp_path / "store"))
+    for name in ("prices", "datasets", "runs"):
+        land(store, name, [dict.fromkeys(schemas.table(name).schema.names)], "k")
+    assert findings(tmp_path, monkeypatch)["store"].detail == "1 dataset versions"
+    next((tmp_path / "store/prices").glob("*.parquet")).unlink()
+    DeltaTable(store.uri("runs")).alter.set_table_properties({VERSION_PROPERTY: "0"}, raise_if_not_exists=False)
+    found = findings(tmp_path, monkeypatch)
+    assert not found["store"].ok
+    assert {"prices", "runs"} == {name.split()[1] for name, one in found.items() if name.startswith("table")}
+    assert "No such file" in found["table prices"].detail
+    assert "from a copy of the store" in found["table prices"].detail
+    assert "`labelop store upgrade`" in found["table runs"].detail
 
 
 def test_secrets_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
