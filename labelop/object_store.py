@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from labelop.settings import Settings
+from labelop.settings import Settings, be_quiet
+
+be_quiet("AWS_EC2_METADATA_DISABLED")  # without a key, both libraries ask a service of the cloud for one
 
 CONNECTIONS = 32
 """Requests of one process under way at once."""

@@ -30,7 +30,10 @@ COMMON = (
 )
 """What every child may take from its parent: who and where it is, and the models, which each may run."""
 
+_INSTANCE_KEYS = "AWS_EC2_METADATA_DISABLED"
+
 QUIET = {
+    _INSTANCE_KEYS: "true",
     "DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
@@ -43,10 +46,10 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
 }
-"""No library of any process sends usage data or fetches a model at run time."""
+"""No library of any process sends usage data, fetches a model at run time, or asks the machine's host for keys."""
 
 NO_CREDENTIALS = {
-    "AWS_EC2_METADATA_DISABLED": "true",
+    _INSTANCE_KEYS: "true",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_CONFIG_FILE": "/dev/null",
     "GCE_METADATA_HOST": "metadata.invalid",
@@ -81,6 +84,7 @@ OF_PLACEMENT: dict[str, tuple[str, ...]] = {
         *_OF_TABLES,
         *("LABELOP_CLOUD_URL", "LABELOP_CLOUD_REQUESTS", "LABELOP_CLOUD_TIMEOUT_SECONDS", "LABELOP_CLOUD_COMPRESS"),
         "LABELOP_RELEASE_SECONDS",
+        _INSTANCE_KEYS,  # false where its store is to be reached by the role of its machine
     ),
 }
 """What a placement may take beside that. Never the store, the keys and what it is: whoever starts a child says them."""
@@ -113,7 +117,7 @@ def child_environment(
     if placement not in OF_PLACEMENT:
         raise SettingsError(f"Placement {placement!r} is unknown, expected one of {sorted(OF_PLACEMENT)}.")
     names = (*COMMON, *OF_PLACEMENT[placement])
-    env = {name: parent[name] for name in names if name in parent} | QUIET
+    env = QUIET | {name: parent[name] for name in names if name in parent}
     if placement != CLOUD:
         env |= NO_CREDENTIALS
     env |= {} if placement == FAR_END else {"LABELOP_PLACEMENT": placement}

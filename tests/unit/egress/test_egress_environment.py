@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from labelop import object_store
 from labelop.cli import app
 from labelop.egress.environment import CLOUD, FAR_END, ONPREM, check_environment, child_environment
 from labelop.errors import SettingsError
-from labelop.settings import Settings
+from labelop.settings import Settings, process_environment
 
 PARENT = {
     "PATH": "/bin",
@@ -43,6 +45,20 @@ def test_the_gate_gets_its_way_out_and_no_other_credential() -> None:
     env = child_environment(CLOUD, PARENT)
     assert env["LABELOP_CLOUD_URL"] == "http://canary-8"
     assert [name for name, value in env.items() if "canary" in value] == ["LABELOP_CLOUD_URL"]
+
+
+def test_no_process_asks_the_cloud_for_keys_unless_the_gate_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store without a key made both libraries ask the metadata service of the machine, also on premises."""
+    name = "AWS_EC2_METADATA_DISABLED"
+    monkeypatch.delenv(name, raising=False)
+    importlib.reload(object_store)
+    assert process_environment()[name] == "true"
+    monkeypatch.setenv(name, "false")
+    importlib.reload(object_store)
+    assert process_environment()[name] == "false"
+    asked = {placement: child_environment(placement, {name: "false"})[name] for placement in (ONPREM, CLOUD, FAR_END)}
+    assert asked == {ONPREM: "true", CLOUD: "false", FAR_END: "true"}
+    assert child_environment(CLOUD, {})[name] == "true"
 
 
 def test_a_far_end_gets_nothing_but_what_it_is_given() -> None:
