@@ -33,7 +33,7 @@ from tasks.dispatch import Child, run_children
 from tasks.naming import cancel_its_run, run_name
 from tasks.report import gather_tables, run_checks, write_report
 from tasks.review import import_reviews, land_edits, land_quality, simulate_reviews
-from tasks.told import telling_safely
+from tasks.told import heard, telling_safely
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ class _Troubles:
         """Note the trouble of a part and go on behind it."""
         try:
             yield
-        except LabelopError as error:
+        except (LabelopError, OSError) as raised:
+            error = heard(raised)
             self.failed.append(f"{what}: {error.message}")
             self.hints += [error.hint] if error.hint and error.hint not in self.hints else []
 
@@ -105,12 +106,12 @@ def nightly(
             if is_cancelled(tables, run):
                 break
             # one dataset's trouble may not cost the others their night; the run still ends as failed
-            with (
-                troubles.noted(one.dataset),
-                telling(settings, run, one.dataset) as told,
-                night_of(settings, tables, one.dataset, run),
-            ):
-                told.version = _one(tables, settings, one, run)
+            with troubles.noted(one.dataset), telling(settings, run, one.dataset) as told:
+                with night_of(settings, tables, one.dataset, run):
+                    told.version = _one(tables, settings, one, run)
+                if one.job is not None and one.until == FINISHED:
+                    # last of all: a death before leaves it to a resumed run, which tells head office as well
+                    record(tables, RunEvent(run, one.dataset, told.version, FINISHED))
         if is_cancelled(tables, run):
             end(tables, run, "cancelled", troubles.failed)
             stop_if_cancelled(tables, run)
@@ -133,7 +134,8 @@ def nightly(
         with troubles.noted("accounting"):
             losses += losses_of(tables, {*unknown, *(one.dataset for one in asked)})
             losses += losses_of_outbox(find_site(settings))
-    end(tables, run, "partial" if troubles.failed or losses else "complete", [*troubles.failed, *losses])
+    with troubles.noted("end"):
+        end(tables, run, "partial" if troubles.failed or losses else "complete", [*troubles.failed, *losses])
     if failed := troubles.failed:
         count = "1 problem" if len(failed) == 1 else f"{len(failed)} problems"
         raise RunFailedError(
@@ -142,7 +144,7 @@ def nightly(
                 [
                     *troubles.hints,
                     f"What has landed stays landed; after mending, `labelop resume {run}` does only the rest."
-                    if left_of(tables, run)
+                    if left_of(tables, run) or unended(tables, run)
                     else "All datasets are done; after mending, `labelop report` writes the page.",
                 ]
             ),
@@ -177,7 +179,6 @@ def _one(tables: Store, settings: Settings, asked: Asked, run: str) -> str:
                 import_reviews(tables, export, job.dataset, run, dataset_version=version)
         land_edits(tables, run, dataset=job.dataset)
         land_quality(tables, job.dataset, version, run)
-        record(tables, RunEvent(run, job.dataset, version, FINISHED))
     return version
 
 

@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from labelop import progress
-from labelop.errors import ConfigurationError, LabelopError, QueryParameterError, UnknownQueryError
+from labelop.errors import ConfigurationError, LabelopError, QueryParameterError, UnknownQueryError, of_machine
 
 Row = Mapping[str, object]
 
@@ -148,7 +148,7 @@ def failing_in_one_line() -> Iterator[None]:
         raise  # the reader of our output has enough, which is no failure of the machine
     except OSError as error:
         # the last resort: where an error is expected, the library names what it was doing
-        _say_error(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        _say_error(str(of_machine(error)))
         raise typer.Exit(1) from error
 
 

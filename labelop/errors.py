@@ -16,6 +16,7 @@ LabelopError                       hint, context, retryable = False
                                    ReviewServerError (retryable)
   AnalysisError                    UnknownQueryError, QueryParameterError, MissingPriceError, PilotError,
                                    EmptyArmError
+  MachineError                     a disk, a folder or a permission refused where nothing more is known
   RoleError                        somebody asked for what their role does not allow
   SiteError                        PublishedError, OutboxFullError (retryable), HeadOfficeUnavailableError (retryable)
   RunFailedError                   a run ended without doing all of its work
@@ -24,12 +25,15 @@ LabelopError                       hint, context, retryable = False
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 _log = logging.getLogger(__name__)
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class LabelopError(Exception):
@@ -80,6 +84,23 @@ def kept_first(first: BaseException, doing: str) -> Iterator[None]:
         said = f"{doing} failed too: {type(later).__name__}: {later}"
         _log.warning("%s", said)
         first.add_note(said)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system name the file a block writes: it has a name only where a file was being opened."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def of_machine(error: OSError) -> MachineError:
+    """Give an error of the system as one of ours: the file it is about, and what helps."""
+    said = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
+    mend = "Make room there" if error.errno in _FULL else "Mend that"
+    return MachineError(said, hint=f"{mend} and run again: what has landed stays landed.")
 
 
 class ConfigurationError(LabelopError):
@@ -305,6 +326,12 @@ class PilotError(AnalysisError):
 
 class EmptyArmError(AnalysisError):
     """An arm of a comparison has nothing to compare."""
+
+
+class MachineError(LabelopError):
+    """A disk, a folder or a permission refused, in a place that has no error of its own for it."""
+
+    tellable = False
 
 
 class RoleError(LabelopError):

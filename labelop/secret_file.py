@@ -10,7 +10,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from labelop.errors import SettingsError
+from labelop.errors import SettingsError, naming
 from labelop.strict_text import read_regular
 
 KEY_BYTES = 32
@@ -54,7 +54,7 @@ def make_key(path: Path, text: str | None = None) -> None:
     if path.exists():
         return
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    with naming(path), os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(text or secrets.token_hex(KEY_BYTES))
         out.flush()
         os.fsync(out.fileno())

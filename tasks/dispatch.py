@@ -22,6 +22,7 @@ from prefect.deployments import run_deployment
 from labelop import progress
 from labelop.errors import ConfigurationError, LabelopError, RunFailedError
 from labelop.prelabel.ranges import ShardRange
+from tasks.told import heard
 
 _POLL_SECONDS = 1.0
 _CONFIGURATION: list[type[LabelopError]] = [ConfigurationError, *ConfigurationError.__subclasses__()]
@@ -134,7 +135,8 @@ def may_heal(said: str) -> bool:
 def _call(function: FlowFunction, parameters: Mapping[str, Any]) -> ChildOutcome:
     try:
         function(**parameters)
-    except LabelopError as error:
+    except (LabelopError, OSError) as raised:
+        error = heard(raised)
         # a child in a pool ends alone too; a foreign error is a bug and ends everything
         return ChildOutcome("Failed", error.message, error.hint, not isinstance(error, ConfigurationError))
     return ChildOutcome("Completed")

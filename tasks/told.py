@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from prefect.context import FlowRunContext
 
-from labelop.errors import LabelopError
+from labelop.errors import LabelopError, of_machine
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,11 +60,23 @@ def safe(error: Exception) -> Exception:
     print(f"error {reference}:", file=sys.stderr)  # noqa: T201 - a log handler could send it on
     traceback.print_exception(error, file=sys.stderr)
     where = f"The log of the worker that ran it has the words, under {reference}."
+    if isinstance(error, OSError):
+        error = of_machine(error)
     if not isinstance(error, LabelopError):
         return UnexpectedError(f"{type(error).__name__} at {_place(error)}. {where}")
     if error.tellable:
         return _alone(type(error)(error.message, hint=error.hint, **error.context))
     return type(error)(f"It stays on premises what this is about. {where}", **{**error.context, _REFERENCE: reference})
+
+
+def heard(error: LabelopError | OSError) -> LabelopError:
+    """Give the form of an error whose words become part of another one; outside a flow run they are all of them."""
+    ours = of_machine(error) if isinstance(error, OSError) else error
+    if FlowRunContext.get() is None:
+        return ours
+    told = safe(ours)
+    assert isinstance(told, LabelopError)
+    return told
 
 
 def _alone(error: Exception) -> Exception:

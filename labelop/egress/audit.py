@@ -19,6 +19,7 @@ from typing import Any
 from labelop.egress.audit_check import FIRST_HASH, Verification, entries, verify
 from labelop.egress.heads import SignedHeads
 from labelop.egress.keys import sync_folder
+from labelop.errors import naming
 from labelop.ids import canonical_json, sha256_hex
 
 __all__ = ["FIRST_HASH", "AuditLog", "Moment", "Verification", "entries", "verify"]
@@ -127,10 +128,11 @@ class AuditLog:
         # every call opens anew: a lock belongs to an open file, so threads exclude each other as well
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if fresh:
-                sync_folder(self.path.parent)
-            yield file
+            with naming(self.path):
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if fresh:
+                    sync_folder(self.path.parent)
+                yield file
         finally:
             os.close(file)
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from labelop.egress.keys import write_durably
 from labelop.egress.release_token import Signer
+from labelop.errors import naming
 from labelop.forms import FirstSchema, StrictForm
 from labelop.ids import canonical_json, sha256_hex
 
@@ -178,7 +179,7 @@ class SignedHeads:
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        with os.fdopen(os.open(self.path, flags, 0o600), "r+b", buffering=0) as file:
+        with naming(self.path), os.fdopen(os.open(self.path, flags, 0o600), "r+b", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
             # a writer died inside a head: end its line, so that only that one is bad

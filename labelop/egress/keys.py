@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from labelop.egress.public_keys import SUFFIX, Keyring, PublicKey, read_public_keys
-from labelop.errors import KeysError
+from labelop.errors import KeysError, naming
 
 GRACE_SECONDS = 24 * 3600
 """How long after a rotation work that began before it may still sign with the old key."""
@@ -211,14 +211,20 @@ def read_private(path: Path) -> bytes:
 def write_durably(path: Path, data: bytes, *, mode: int) -> None:
     """Write a file at once or not at all, with its mode from the start, and sync it and its folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    try:
+        with naming(path):
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):  # on a full disk the half of it would take what room there is
+            temporary.unlink()
+        raise
 
 
 def overwrite(path: Path) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelop.engines.base import Features
-from labelop.errors import SealedDataError
+from labelop.errors import SealedDataError, naming
 from labelop.ids import digest_of
 from labelop.sensitivity.levels import Level
 
@@ -150,7 +150,7 @@ class EmbeddingCache:
         # mode 0600 from the start, and whole or not there
         handle, made = tempfile.mkstemp(dir=folder, prefix=".")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with naming(folder / _name(key)), os.fdopen(handle, "wb") as file:
                 plain = packed.getvalue()
                 file.write(plain if self._sealer is None else self._sealer.seal(plain, key.image_id))
             Path(made).replace(folder / _name(key))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from labelop.errors import SettingsError
+from labelop.errors import SettingsError, naming
 from labelop.landing.store import Store
 from labelop.secret_file import make_key, read_key
 from labelop.settings import load_settings
@@ -109,9 +109,10 @@ def withdraw(store: Store, steps: Iterable[tuple[str, int]]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     file = os.open(_folder(store) / _WITHDRAWN, flags, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        os.write(file, lines.encode())
-        os.fsync(file)
+        with naming(_folder(store) / _WITHDRAWN):
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.write(file, lines.encode())
+            os.fsync(file)
     finally:
         os.close(file)
 

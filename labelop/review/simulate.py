@@ -21,6 +21,7 @@ import numpy as np
 from labelop.effort.measures import model_seconds
 from labelop.effort.parameters import DEFAULTS
 from labelop.effort.script import Edit, edit_script
+from labelop.errors import naming
 from labelop.geometry import Box
 from labelop.ids import digest_of, row_id
 from labelop.labels import AcceptedLabel, Prediction
@@ -119,7 +120,8 @@ def simulate_reviews(
         for batch_id, tasks in sorted(batches.items()):
             path = place / f"simulated-{batch_id}.json"
             records = [_record(t, truth[t.image_id], reviewer_of[t.task_uid], n, seed) for n, t in enumerate(tasks)]
-            path.write_text(json.dumps(records, sort_keys=True, allow_nan=False), encoding="utf-8")
+            with naming(path):
+                path.write_text(json.dumps(records, sort_keys=True, allow_nan=False), encoding="utf-8")
             result += import_reviews(
                 store,
                 path,

@@ -89,6 +89,7 @@ class Outbox:
         self, folder: Path, *, most_items: int, most_bytes: int, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.folder = folder
+        self._mark = folder / "sequence"
         self._most_items = most_items
         self._most_bytes = most_bytes
         self._clock = clock
@@ -106,13 +107,13 @@ class Outbox:
 
         Raises:
             OutboxFullError: It does not fit into the quota; nothing was written.
-            SiteError: The mark of the last item is damaged; nothing was written.
-            OSError: The disk refused; nothing was taken.
+            SiteError: The mark of the last item is damaged, or the disk refused; nothing was taken.
         """
         data = _written(facts, body)
         with self._locked():
             waiting = self.items()
             if known := [item for item in waiting if item.key == key]:
+                sync_folder(self.folder)  # who put it there may have died before it did
                 return known[0]
             self._check(waiting, 1, len(data))
             last = max([self._last(), *(item.sequence for item in waiting)])
@@ -184,6 +185,9 @@ class Outbox:
 
         Returns:
             Where its bytes are now.
+
+        Raises:
+            SiteError: The disk refused.
         """
         aside = item.path.with_suffix(".damaged")
         with self._locked():
@@ -204,7 +208,7 @@ class Outbox:
         """Remove items that were received durably; one that is gone already is fine.
 
         Raises:
-            SiteError: The mark of the last item is damaged; nothing was removed.
+            SiteError: The mark of the last item is damaged, or the disk refused; what was not removed comes again.
         """
         with self._locked():
             # the clock may go back when nothing waits any more, and a later item must come after these
@@ -243,10 +247,6 @@ class Outbox:
                 hint="`labelop sync` hands over what waits; LABELOP_OUTBOX_ITEMS and _BYTES are the quota.",
             )
 
-    @property
-    def _mark(self) -> Path:
-        return self.folder / "sequence"
-
     def _last(self) -> int:
         try:
             text = self._mark.read_bytes()
@@ -261,6 +261,17 @@ class Outbox:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        try:
+            with self._alone():
+                yield
+        except OSError as error:
+            raise SiteError(
+                f"The outbox {self.folder} cannot be written: {error.strerror or error}: {error.filename}.",
+                hint="Make room there, or mend its disk, and run again: the site's own tables have all that it tells.",
+            ) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             sync_folder(self.folder.parent)

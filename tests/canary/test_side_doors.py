@@ -104,6 +104,7 @@ def test_every_class_of_error_says_whether_it_may_be_told() -> None:
         "EngineError": True,
         "LandingError": False,
         "ReviewError": False,
+        "MachineError": False,
         "RoleError": False,
         "SiteError": False,
         "AnalysisError": False,
