@@ -25,7 +25,6 @@ from labelop.runs import (
     CANCELLED,
     ENDED,
     FINISHED,
-    INGESTED,
     PLANNED,
     STARTED,
     TAKEN_UP,
@@ -99,28 +98,19 @@ def left_of(store: Store, run_id: str) -> list[Asked]:
         run_id: The run.
 
     Returns:
-        What is left, in the run's order of names; nothing when the run, or a later one, did it all. A dataset that the
-        run took in, and that is still the newest version, carries that version and is not taken in again.
+        What is left, by name; nothing when the run did it all, or others since for a version that counts, see view
+        `v_run_dataset`. A dataset that the run took in, and that is still the newest version, carries that version and
+        is not taken in again.
 
     Raises:
         RunFailedError: There is no such run.
     """
-    rows = require_run(store, run_id)
-    started = [row for row in rows if row["event"] == STARTED]
-    datasets = {row["dataset"]: row for row in started}
-    reached = _reached(store, list(datasets), min(row["landed_at"] for row in started))
-    current = {str(row["dataset"]): row["dataset_version"] for row in run_query(store, "current_versions").to_pylist()}
-    taken = {row["dataset"]: row["dataset_version"] for row in rows if row["event"] == INGESTED}
-    left = []
-    for name, row in sorted(datasets.items()):
-        one = _asked(name, row)
-        if (name, one.until) in reached:
-            continue
-        version = row["dataset_version"] or taken.get(name)
-        if one.job is not None and version != current.get(name):
-            version = None  # another version has been handed over since; it is what counts
-        left.append(replace(one, dataset_version=version, resumes=run_id))
-    return left
+    asked = {row["dataset"]: row for row in require_run(store, run_id) if row["event"] == STARTED}
+    left = run_query(store, "left_of_run", {"run": run_id}).to_pylist()
+    return [
+        replace(_asked(row["dataset"], asked[row["dataset"]]), dataset_version=row["dataset_version"], resumes=run_id)
+        for row in left
+    ]
 
 
 def unended(store: Store, run_id: str) -> bool:
@@ -282,13 +272,6 @@ def _heirs(store: Store, run_id: str, datasets: Collection[str]) -> list[str]:
         if one != run_id and not after and not is_landed(store, "runs", key_of(_cancelled(one))):
             heirs.append(one)
     return heirs
-
-
-def _reached(store: Store, datasets: Sequence[str], since: Any) -> set[tuple[str, str]]:
-    """Give the datasets and events that some run came to in full since then."""
-    filters = equal(state="complete") & pc.field("dataset").isin(list(datasets)) & (pc.field("landed_at") >= since)
-    rows = read_rows(store, "runs", columns=["dataset", "event"], filters=filters)
-    return {(row["dataset"], row["event"]) for row in rows}
 
 
 def _near(store: Store, run_id: str) -> str:

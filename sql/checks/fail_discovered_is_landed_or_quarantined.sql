@@ -1,20 +1,10 @@
 -- Every file found is either in quarantine or has an outcome, never both and never neither, and as many as were counted.
--- A version that was not planned yet is waiting, not lost, also where its ingest broke off; so is what a site keeps for the network.
+-- A version that was not planned yet is waiting, not lost, also where its ingest broke off; so is one that a run is at, and what a
+-- site keeps for the network. A run that died is at its version until it is resumed: `labelop runs` shows it open with what is left
+-- of it, and `run_summary` counts the files as deferred. Once a run has said how its prelabelling came out, what is missing is lost.
 -- Params: none
 -- Grain: dataset, path
-WITH waiting AS (
-    SELECT dataset, dataset_version
-    FROM runs
-    GROUP BY dataset, dataset_version
-    HAVING count(*) FILTER (event = 'planned') = 0
-    UNION ALL
-    -- a run began with the dataset and no event names the version
-    SELECT i.dataset, i.dataset_version
-    FROM images AS i
-    SEMI JOIN runs AS r ON r.dataset = i.dataset AND r.event = 'started'
-    ANTI JOIN runs AS r ON r.dataset = i.dataset AND r.dataset_version = i.dataset_version
-),
-filed AS (
+WITH filed AS (
     SELECT
         i.dataset, i.dataset_version, i.path,
         EXISTS (
@@ -33,7 +23,7 @@ filed AS (
         ) AS deferred
     FROM images AS i
     SEMI JOIN v_current USING (dataset, dataset_version)
-    ANTI JOIN waiting USING (dataset, dataset_version)
+    ANTI JOIN v_waiting USING (dataset, dataset_version)
 ),
 counted AS (
     SELECT d.dataset, max(d.discovered_count) AS discovered_count, count(DISTINCT i.path) AS files_count

@@ -1,23 +1,10 @@
 -- Runs, newest first: what each was asked, how it ended, how much of it nobody has done yet, and which engines ran where.
--- state: open (runs or died) | superseded (did not say how it ended, and later runs did what was left) | complete | partial |
+-- state: open (runs or died) | superseded (did not say how it ended, and others did what was left since) | complete | partial |
 -- cancelled; left_count > 0 is what `labelop resume` would do. Of an open run with nothing left the report and the accounting are.
 -- Params: run text = null
 -- Grain: run_id
 WITH asked AS (
-    SELECT
-        run_id, dataset,
-        json_extract_string(summary, '$.until') AS until,
-        json_extract_string(summary, '$.resumes') AS resumes,
-        min(landed_at) OVER (PARTITION BY run_id) AS started_at
-    FROM runs
-    WHERE event = 'started'
-),
-reached AS (
-    -- by the run itself, or by any later one
-    SELECT a.run_id, a.dataset, bool_or(r.run_id = a.run_id) AS by_itself
-    FROM asked AS a
-    JOIN runs AS r ON r.dataset = a.dataset AND r.event = a.until AND r.state = 'complete' AND r.landed_at >= a.started_at
-    GROUP BY a.run_id, a.dataset
+    SELECT * FROM v_run_dataset
 ),
 last_ended AS (
     SELECT a.dataset, max(a.started_at) AS started_at
@@ -68,26 +55,25 @@ SELECT
         WHEN any_value(s.ended) THEN 'partial'
         -- a night knows how it ended when its report and its accounting are done: its own, or a later night's; who takes up its rest does these too
         WHEN bool_or(a.until = 'finished' OR a.resumes IS NOT NULL) THEN CASE
-            WHEN bool_and(r.run_id IS NOT NULL AND (u.resumed_by IS NOT NULL OR coalesce(e.started_at > a.started_at, false)))
+            WHEN bool_and(a.reached AND (u.resumed_by IS NOT NULL OR coalesce(e.started_at > a.started_at, false)))
                 THEN 'superseded'
             ELSE 'open'
         END
-        WHEN bool_and(coalesce(r.by_itself, false)) THEN 'complete'
+        WHEN bool_and(a.by_itself) THEN 'complete'
         WHEN bool_and(a.until = 'prelabelled') AND any_value(s.missed) THEN 'partial'
-        WHEN bool_and(r.run_id IS NOT NULL) THEN 'superseded'
+        WHEN bool_and(a.reached) THEN 'superseded'
         ELSE 'open'
     END AS state,
     any_value(a.started_at) AS started_at,
     greatest(any_value(s.last_event_at), any_value(l.last_landed_at)) AS last_seen_at,
     count(*) AS datasets_count,
-    count(*) FILTER (r.run_id IS NULL) AS left_count,
+    count(*) FILTER (NOT a.reached) AS left_count,
     coalesce(any_value(w.missing_batches_count), 0) AS missing_batches_count,
     min(a.resumes) AS resumes,
     any_value(u.resumed_by) AS resumed_by,
     any_value(g.engines) AS engines
 FROM asked AS a
 JOIN said AS s ON s.run_id = a.run_id
-LEFT JOIN reached AS r ON r.run_id = a.run_id AND r.dataset = a.dataset
 LEFT JOIN waiting AS w ON w.run_id = a.run_id
 LEFT JOIN landed AS l ON l.run_id = a.run_id
 LEFT JOIN resumed AS u ON u.run_id = a.run_id

@@ -1,5 +1,5 @@
 -- Whether every file found is accounted for, per dataset: discovered = landed + quarantined + deferred.
--- Deferred files wait for a first prelabelling, for reviewers, or at a site for the network. Files are counted, so a duplicate counts at each of its places; landed = ok + empty + failed + withheld + unreadable.
+-- Deferred files wait for a first prelabelling, for a run that is at them, for reviewers, or at a site for the network. Files are counted, so a duplicate counts at each of its places; landed = ok + empty + failed + withheld + unreadable.
 -- Params: dataset text = null
 -- Grain: dataset
 WITH found AS (

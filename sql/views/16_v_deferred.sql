@@ -1,6 +1,6 @@
 -- Images that wait: in a batch of the plan in force that has not landed, after a run that said it keeps such batches. At a
 -- site those for another placement wait for the network; those from a position on wait for reviewers. Neither lost nor done.
--- Those of a version that was taken in and not planned yet wait for their first prelabelling.
+-- Those of a version that was not planned yet, or that a run is at, wait for their prelabelling.
 -- Params: none
 -- Grain: dataset, dataset_version, image_id
 CREATE VIEW v_deferred AS
@@ -23,12 +23,7 @@ planned AS (
     UNION ALL
     SELECT i.dataset, i.dataset_version, i.image_id
     FROM images AS i
-    SEMI JOIN (
-        SELECT dataset, dataset_version
-        FROM runs
-        GROUP BY dataset, dataset_version
-        HAVING count(*) FILTER (event = 'planned') = 0
-    ) AS r ON r.dataset = i.dataset AND r.dataset_version = i.dataset_version
+    SEMI JOIN v_waiting AS w ON w.dataset = i.dataset AND w.dataset_version = i.dataset_version
     WHERE i.outcome = 'ok'
 )
 SELECT DISTINCT dataset, dataset_version, image_id

@@ -37,14 +37,60 @@ def states(store: Store) -> dict[str, tuple[str, int]]:
     return {row["run_id"]: (row["state"], row["left_count"]) for row in run_query(store, "run_states").to_pylist()}
 
 
+def finished(store: Store, run: str, dataset: str, version: str = "v") -> None:
+    """Let a run take a version in and come to its end."""
+    record(store, RunEvent(run, dataset, version, INGESTED))
+    record(store, RunEvent(run, dataset, version, FINISHED))
+
+
 def test_what_is_left_is_what_nobody_has_done(tmp_path: Path) -> None:
     """A dataset that the run itself or a later run finished is not left; one that was done before is."""
     store = Store(str(tmp_path))
-    record(store, RunEvent("r0", "c", "v", FINISHED))
+    finished(store, "r0", "c")
     started(tmp_path, datasets=("a", "b", "c"))
-    record(store, RunEvent("r1", "a", "v", FINISHED))
-    record(store, RunEvent("r2", "b", "v", FINISHED))
+    finished(store, "r1", "a")
+    finished(store, "r2", "b")
     assert [one.dataset for one in left_of(store, "r1")] == ["c"]
+
+
+def test_a_newer_version_is_left_when_an_older_run_finishes_an_older_one(tmp_path: Path) -> None:
+    """It counted as done: the files of the newer version were nobody's, and neither `resume` nor a night did them."""
+    store = started(tmp_path, run="older", datasets=("a",))
+    record(store, RunEvent("older", "a", "v-1", INGESTED))
+    started(tmp_path, run="died", datasets=("a",))
+    record(store, RunEvent("died", "a", "v-2", INGESTED))
+    record(store, RunEvent("older", "a", "v-1", FINISHED))
+    assert [one.dataset_version for one in left_of(store, "died")] == ["v-2"]
+    assert states(store) == {"older": ("open", 0), "died": ("open", 1)}
+    assert [(one.dataset, one.resumes) for one in open_work(store, quiet_seconds=0)] == [("a", "died")]
+    start(store, "heir", left_of(store, "died"))
+    assert [one.dataset_version for one in left_of(store, "heir")] == ["v-2"]
+    record(store, RunEvent("heir", "a", "v-2", FINISHED))
+    assert (left_of(store, "died"), left_of(store, "heir")) == ([], [])
+
+
+def test_a_newer_version_that_was_finished_supersedes_for_good(tmp_path: Path) -> None:
+    """A run of long ago must not look open again, and be taken up, whenever a night takes in one more version."""
+    store = started(tmp_path, run="died", datasets=("a",))
+    record(store, RunEvent("died", "a", "v-1", INGESTED))
+    started(tmp_path, run="second", datasets=("a",))
+    finished(store, "second", "a", "v-2")
+    started(tmp_path, run="third", datasets=("a",))
+    record(store, RunEvent("third", "a", "v-3", INGESTED))
+    assert (left_of(store, "died"), [one.dataset_version for one in left_of(store, "third")]) == ([], ["v-3"])
+
+
+def test_a_run_that_took_nothing_in_is_done_by_who_looked_since(tmp_path: Path) -> None:
+    """What an older run found, and another one finished in its name, cannot be what this run was to look for."""
+    store = started(tmp_path, run="older", datasets=("a",))
+    started(tmp_path, run="died", datasets=("a",))
+    record(store, RunEvent("older", "a", "v-1", INGESTED))
+    start(store, "heir", left_of(store, "older"))
+    record(store, RunEvent("heir", "a", "v-1", FINISHED))
+    assert [one.dataset_version for one in left_of(store, "died")] == [None]
+    started(tmp_path, run="since", datasets=("a",))
+    finished(store, "since", "a", "v-1")
+    assert left_of(store, "died") == []
 
 
 def test_a_resumed_run_keeps_job_and_sizes(tmp_path: Path) -> None:
@@ -79,7 +125,7 @@ def test_of_a_run_that_died_it_is_said_whether_anything_is_left(tmp_path: Path) 
     assert states(store) == {"r1": ("open", 1)}
     assert "labelop resume r1" in CliRunner().invoke(app, asked).stderr
     start(store, "r2", [Asked("a", job=job())])
-    record(store, RunEvent("r2", "a", "v", FINISHED))
+    finished(store, "r2", "a")
     end(store, "r2", "complete")
     assert states(store) == {"r1": ("superseded", 0), "r2": ("complete", 0)}
     assert "resume" not in CliRunner().invoke(app, asked).stderr
@@ -162,7 +208,7 @@ def test_of_a_run_that_others_did_in_parts_those_are_named_that_have_some_left(t
     start(store, "has-a", left[:1])
     start(store, "has-b", left[1:])
     start(store, "too", left[1:])
-    record(store, RunEvent("has-a", "a", "v", FINISHED))
+    finished(store, "has-a", "a")
     with pytest.raises(RunFailedError, match=r"taken up by has-b and too\. "):
         cancel(store, "died")
 
