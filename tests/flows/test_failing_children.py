@@ -23,7 +23,10 @@ from labelop.errors import (
     EngineUnavailableError,
     RunFailedError,
 )
+from labelop.jobs import parse_job
 from labelop.landing.store import Store, read_rows
+from labelop.recovery import Asked, start
+from labelop.runs import FINISHED, INGESTED, RunEvent, record
 from tasks.dispatch import embedded
 from tests.contract.doubles import http_server
 from tests.small_sample import ROOT, make_night
@@ -60,6 +63,28 @@ def test_a_report_that_cannot_be_written_hides_no_failure(tmp_path: Path) -> Non
     assert "one: It has no truth. | report: The report cannot be written to" in caught.value.message
     with embedded({"ingest-dataset/onprem": ingest}), pytest.raises(RunFailedError, match="ended with 1 problem: one"):
         nightly.fn(night, store=str(tmp_path / "store"), report=str(tmp_path / "page.html"))
+
+
+def test_a_night_whose_newer_version_is_left_is_not_told_that_all_is_done(tmp_path: Path) -> None:
+    """An older run finished an older version meanwhile; the hint said that all datasets are done."""
+    store = Store(str(tmp_path / "store"))
+    job = {"dataset": "one", "source": str(tmp_path), "source_format": "folder"}
+    start(store, "older", [Asked("one", job=parse_job(job))])
+    record(store, RunEvent("older", "one", "v-1", INGESTED))
+
+    def ingest(run_id: str, **_: object) -> None:
+        record(store, RunEvent(run_id, "one", "v-2", INGESTED))
+
+    def prelabel(**_: object) -> None:
+        record(store, RunEvent("older", "one", "v-1", FINISHED))
+        raise EngineUnavailableError("Nobody answers.")
+
+    with (
+        embedded({"ingest-dataset/onprem": ingest, "prelabel-dataset/onprem": prelabel}),
+        pytest.raises(RunFailedError) as caught,
+    ):
+        nightly.fn([job], store=store.root, report=str(tmp_path / "report.html"), run_id="newer")
+    assert "`labelop resume newer` does only the rest" in caught.value.hint
 
 
 def test_an_unknown_ontology_ends_a_night_before_its_work(tmp_path: Path) -> None:
