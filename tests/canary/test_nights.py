@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -170,6 +171,14 @@ def orchestrator(folder: Path) -> Iterator[str]:
         server.wait(60)
 
 
+def logs_of(api: str) -> Iterator[dict[str, Any]]:
+    """Read all that a server has in its logs; it gives at most 200 at once."""
+    offset = 0
+    while page := httpx.post(f"{api}/logs/filter", json={"limit": 200, "offset": offset}, timeout=30).json():
+        yield from page
+        offset += len(page)
+
+
 @pytest.mark.parametrize("fault", ["", "file", "label"])
 def test_the_orchestrator_learns_ids_only(world: World, fault: str) -> None:
     """All that a real server keeps of a night: parameters, names, logs, states, artifacts, events; failures as well."""
@@ -184,7 +193,7 @@ def test_the_orchestrator_learns_ids_only(world: World, fault: str) -> None:
         environment = elsewhere(world, url, away, **more)
         command = [sys.executable, "-m", "tests.canary.orchestrated", str(night_of(world))]
         local.write_bytes(run(command, environment, ends_with=1 if fault else 0))
-        logs = httpx.post(f"{api}/logs/filter", json={"limit": 200}, timeout=30).json()
+        logs = list(logs_of(api))
         runs = httpx.post(f"{api}/flow_runs/filter", json={}, timeout=30).json()
         artifacts = httpx.post(f"{api}/artifacts/filter", json={}, timeout=30).json()
     kept = [file.read_bytes() for file in sorted(home.rglob("*")) if file.is_file()]
