@@ -98,8 +98,9 @@ def naming(path: Path) -> Iterator[None]:
 
 def of_machine(error: OSError) -> MachineError:
     """Give an error of the system as one of ours: the file it is about, and what helps."""
-    said = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
+    what = error.strerror or str(error) or type(error).__name__
     mend = "Make room there" if error.errno in _FULL else "Mend that"
+    said = f"{what}{f': {error.filename}' if error.filename else ''}."
     return MachineError(said, hint=f"{mend} and run again: what has landed stays landed.")
 
 

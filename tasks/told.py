@@ -71,10 +71,9 @@ def safe(error: Exception) -> Exception:
 
 def heard(error: LabelopError | OSError) -> LabelopError:
     """Give the form of an error whose words become part of another one; outside a flow run they are all of them."""
-    ours = of_machine(error) if isinstance(error, OSError) else error
     if FlowRunContext.get() is None:
-        return ours
-    told = safe(ours)
+        return of_machine(error) if isinstance(error, OSError) else error
+    told = safe(error)
     assert isinstance(told, LabelopError)
     return told
 

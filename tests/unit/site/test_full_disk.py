@@ -15,7 +15,7 @@ import typer
 from flows.nightly import nightly
 from labelop.cli_output import failing_in_one_line
 from labelop.egress.audit import AuditLog
-from labelop.errors import LandingError, MachineError, RunFailedError, SiteError
+from labelop.errors import LandingError, MachineError, RunFailedError, SiteError, of_machine
 from labelop.landing.store import Store, read_rows
 from labelop.recovery import left_of
 from labelop.runs import FINISHED, INGESTED, RunEvent, record
@@ -154,4 +154,5 @@ def test_the_orchestrator_hears_no_name_of_a_file() -> None:
     """An error of the system keeps its words on premises, and is one that a night goes on behind."""
     told = safe(OSError(errno.ENOSPC, "No space left on device", "/disk/patient-7.png"))
     assert isinstance(told, MachineError)
+    assert str(of_machine(TimeoutError())).startswith("TimeoutError.")
     assert "patient-7" not in f"{told} {told.context} {told.__cause__} {told.__context__}"
