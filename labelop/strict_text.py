@@ -21,20 +21,25 @@ from defusedxml.ElementTree import fromstring
 MAX_BYTES = 8 * 1024 * 1024
 """Largest document that is read whole, which takes up to 30 times its size; see `streamed_text` for larger ones."""
 
+_OF_SHELL = Path("/dev/fd")
+"""What `<(...)` on a command line is: it has its writer."""
+
 MAX_YAML_BYTES = 1024 * 1024
 """Largest configuration file."""
 
 
 def read_regular(path: Path, max_bytes: int = MAX_YAML_BYTES) -> bytes:
-    """Read a small file whole; links are followed, and nothing is waited for.
+    """Read a small file whole; links are followed, and no pipe is opened but one that the shell has opened already.
 
     Raises:
         OSError: It cannot be read.
         ValueError: It is a pipe or a device, which may never answer or end, or it is too large.
     """
+    is_given = path.parent == _OF_SHELL
     # to open a pipe waits for whoever writes to it, unless this is said
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    quick = 0 if is_given else os.O_NONBLOCK
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | quick)) as file:
+        if not (is_given or stat.S_ISREG(os.fstat(file.fileno()).st_mode)):
             raise ValueError("is no regular file, which is all that is read")
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:

@@ -5,6 +5,7 @@ Knows which files the log of a table names; reads no row of them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,15 +45,22 @@ def require_whole(store: Store, name: str) -> None:
     if table is None or not store.is_local:
         return
     folder, what = Path(store.uri(name)), f"Table {name!r} in {store.root}"
-    for entry in sorted((folder / "_delta_log").glob("*.json")):
-        if entry.stat().st_size == 0:
-            # the table library passes by it, and by the rows that it named
-            raise LandingError(f"{what}: the commit _delta_log/{entry.name} is empty.", hint=RESTORE)
+    for entry in _needed(folder / "_delta_log"):
+        with suppress(FileNotFoundError):  # summed up and removed meanwhile
+            if entry.stat().st_size == 0:
+                # the table library passes by it, and by the rows that it named
+                raise LandingError(f"{what}: the commit _delta_log/{entry.name} is empty.", hint=RESTORE)
     files = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
     wrong = [said for file in files if (said := _fault(folder / file["path"].rpartition("/")[2], file["size_bytes"]))]
     if wrong:
         more = f", and {len(wrong) - 1} more of its {len(files)} files are not right" if wrong[1:] else ""
         raise LandingError(f"{what}: {wrong[0]}{more}.", hint=RESTORE)
+
+
+def _needed(log: Path) -> list[Path]:
+    """Give the commits that a reader needs: those behind the newest that sums up the ones before."""
+    summed_up = max((file.name.partition(".")[0] for file in log.glob("*.checkpoint*.parquet")), default="")
+    return sorted(entry for entry in log.glob("*.json") if entry.stem > summed_up)
 
 
 def _fault(file: Path, size_bytes: int) -> str:

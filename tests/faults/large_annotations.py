@@ -31,11 +31,12 @@ def write(root: Path, records: int, size_bytes: int) -> int:
     images = [{"id": at, "file_name": path.name} for at, path in enumerate(sorted((root / "images").iterdir()))]
     head = json.dumps({"categories": [{"id": 7, "name": "rbc"}], "images": images})
     boxes = records - len(images) - 1
-    words = "x" * (size_bytes // boxes - 110)
+    words = "x" * (size_bytes // boxes - 116)
     with (root / "annotations.json").open("w") as file:
         file.write(head[:-1] + ', "annotations": [')
         for at in range(boxes):
-            box = [1 + at % 13 / 16, 1 + at % 17 / 32, 3.25, 2.125]
+            place = at // _IMAGES  # of each image no two alike, which would be one object
+            box = [1 + place % 11 / 16, 1 + place // 11 % 11 / 32, 3.25 + place // 121 / 32, 2.125]
             record = {"id": at, "image_id": at % _IMAGES, "category_id": 7, "bbox": box, "words": words}
             file.write(("," if at else "") + json.dumps(record))
         file.write("]}")

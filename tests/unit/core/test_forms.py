@@ -85,3 +85,14 @@ def test_only_a_regular_file_is_read(tmp_path: Path, kind: str) -> None:
     with pytest.raises(PolicyError, match=r"tree\.yaml is no regular file") as caught:
         read_form(tmp_path / "tree.yaml", Tree, hint="Prune it.")
     assert caught.value.hint == "Prune it."
+
+
+def test_what_the_shell_has_opened_is_read() -> None:
+    """`<(...)` on a command line is a pipe that has its writer."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"schema: 1\n")
+        os.close(writing)
+        assert read_form(Path(f"/dev/fd/{reading}"), Tree).form == 1
+    finally:
+        os.close(reading)

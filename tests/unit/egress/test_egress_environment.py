@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from labelop import object_store
@@ -13,6 +14,7 @@ from labelop.cli import app
 from labelop.egress.environment import CLOUD, FAR_END, ONPREM, check_environment, child_environment
 from labelop.errors import SettingsError
 from labelop.settings import Settings, process_environment
+from tests.loopback import Handler, serving
 
 PARENT = {
     "PATH": "/bin",
@@ -59,6 +61,27 @@ def test_no_process_asks_the_cloud_for_keys_unless_the_gate_is_told_to(monkeypat
     asked = {placement: child_environment(placement, {name: "false"})[name] for placement in (ONPREM, CLOUD, FAR_END)}
     assert asked == {ONPREM: "true", CLOUD: "false", FAR_END: "true"}
     assert child_environment(CLOUD, {})[name] == "true"
+
+
+def test_tables_ask_no_metadata_service_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table library heeds an address of its own only, so it gets one where nobody is."""
+    asked: list[str] = []
+
+    class Service(Handler):
+        def do_PUT(self) -> None:  # noqa: N802 - the server's word
+            asked.append(self.path)
+            self.answer(403, b"")
+
+    with serving(Service) as address:
+        monkeypatch.setattr(object_store, "_NOBODY", address)
+        quick = {"max_retries": "0", "retry_timeout": "2s"}
+        with pytest.raises(OSError, match="latest/api/token"):
+            DeltaTable(
+                "s3://bucket/table", storage_options=object_store.table_options(Settings(s3_endpoint=address)) | quick
+            )
+    assert asked, "the library does not heed the option that keeps it away"
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    assert "AWS_METADATA_ENDPOINT" not in object_store.table_options(Settings())
 
 
 def test_a_far_end_gets_nothing_but_what_it_is_given() -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from labelop import schemas
 from labelop.errors import LandingError
+from labelop.landing import whole
 from labelop.landing.store import Store, land, read
 from labelop.landing.whole import faults_of, require_whole
 from labelop.queries import open_session, run_query
@@ -58,6 +60,18 @@ def test_an_empty_commit_is_named(tmp_path: Path) -> None:
     empty(tmp_path / "prices/_delta_log/00000000000000000002.json")
     with pytest.raises(LandingError, match=r"commit _delta_log/0+2\.json is empty"):
         require_whole(store, "prices")
+
+
+def test_a_commit_that_no_reader_needs_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a checkpoint sums up may be empty, and may be removed while a table is looked at."""
+    store = prices(tmp_path)
+    log = tmp_path / "prices/_delta_log"
+    DeltaTable(store.uri("prices")).create_checkpoint()
+    empty(log / "00000000000000000001.json")
+    assert read(store, "prices").num_rows == 2
+    require_whole(store, "prices")
+    monkeypatch.setattr(whole, "_needed", lambda log: [log / "removed.json"])
+    require_whole(store, "prices")
 
 
 def test_a_gap_in_the_log_is_told(tmp_path: Path) -> None:
