@@ -34,19 +34,22 @@ Way: TypeAlias = Callable[[Path, int, int, int], dict[str, int | float]]
 POLL_SECONDS = 0.05
 BATCH_IMAGES = 32
 _SMALL_BATCH_IMAGES = 8
-"""Of a run that begins with the files: most of a life goes before its first batch, and then all of them come fast."""
+"""Where most of a life goes before its first batch, and then all of them come fast."""
 _FIRST_LIFE_SECONDS = 1.0
 _AIM = 0.7
 """Share of the batches at the last kill: a lucky life before it must not end the run while kills are left."""
 
 
-def run(world: World, kills: int, seed: int, *, life: Callable[[], object] | None = None) -> dict[str, int | float]:
+def run(
+    world: World, kills: int, seed: int, *, group_images: int = BATCH_IMAGES, life: Callable[[], object] | None = None
+) -> dict[str, int | float]:
     """Kill until the kills are used up and the run has landed; gives what was counted, asserts what must hold.
 
     Args:
         world: What has to land.
         kills: How often.
         seed: Draws the moments.
+        group_images: Images that a worker lands at once.
         life: What a worker does; the plan's batches when None, else also what comes before them.
     """
     before = hash_tree(world.source)
@@ -58,7 +61,7 @@ def run(world: World, kills: int, seed: int, *, life: Callable[[], object] | Non
         os.write(telling, json.dumps(keep_reading(world, POLL_SECONDS, reading)).encode())
 
     reader = forked(look)
-    counts = _lives(world, kills, random.Random(seed), life or (lambda: worlds.work(world, BATCH_IMAGES)))
+    counts = _lives(world, kills, random.Random(seed), life or (lambda: worlds.work(world, group_images)))
     os.close(writing)
     assert os.waitpid(reader, 0)[1] == 0
     images = sum(map(len, world.batches.values()))
@@ -88,7 +91,8 @@ def on_objects(folder: Path, images: int, kills: int, seed: int) -> dict[str, in
     with s3_server() as address:
         where = {"store": f"s3://{BUCKET}/tables", "s3_endpoint": address, "s3_key": "k", "s3_secret": "s"}
         environment = worlds.quiet({**where, "data_docs": folder / "docs"})
-        return run(answered(lambda: make_world(folder, images, BATCH_IMAGES, environment)), kills, seed)
+        world = answered(lambda: make_world(folder, images, _SMALL_BATCH_IMAGES, environment))
+        return run(world, kills, seed, group_images=_SMALL_BATCH_IMAGES)
 
 
 def from_files(folder: Path, images: int, kills: int, seed: int) -> dict[str, int | float]:
