@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from labelop.egress.environment import INSTANCE_KEYS
 from labelop.settings import Settings, be_quiet, process_environment
 
-_NO_METADATA = "AWS_EC2_METADATA_DISABLED"
-be_quiet(_NO_METADATA)  # without a key, both libraries ask a service of the cloud for one
+be_quiet(INSTANCE_KEYS)  # without a key, both libraries ask a service of the cloud for one
 
 _NOBODY = "http://127.0.0.1:9"
 CONNECTIONS = 32
@@ -30,7 +30,7 @@ def table_options(settings: Settings) -> dict[str, str]:
     if settings.s3_key and settings.s3_secret:
         options["AWS_ACCESS_KEY_ID"] = settings.s3_key
         options["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret.get_secret_value()
-    elif process_environment().get(_NO_METADATA, "true").lower() == "true":
+    elif process_environment().get(INSTANCE_KEYS, "true").lower() == "true":
         # with an endpoint of its own the table library does not heed the variable
         options["AWS_METADATA_ENDPOINT"] = _NOBODY
     return options

@@ -30,10 +30,11 @@ COMMON = (
 )
 """What every child may take from its parent: who and where it is, and the models, which each may run."""
 
-_INSTANCE_KEYS = "AWS_EC2_METADATA_DISABLED"
+INSTANCE_KEYS = "AWS_EC2_METADATA_DISABLED"
+"""Says whether a library that was given no key may ask the host of its machine for some: not where it is true."""
 
 QUIET = {
-    _INSTANCE_KEYS: "true",
+    INSTANCE_KEYS: "true",
     "DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
@@ -49,7 +50,7 @@ QUIET = {
 """No library of any process sends usage data, fetches a model at run time, or asks the machine's host for keys."""
 
 NO_CREDENTIALS = {
-    _INSTANCE_KEYS: "true",
+    INSTANCE_KEYS: "true",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_CONFIG_FILE": "/dev/null",
     "GCE_METADATA_HOST": "metadata.invalid",
@@ -84,7 +85,7 @@ OF_PLACEMENT: dict[str, tuple[str, ...]] = {
         *_OF_TABLES,
         *("LABELOP_CLOUD_URL", "LABELOP_CLOUD_REQUESTS", "LABELOP_CLOUD_TIMEOUT_SECONDS", "LABELOP_CLOUD_COMPRESS"),
         "LABELOP_RELEASE_SECONDS",
-        _INSTANCE_KEYS,  # false where its store is to be reached by the role of its machine
+        INSTANCE_KEYS,  # false where its store is to be reached by the role of its machine
     ),
 }
 """What a placement may take beside that. Never the store, the keys and what it is: whoever starts a child says them."""

@@ -22,6 +22,7 @@ from labelop.errors import (
     SchemaMismatchError,
     SettingsError,
     UnknownTableError,
+    of_machine,
 )
 from labelop.landing.store import Store, land, land_many, landed_keys
 from labelop.schemas import utc_now
@@ -142,9 +143,9 @@ def _reaching(head: Store) -> Iterator[None]:
     except (SchemaMismatchError, UnknownTableError):
         raise
     except (LandingError, OSError) as error:
-        said = error.message if isinstance(error, LandingError) else f"{error}."
+        ours = of_machine(error) if isinstance(error, OSError) else error
         raise HeadOfficeUnavailableError(
-            f"Head office did not take or answer: {said}",
+            f"Head office did not take or answer: {ours.message}",
             hint="What waits goes on waiting; `labelop outbox show` says how much.",
         ) from error
 

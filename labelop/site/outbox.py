@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from labelop.egress.keys import sync_folder, write_durably
-from labelop.errors import OutboxFullError, SiteError
+from labelop.errors import OutboxFullError, SiteError, of_machine
 from labelop.ids import canonical_json, sha256_hex
 from labelop.schemas import utc_now
 from labelop.strict_text import read_json
@@ -266,7 +266,7 @@ class Outbox:
                 yield
         except OSError as error:
             raise SiteError(
-                f"The outbox {self.folder} cannot be written: {error.strerror or error}: {error.filename}.",
+                f"The outbox {self.folder} cannot be written: {of_machine(error).message}",
                 hint="Make room there, or mend its disk, and run again: the site's own tables have all that it tells.",
             ) from error
 
